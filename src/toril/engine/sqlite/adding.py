@@ -1,0 +1,127 @@
+"""Adding jobs: in bulk where it is plain, one by one where a key decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from toril.engine.base import Added, AddStatus, Batch
+from toril.engine.sqlite import lines, recording
+from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.transaction import Transaction, as_json
+from toril.model.codec import payload_hash
+from toril.model.job import NewJob, QueueRef
+from toril.model.options import Deduplication
+from toril.model.state import JobState
+
+_sql = load("add")
+_remove = load("exchange")["remove"]
+
+_PRODUCER_IDLE_MS = 24 * 60 * 60 * 1000
+_PRODUCERS_CHECKED_EVERY = 1024
+
+
+def add(
+    tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None
+) -> list[Added]:
+    """Add jobs in order; see `Engine.add`."""
+    line = lines.make(tx, queue)
+    if batch is not None and _seen(tx, line, batch):
+        return [Added(job.id, AddStatus.DUPLICATE) for job in jobs]
+    added: list[Added] = []
+    for has_key, run in groupby(jobs, key=lambda job: job.options.deduplication is not None):
+        if has_key:
+            for job in run:
+                added.append(_add_with_key(tx, line, job))  # noqa: PERF401 - each sees the last
+        else:
+            added += _add_plain(tx, line, list(run))
+    _announce(tx, line, jobs, added)
+    return added
+
+
+def _seen(tx: Transaction, line: lines.Line, batch: Batch) -> bool:
+    """Whether a batch was added before; if not, it has been now."""
+    last = tx.value(_sql["last_sequence"], queue=line.id, producer=batch.producer)
+    if last is not None and batch.sequence <= last:
+        return True
+    tx.run(
+        _sql["remember_sequence"],
+        queue=line.id,
+        producer=batch.producer,
+        sequence=batch.sequence,
+        now=tx.now,
+    )
+    if batch.sequence % _PRODUCERS_CHECKED_EVERY == 0:
+        before = tx.now - _PRODUCER_IDLE_MS
+        tx.run(_sql["forget_idle_producers"], queue=line.id, before=before)
+    return False
+
+
+def _add_plain(
+    tx: Transaction, line: lines.Line, jobs: Sequence[NewJob], key: str | None = None
+) -> list[Added]:
+    base = lines.tickets(tx, len(jobs))
+    rows = [_row(tx.now, job, key) for job in jobs]
+    created = tx.run(_sql["insert_jobs"], base=base, queue=line.id, now=tx.now, jobs=as_json(rows))
+    if created:
+        bodies = as_json([(job.name, job.data, job.options_json) for job in jobs])
+        tx.run(_sql["insert_bodies"], base=base, bodies=bodies)
+        _add_tags(tx, line, base, jobs)
+    if created == len(jobs):
+        return [Added(job.id, AddStatus.CREATED) for job in jobs]
+    new = set(tx.set_of(_sql["inserted"], base=base, count=len(jobs)))
+    return [
+        Added(job.id, AddStatus.CREATED if place in new else AddStatus.DUPLICATE)
+        for place, job in enumerate(jobs)
+    ]
+
+
+def _row(
+    now: int, job: NewJob, key: str | None
+) -> tuple[str, str, int, int, int | None, str | None]:
+    """Return a job as `insert_jobs` wants it."""
+    options = job.options
+    due = now + options.delay_ms if options.delay_ms else options.scheduled_ms
+    if due is not None and due > now:
+        state = JobState.DELAYED
+    else:
+        due = None
+        state = JobState.PRIORITIZED if options.priority else JobState.WAITING
+    return job.id, state, options.priority, -1 if options.lifo else 1, due, key
+
+
+def _add_tags(tx: Transaction, line: lines.Line, base: int, jobs: Sequence[NewJob]) -> None:
+    tags = [(place, tag) for place, job in enumerate(jobs) for tag in job.options.tags]
+    if tags:
+        tx.run(_sql["insert_tags"], queue=line.id, base=base, tags=as_json(tags))
+
+
+def _add_with_key(tx: Transaction, line: lines.Line, job: NewJob) -> Added:
+    """Add a job unless another holds its deduplication key."""
+    if tx.row(_sql["exists"], queue=line.id, id=job.id):
+        return Added(job.id, AddStatus.DUPLICATE)
+    rule = job.options.deduplication or Deduplication()
+    key = rule.key if rule.key is not None else payload_hash(job.name, job.data)
+    expires = None if rule.ttl_ms is None else tx.now + rule.ttl_ms
+    owner = tx.row(_sql["key_owner"], queue=line.id, key=key, now=tx.now)
+    if owner is not None:
+        owner_id, owner_seq, owner_state = owner
+        if not (rule.replace and owner_state == JobState.DELAYED):
+            if rule.extend:
+                tx.run(_sql["extend_key"], queue=line.id, key=key, expires_at=expires)
+            recording.event(tx, line, "deduplicated", [owner_id], [job.id])
+            return Added(owner_id, AddStatus.DEDUPLICATED)
+        tx.run(_remove, seqs=as_json([owner_seq]))
+        recording.event(tx, line, "removed", [owner_id])
+    added = _add_plain(tx, line, [job], key)
+    tx.run(_sql["hold_key"], queue=line.id, key=key, id=job.id, expires_at=expires)
+    return added[0]
+
+
+def _announce(
+    tx: Transaction, line: lines.Line, jobs: Sequence[NewJob], added: Sequence[Added]
+) -> None:
+    new = [job for job, what in zip(jobs, added, strict=True) if what.status is AddStatus.CREATED]
+    if new:
+        recording.event(tx, line, "added", [job.id for job in new], [job.name for job in new])
+        tx.work.add(line.ref)

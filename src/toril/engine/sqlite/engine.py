@@ -1,0 +1,225 @@
+"""The embedded engine: the contract of `toril.engine.base` on one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from toril.clock import Clock, SystemClock
+from toril.engine.base import (
+    Added,
+    Batch,
+    Capabilities,
+    Ending,
+    EventRecord,
+    Exchange,
+    Fetch,
+    Finding,
+    MetricsWindow,
+    Note,
+    Page,
+    QueueInfo,
+    Stalled,
+)
+from toril.engine.sqlite import adding, controlling, exchanging, inspecting, lines, recording
+from toril.engine.sqlite.connection import MEMORY
+from toril.engine.sqlite.examining import examine
+from toril.engine.sqlite.wake import Topic, Wake
+from toril.engine.sqlite.writer import Writer
+from toril.model.job import Job, Lease, NewJob, QueueRef
+from toril.model.options import RateLimit
+from toril.model.settlement import Settlement
+from toril.model.state import JobState
+
+
+class SqliteEngine:
+    """Queues in one SQLite file that several processes share, or in this process's memory."""
+
+    def __init__(self, path: str | None, *, clock: Clock | None = None) -> None:
+        """Prepare; `open` opens the file.
+
+        Args:
+            path: The file; None keeps everything in memory.
+            clock: The store's time; the machine's unless given.
+        """
+        self._path = MEMORY if path is None else str(Path(path).absolute())
+        self._clock = clock or SystemClock()
+        self._wake = Wake(path=None if path is None else self._path)
+        self._writer = Writer(self._path, self._clock, self._wake)
+        self._fetches = count()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        on_disk = self._path != MEMORY
+        return Capabilities("sqlite", durable=on_disk, shared=on_disk, bullmq=False)
+
+    @property
+    def location(self) -> str:
+        return "memory://" if self._path == MEMORY else f"sqlite:///{self._path}"
+
+    async def open(self) -> None:
+        await self._writer.start()
+
+    async def close(self) -> None:
+        self._wake.close()
+        await self._writer.stop()
+
+    async def register(
+        self,
+        queue: QueueRef,
+        *,
+        rate_limit: RateLimit | None = None,
+        concurrency: int | None = None,
+    ) -> None:
+        await self._writer.write(
+            lines.register, queue, rate_limit=rate_limit, concurrency=concurrency
+        )
+
+    async def queues(self) -> list[QueueInfo]:
+        return await self._writer.read(lines.every)
+
+    async def pause(self, queue: QueueRef) -> None:
+        await self._writer.write(controlling.set_paused, queue, paused=True)
+
+    async def resume(self, queue: QueueRef) -> None:
+        await self._writer.write(controlling.set_paused, queue, paused=False)
+
+    async def drain(self, queue: QueueRef, *, delayed: bool = False) -> int:
+        total = 0
+        while removed := await self._writer.write(controlling.remove_ready, queue, delayed=delayed):
+            total += removed
+        return total
+
+    async def clean(self, queue: QueueRef, state: JobState, grace_ms: int, limit: int) -> list[str]:
+        removed: list[str] = []
+        while len(removed) < limit:
+            most = min(controlling.CHUNK, limit - len(removed))
+            some = await self._writer.write(controlling.remove_old, queue, state, grace_ms, most)
+            removed += some
+            if len(some) < most:
+                break
+        return removed
+
+    async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
+        total = 0
+        while removed := await self._writer.write(controlling.obliterate, queue, force=force):
+            total += removed
+        return total
+
+    async def add(
+        self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
+    ) -> list[Added]:
+        return await self._writer.write(adding.add, queue, jobs, batch)
+
+    async def exchange(
+        self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
+    ) -> Exchange:
+        token, signal = "", 0
+        if fetch is not None:
+            token = f"{fetch.worker}:{next(self._fetches)}"
+            signal = self._wake.signal(Topic.WORK, queue)
+        return await self._writer.write(
+            exchanging.exchange, queue, settlements, fetch, token=token, signal=signal
+        )
+
+    async def wait(self, queue: QueueRef, until_ms: int | None, signal: int) -> None:
+        timeout = None if until_ms is None else (until_ms - self._clock.wall_ms()) / 1000
+        await self._wake.wait(Topic.WORK, queue, signal, timeout)
+
+    def keeper(self) -> SqliteKeeper:
+        return SqliteKeeper(self._writer)
+
+    async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
+        await self._writer.write(exchanging.note, queue, notes)
+
+    async def rescue(self, queue: QueueRef, max_stalls: int) -> list[Stalled]:
+        return await self._writer.write(exchanging.rescue, queue, max_stalls)
+
+    async def counts(self, queue: QueueRef) -> dict[JobState, int]:
+        return await self._writer.read(lines.counts, queue)
+
+    async def get(self, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
+        return await self._writer.read(inspecting.get, queue, ids)
+
+    async def page(
+        self,
+        queue: QueueRef,
+        *,
+        states: Sequence[JobState] = (),
+        name: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        return await self._writer.read(
+            inspecting.page, queue, states=states, name=name, tag=tag, limit=limit, cursor=cursor
+        )
+
+    async def logs(
+        self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000
+    ) -> list[str]:
+        return await self._writer.read(inspecting.logs, queue, job_id, start, limit)
+
+    async def metrics(self, queue: QueueRef, window_ms: int) -> MetricsWindow:
+        return await self._writer.read(recording.window, queue, window_ms)
+
+    async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
+        return await self._writer.read(inspecting.endings, queue, ids)
+
+    async def events(
+        self, queue: QueueRef, cursor: str | None, limit: int = 1000
+    ) -> tuple[list[EventRecord], str]:
+        return await self._writer.read(recording.events_after, queue, cursor, limit)
+
+    async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
+        signal = self._wake.signal(Topic.EVENT, queue)
+        found, _ = await self.events(queue, cursor, 1)
+        if not found:
+            await self._wake.wait(Topic.EVENT, queue, signal, timeout)
+
+    async def examine(self) -> list[Finding]:
+        path = None if self._path == MEMORY else self._path
+        return await asyncio.to_thread(examine, path)
+
+    async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._writer.write(controlling.promote, queue, ids)
+
+    async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._writer.write(controlling.retry, queue, ids)
+
+    async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._writer.write(controlling.remove, queue, ids)
+
+    async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._writer.write(controlling.cancel, queue, ids)
+
+    async def change(
+        self,
+        queue: QueueRef,
+        job_id: str,
+        *,
+        priority: int | None = None,
+        delay_ms: int | None = None,
+        data: str | None = None,
+    ) -> None:
+        await self._writer.write(
+            controlling.change, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
+        )
+
+
+class SqliteKeeper:
+    """Renews leases through the writer's thread, which no handler can block."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
+        return self._writer.write_blocking(exchanging.extend, leases, lease_ms)
+
+    def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
+        return self._writer.read_blocking(exchanging.asked_to_cancel, leases)
+
+    def close(self) -> None:
+        """Nothing to let go of: the connection is the writer's."""

@@ -1,0 +1,54 @@
+-- Adding. A batch arrives as one JSON array and goes in as one set: each statement is
+-- a single step, during which other threads of the program run.
+
+-- name: last_sequence
+SELECT sequence FROM producer WHERE queue = :queue AND id = :producer;
+
+-- name: remember_sequence
+INSERT INTO producer (queue, id, sequence, seen_at)
+VALUES (:queue, :producer, :sequence, :now)
+ON CONFLICT DO UPDATE SET sequence = excluded.sequence, seen_at = excluded.seen_at;
+
+-- name: forget_idle_producers
+DELETE FROM producer WHERE queue = :queue AND seen_at < :before;
+
+-- name: insert_jobs
+-- Each row: id, state, priority, direction (-1 is before all others), due_at, dedup.
+INSERT INTO job (seq, queue, id, state, priority, position, created_at, due_at, dedup)
+SELECT :base + key + 1, :queue, value->>0, value->>1, value->>2,
+       (value->>3) * (:base + key + 1), :now, value->>4, value->>5
+FROM json_each(:jobs)
+WHERE TRUE  -- lets the parser tell ON CONFLICT from a join
+ON CONFLICT (queue, id) DO NOTHING;
+
+-- name: inserted
+SELECT json_group_array(seq - :base - 1) FROM job WHERE seq > :base AND seq <= :base + :count;
+
+-- name: insert_bodies
+-- Each row: name, data, options.
+INSERT INTO body (seq, name, data, options)
+SELECT :base + key + 1, value->>0, value->>1, value->>2
+FROM json_each(:bodies)
+WHERE EXISTS (SELECT 1 FROM job WHERE job.seq = :base + key + 1);
+
+-- name: insert_tags
+-- Each row: place in the batch, tag.
+INSERT INTO tag (queue, tag, seq)
+SELECT :queue, value->>1, :base + (value->>0) + 1
+FROM json_each(:tags)
+WHERE EXISTS (SELECT 1 FROM job WHERE job.seq = :base + (value->>0) + 1);
+
+-- name: exists
+SELECT 1 FROM job WHERE queue = :queue AND id = :id;
+
+-- name: key_owner
+SELECT d.job_id, j.seq, j.state
+FROM dedup d LEFT JOIN job j ON j.queue = d.queue AND j.id = d.job_id
+WHERE d.queue = :queue AND d.key = :key AND (d.expires_at IS NULL OR d.expires_at > :now);
+
+-- name: hold_key
+INSERT INTO dedup (queue, key, job_id, expires_at) VALUES (:queue, :key, :id, :expires_at)
+ON CONFLICT DO UPDATE SET job_id = excluded.job_id, expires_at = excluded.expires_at;
+
+-- name: extend_key
+UPDATE dedup SET expires_at = :expires_at WHERE queue = :queue AND key = :key;

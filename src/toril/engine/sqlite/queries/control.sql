@@ -1,0 +1,84 @@
+-- What people do to jobs.
+
+-- name: find
+-- The jobs of these ids that are in one of these states, in the order of the ids.
+SELECT json_group_array(json_array(job.seq, job.id) ORDER BY wanted.key)
+FROM json_each(:ids) AS wanted
+CROSS JOIN job ON job.queue = :queue AND job.id = wanted.value
+WHERE job.state IN (SELECT value FROM json_each(:states));
+
+-- name: run_again
+-- Each row: seq, position.
+UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
+               position = again.position, finished_at = NULL, started_at = NULL,
+               attempts_made = 0, attempts_started = 0, stalls = 0, deferred_failure = NULL,
+               cancel_requested = 0
+FROM (SELECT value->>0 AS seq, value->>1 AS position FROM json_each(:rows)) AS again
+WHERE job.seq = again.seq;
+
+-- name: forget_results
+DELETE FROM result WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: forget_errors
+DELETE FROM error WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: forget_progress
+DELETE FROM progress WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: cancel_waiting
+UPDATE job SET state = 'failed', finished_at = :now, due_at = NULL
+WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: cancel_active
+UPDATE job SET cancel_requested = 1 WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: asked_to_cancel
+SELECT json_group_array(lease.key)
+FROM json_each(:leases) AS lease
+CROSS JOIN job ON job.queue = :queue AND job.id = lease.value->>0
+              AND job.lease_token = lease.value->>1
+WHERE job.cancel_requested = 1;
+
+-- name: state_of
+SELECT seq, state FROM job WHERE queue = :queue AND id = :id;
+
+-- name: set_priority
+UPDATE job SET priority = :priority, position = :position,
+    state = CASE WHEN state = 'delayed' THEN 'delayed'
+                 WHEN :priority > 0 THEN 'prioritized' ELSE 'waiting' END
+WHERE seq = :seq;
+
+-- name: set_due
+UPDATE job SET
+    state = CASE WHEN :due_at IS NOT NULL THEN 'delayed'
+                 WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
+    due_at = :due_at, position = :position
+WHERE seq = :seq;
+
+-- name: set_data
+UPDATE body SET data = :data WHERE seq = :seq;
+
+-- name: ready_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state IN ('waiting', 'prioritized')
+    ORDER BY priority, position LIMIT :limit);
+
+-- name: delayed_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state = 'delayed'
+    ORDER BY due_at LIMIT :limit);
+
+-- name: finished_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
+    ORDER BY finished_at, seq LIMIT :limit);
+
+-- name: old_seqs
+-- Of a state without a finish: since the job was added.
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND created_at <= :before
+    ORDER BY seq LIMIT :limit);
+
+-- name: any_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue LIMIT :limit);

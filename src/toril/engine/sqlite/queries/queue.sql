@@ -1,0 +1,51 @@
+-- Queues: their rows, limits and counters.
+
+-- name: find
+SELECT id, paused, concurrency, rate_max, rate_per, window_count, window_until
+FROM queue WHERE prefix = :prefix AND name = :name;
+
+-- name: make
+INSERT INTO queue (prefix, name) VALUES (:prefix, :name) ON CONFLICT DO NOTHING;
+
+-- name: limit
+UPDATE queue SET
+    concurrency = coalesce(:concurrency, concurrency),
+    rate_max    = coalesce(:rate_max, rate_max),
+    rate_per    = coalesce(:rate_per, rate_per)
+WHERE id = :queue;
+
+-- name: set_paused
+UPDATE queue SET paused = :paused WHERE id = :queue;
+
+-- name: set_window
+UPDATE queue SET window_count = :count, window_until = :until WHERE id = :queue;
+
+-- name: all
+SELECT prefix, name, paused, concurrency, rate_max, rate_per FROM queue ORDER BY prefix, name;
+
+-- name: counts
+SELECT state, n FROM tally WHERE queue = :queue;
+
+-- name: count
+SELECT n FROM tally WHERE queue = :queue AND state = :state;
+
+-- name: take_tickets
+UPDATE ticket SET n = n + :count RETURNING n - :count;
+
+-- name: forget
+DELETE FROM queue WHERE id = :queue;
+
+-- name: forget_counts
+DELETE FROM tally WHERE queue = :queue;
+
+-- name: forget_events
+DELETE FROM event WHERE queue = :queue;
+
+-- name: forget_metrics
+DELETE FROM metric WHERE queue = :queue;
+
+-- name: forget_keys
+DELETE FROM dedup WHERE queue = :queue;
+
+-- name: forget_producers
+DELETE FROM producer WHERE queue = :queue;

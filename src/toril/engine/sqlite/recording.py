@@ -1,0 +1,116 @@
+"""The record of what happened: events for those who follow, counters for the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from toril.engine.base import EventRecord, MetricsWindow
+from toril.engine.sqlite import lines
+from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.transaction import Transaction, as_json
+from toril.model import codec
+from toril.model.job import QueueRef
+
+_sql = load("record")
+
+KEPT_EVENTS = 10_000  # as many as BullMQ keeps
+_TRIM_EVERY = 1_000
+_KEPT_MINUTES = 14 * 24 * 60
+_TRIM_WITHIN_MS = 1_000
+MINUTE_MS = 60_000
+
+_BUCKET = "bucket:"
+
+
+def event(
+    tx: Transaction,
+    line: lines.Line,
+    kind: str,
+    ids: Sequence[str],
+    data: Sequence[str | None] | None = None,
+) -> None:
+    """Write down that something happened to jobs, in one row for all of them.
+
+    Args:
+        tx: The transaction.
+        line: The queue.
+        kind: What happened, see `EventRecord`.
+        ids: The jobs; one empty id stands for the queue itself.
+        data: What goes with each.
+    """
+    if not ids:
+        return
+    upto = tx.value(
+        _sql["insert_event"],
+        queue=line.id,
+        now=tx.now,
+        kind=kind,
+        jobs=as_json(ids),
+        data=None if data is None else as_json(data),
+        count=len(ids),
+    )
+    if upto % _TRIM_EVERY < len(ids):
+        tx.run(_sql["trim_events"], queue=line.id, before=upto - KEPT_EVENTS)
+    tx.events.add(line.ref)
+
+
+def count(tx: Transaction, line: lines.Line, counts: Mapping[str, int]) -> None:
+    """Add to this minute's counters.
+
+    Args:
+        tx: The transaction.
+        line: The queue.
+        counts: By the counter's name.
+    """
+    if counts:
+        minute = tx.now // MINUTE_MS
+        tx.run(_sql["count"], queue=line.id, minute=minute, counts=as_json(counts))
+        if tx.now % MINUTE_MS < _TRIM_WITHIN_MS:  # now and then is enough
+            tx.run(_sql["trim_counts"], queue=line.id, before=minute - _KEPT_MINUTES)
+
+
+def bucket(duration_ms: int) -> str:
+    """Return the counter of a duration: bucket b has those of 2^(b-1) to 2^b - 1 ms."""
+    return f"{_BUCKET}{duration_ms.bit_length()}"
+
+
+def window(tx: Transaction, queue: QueueRef, window_ms: int) -> MetricsWindow:
+    """Return what the counters hold of the last `window_ms`."""
+    line = lines.require(tx, queue)
+    since = (tx.now - window_ms) // MINUTE_MS + 1
+    found = dict(tx.rows(_sql["counts_since"], queue=line.id, since=since))
+    return MetricsWindow(
+        seconds=window_ms / 1000,
+        completed=found.get("completed", 0),
+        failed=found.get("failed", 0),
+        retried=found.get("retried", 0),
+        stalled=found.get("stalled", 0),
+        duration_ms_sum=found.get("duration_ms", 0),
+        histogram={
+            int(what.removeprefix(_BUCKET)): n
+            for what, n in found.items()
+            if what.startswith(_BUCKET)
+        },
+    )
+
+
+def events_after(
+    tx: Transaction, queue: QueueRef, cursor: str | None, limit: int
+) -> tuple[list[EventRecord], str]:
+    """Return what was written down after a cursor, and where that ends."""
+    line = lines.find(tx, queue)
+    if line is None:
+        return [], cursor or "0"
+    if cursor is None:
+        return [], str(tx.value(_sql["last_event"], queue=line.id))
+    found: list[EventRecord] = []
+    last = int(cursor)
+    rows = tx.rows(_sql["events_after"], queue=line.id, cursor=last, limit=limit)
+    for row, at, kind, jobs, data in rows:
+        last = row
+        ids = codec.decode(jobs)
+        each = codec.decode(data) if data is not None else [None] * len(ids)
+        found += [EventRecord(kind, i, at, d) for i, d in zip(ids, each, strict=True)]
+        if len(found) >= limit:
+            break
+    return found, str(last)

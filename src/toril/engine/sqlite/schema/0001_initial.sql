@@ -1,0 +1,178 @@
+-- The store, version 1. Times are milliseconds since 1970; booleans are 0 and 1.
+--
+-- What changes with every step of a job stands in one narrow table, `job`; what is
+-- written once (its payload, its result) stands beside it, so that a step rewrites
+-- sixty bytes and not the payload.
+
+CREATE TABLE queue (
+    id           INTEGER PRIMARY KEY,
+    prefix       TEXT    NOT NULL,
+    name         TEXT    NOT NULL,
+    paused       INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    concurrency  INTEGER CHECK (concurrency > 0),
+    rate_max     INTEGER CHECK (rate_max > 0),
+    rate_per     INTEGER CHECK (rate_per > 0),
+    window_count INTEGER NOT NULL DEFAULT 0,
+    window_until INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (prefix, name),
+    CHECK ((rate_max IS NULL) = (rate_per IS NULL))
+) STRICT;
+
+-- One number for every place in line that was ever given out.
+CREATE TABLE ticket (n INTEGER NOT NULL) STRICT;
+INSERT INTO ticket VALUES (0);
+
+CREATE TABLE job (
+    seq              INTEGER PRIMARY KEY,
+    queue            INTEGER NOT NULL,
+    id               TEXT    NOT NULL,
+    state            TEXT    NOT NULL,
+    priority         INTEGER NOT NULL,
+    position         INTEGER NOT NULL,  -- in line, within a priority; negative is before all others
+    created_at       INTEGER NOT NULL,
+    due_at           INTEGER,
+    started_at       INTEGER,
+    finished_at      INTEGER,
+    attempts_made    INTEGER NOT NULL DEFAULT 0,
+    attempts_started INTEGER NOT NULL DEFAULT 0,
+    stalls           INTEGER NOT NULL DEFAULT 0,
+    lease_token      TEXT,
+    lease_until      INTEGER,
+    cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+    deferred_failure TEXT,
+    dedup            TEXT,
+    UNIQUE (queue, id),
+    CHECK (state IN ('waiting', 'prioritized', 'delayed', 'waiting-children',
+                     'active', 'completed', 'failed')),
+    CHECK (state <> 'waiting' OR priority = 0),
+    CHECK (state <> 'prioritized' OR priority > 0),
+    CHECK ((state = 'delayed') = (due_at IS NOT NULL)),
+    CHECK ((state = 'active') = (lease_token IS NOT NULL)),
+    CHECK ((lease_token IS NULL) = (lease_until IS NULL)),
+    CHECK ((state IN ('completed', 'failed')) = (finished_at IS NOT NULL))
+) STRICT;
+
+-- One partial index a state that is scanned, so that a job stands in one of them at a time.
+CREATE INDEX job_ready ON job (queue, priority, position)
+    WHERE state IN ('waiting', 'prioritized');
+CREATE INDEX job_due ON job (queue, due_at) WHERE state = 'delayed';
+CREATE INDEX job_active ON job (queue, lease_until) WHERE state = 'active';
+CREATE INDEX job_finished ON job (queue, state, finished_at)
+    WHERE state IN ('completed', 'failed');
+
+CREATE TABLE body (
+    seq     INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL,
+    data    TEXT NOT NULL,
+    options TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE result (seq INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+CREATE TABLE progress (seq INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+CREATE TABLE error (
+    seq        INTEGER NOT NULL,
+    attempt    INTEGER NOT NULL,
+    type       TEXT    NOT NULL,
+    message    TEXT    NOT NULL,
+    stack      TEXT    NOT NULL,
+    started_at INTEGER,
+    ended_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX error_of_job ON error (seq);
+
+CREATE TABLE log (line_no INTEGER PRIMARY KEY, seq INTEGER NOT NULL, line TEXT NOT NULL) STRICT;
+CREATE INDEX log_of_job ON log (seq);
+
+CREATE TABLE tag (
+    queue INTEGER NOT NULL,
+    tag   TEXT    NOT NULL,
+    seq   INTEGER NOT NULL,
+    PRIMARY KEY (queue, tag, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tag_of_job ON tag (seq);
+
+-- Who holds a deduplication key; without an end, until the job has finished.
+CREATE TABLE dedup (
+    queue      INTEGER NOT NULL,
+    key        TEXT    NOT NULL,
+    job_id     TEXT    NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (queue, key)
+) STRICT, WITHOUT ROWID;
+
+-- The last batch of each producer, so that one that is sent again is recognised.
+CREATE TABLE producer (
+    queue    INTEGER NOT NULL,
+    id       TEXT    NOT NULL,
+    sequence INTEGER NOT NULL,
+    seen_at  INTEGER NOT NULL,
+    PRIMARY KEY (queue, id)
+) STRICT, WITHOUT ROWID;
+
+-- What happened, a row for each kind and call. `upto` counts events, not rows.
+CREATE TABLE event (
+    cursor INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue  INTEGER NOT NULL,
+    at     INTEGER NOT NULL,
+    kind   TEXT    NOT NULL,
+    jobs   TEXT    NOT NULL,  -- ids, a JSON array
+    data   TEXT,              -- what goes with each, a JSON array as long
+    upto   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX event_of_queue ON event (queue, cursor);
+
+-- What happened in each minute: `what` is a counter's name.
+CREATE TABLE metric (
+    queue  INTEGER NOT NULL,
+    minute INTEGER NOT NULL,
+    what   TEXT    NOT NULL,
+    n      INTEGER NOT NULL,
+    PRIMARY KEY (queue, minute, what)
+) STRICT, WITHOUT ROWID;
+
+-- How many jobs are in each state: counting them would take the longer the more there are.
+CREATE TABLE tally (
+    queue INTEGER NOT NULL,
+    state TEXT    NOT NULL,
+    n     INTEGER NOT NULL CHECK (n >= 0),
+    PRIMARY KEY (queue, state)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
+    INSERT INTO tally VALUES (NEW.queue, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER job_moved AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
+    UPDATE tally SET n = n - 1 WHERE queue = OLD.queue AND state = OLD.state;
+    INSERT INTO tally VALUES (NEW.queue, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+-- The table of transitions in toril.model.state, once more, where nobody gets round it.
+CREATE TRIGGER job_moves_as_allowed BEFORE UPDATE OF state ON job
+WHEN OLD.state <> NEW.state AND NOT CASE OLD.state
+    WHEN 'active' THEN 1
+    WHEN 'waiting' THEN NEW.state IN ('active', 'prioritized', 'delayed', 'failed')
+    WHEN 'prioritized' THEN NEW.state IN ('active', 'waiting', 'delayed', 'failed')
+    WHEN 'delayed' THEN NEW.state IN ('waiting', 'prioritized', 'failed')
+    WHEN 'waiting-children' THEN NEW.state IN ('waiting', 'prioritized', 'delayed', 'failed')
+    WHEN 'completed' THEN NEW.state IN ('waiting', 'prioritized')
+    WHEN 'failed' THEN NEW.state IN ('waiting', 'prioritized')
+END BEGIN
+    SELECT RAISE(ABORT, 'a job cannot go this way');
+END;
+
+CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
+    UPDATE tally SET n = n - 1 WHERE queue = OLD.queue AND state = OLD.state;
+    DELETE FROM body WHERE seq = OLD.seq;
+    DELETE FROM result WHERE seq = OLD.seq;
+    DELETE FROM progress WHERE seq = OLD.seq;
+    DELETE FROM error WHERE seq = OLD.seq;
+    DELETE FROM log WHERE seq = OLD.seq;
+    DELETE FROM tag WHERE seq = OLD.seq;
+END;
+
+CREATE TRIGGER job_removed_with_key AFTER DELETE ON job WHEN OLD.dedup IS NOT NULL BEGIN
+    DELETE FROM dedup WHERE queue = OLD.queue AND key = OLD.dedup AND job_id = OLD.id;
+END;

@@ -1,0 +1,250 @@
+"""The one thread that holds the connection, and the commits that calls share.
+
+Calls queue up while a transaction commits; the next transaction takes all of them. So
+the cost of making a commit durable is shared by everybody who waits for it, and grows
+with nobody. An operation that fails takes nobody along: the transaction is undone and
+each of its operations runs again in one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import apsw
+
+from toril.clock import Clock
+from toril.engine.sqlite.connection import connect, translate
+from toril.engine.sqlite.transaction import Operation, Transaction
+from toril.engine.sqlite.wake import Topic, Wake
+from toril.errors import EngineError, StoreUnavailableError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MOST_CALLS = 500  # that share a commit
+
+
+class _Call:
+    """An operation on its way, and who waits for it."""
+
+    __slots__ = ("args", "error", "future", "kwargs", "loop", "operation", "reads", "result")
+
+    def __init__(
+        self,
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        loop: asyncio.AbstractEventLoop | None,
+        *,
+        reads: bool,
+    ) -> None:
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.loop = loop
+        self.reads = reads
+        self.future: asyncio.Future[Any] | concurrent.futures.Future[Any] = (
+            concurrent.futures.Future() if loop is None else loop.create_future()
+        )
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def deliver(self) -> None:
+        """Hand over the result, in the thread that waits for it."""
+        if self.future.done():  # who waited has gone
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """Runs operations on one connection in one thread, many to a commit."""
+
+    def __init__(self, path: str, clock: Clock, wake: Wake) -> None:
+        """Prepare; `start` opens the file.
+
+        Args:
+            path: The store's file, or ":memory:".
+            clock: The store's time.
+            wake: Rung after commits.
+        """
+        self._path = path
+        self._clock = clock
+        self._wake = wake
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._opened: concurrent.futures.Future[None] | None = None
+        self._ready = False
+
+    async def start(self) -> None:
+        """Open the store in the thread that will keep it, unless it is open.
+
+        Raises:
+            EngineError: It cannot be opened; a later call tries again.
+        """
+        with self._lock:
+            if self._opened is None:
+                self._opened = concurrent.futures.Future()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._opened,), name="toril-sqlite", daemon=True
+                )
+                self._thread.start()
+            opened = self._opened
+        try:
+            await asyncio.shield(asyncio.wrap_future(opened))
+        except EngineError:
+            with self._lock:
+                if self._opened is opened:
+                    self._opened = None
+            raise
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Finish the calls that are under way, close the file and end the thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._opened, self._ready = None, False
+        if thread is not None:
+            self._calls.put(None)
+            await asyncio.to_thread(thread.join)
+
+    async def write(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run an operation in the next transaction; return when it is committed."""
+        result: R = await self._submit(operation, args, kwargs, reads=False)
+        return result
+
+    async def read(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run an operation that changes nothing, without the lock that writers take."""
+        result: R = await self._submit(operation, args, kwargs, reads=True)
+        return result
+
+    def write_blocking(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `write`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, reads=False)
+        return result
+
+    def read_blocking(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `read`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, reads=True)
+        return result
+
+    def _submit_blocking(
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], *, reads: bool
+    ) -> Any:
+        if not self._ready:
+            raise StoreUnavailableError(f"{self._path} is not open")
+        call = _Call(operation, args, kwargs, None, reads=reads)
+        self._calls.put(call)
+        return call.future.result()
+
+    async def _submit(
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], *, reads: bool
+    ) -> Any:
+        if not self._ready:
+            await self.start()
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), reads=reads)
+        self._calls.put(call)
+        return await call.future  # type: ignore[misc]
+
+    def _run(self, opened: concurrent.futures.Future[None]) -> None:
+        try:
+            connection = connect(self._path)
+        except EngineError as error:
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        with contextlib.closing(connection):
+            while calls := self._take():
+                self._commit(connection, calls)
+                _deliver(calls)
+
+    def _take(self) -> list[_Call]:
+        """Wait for a call, and take all that came with it. None are left at the end."""
+        calls: list[_Call] = []
+        call = self._calls.get()
+        while call is not None:
+            calls.append(call)
+            if len(calls) == _MOST_CALLS:
+                return calls
+            try:
+                call = self._calls.get_nowait()
+            except Empty:
+                return calls
+        if calls:
+            self._calls.put(None)  # stop after these
+        return calls
+
+    def _commit(self, connection: apsw.Connection, calls: list[_Call]) -> None:
+        transaction = Transaction(connection, self._clock.wall_ms())
+        only_reads = all(call.reads for call in calls)
+        try:
+            connection.execute("BEGIN DEFERRED" if only_reads else "BEGIN IMMEDIATE")
+            for call in calls:
+                call.result = call.operation(transaction, *call.args, **call.kwargs)
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the call
+            self._roll_back(connection)
+            if len(calls) > 1:
+                for call in calls:
+                    self._commit(connection, [call])
+            else:
+                calls[0].error = (
+                    translate(error, self._path) if isinstance(error, apsw.Error) else error
+                )
+                calls[0].error.__cause__ = error if isinstance(error, apsw.Error) else None
+            return
+        self._wake.ring(Topic.WORK, transaction.work)
+        self._wake.ring(Topic.EVENT, transaction.events)
+
+    def _roll_back(self, connection: apsw.Connection) -> None:
+        if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+            with contextlib.suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+
+
+def _deliver(calls: list[_Call]) -> None:
+    """Hand over results, with one wake-up for each event loop and not one for each call."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Call]] = defaultdict(list)
+    for call in calls:
+        if call.loop is None:
+            call.deliver()
+        else:
+            by_loop[call.loop].append(call)
+    for loop, its in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed while its call was away
+            loop.call_soon_threadsafe(_deliver_all, its)
+
+
+def _deliver_all(calls: list[_Call]) -> None:
+    for call in calls:
+        call.deliver()
