@@ -1,0 +1,616 @@
+"""A queue as an application holds it: add jobs, look at them, and control them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
+from weakref import WeakKeyDictionary
+
+from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
+from toril.errors import ConfigurationError, NotFoundError, ValidationError
+from toril.model import codec
+from toril.model.durations import Duration, to_ms
+from toril.model.events import EventBus, JobAdded
+from toril.model.ids import new_id
+from toril.model.job import DEFAULT_NAME, Job, NewJob, QueueRef
+from toril.model.options import (
+    HandlerKind,
+    JobOptionArgs,
+    JobOptions,
+    check_text,
+)
+from toril.model.state import FINAL, STORED, JobState
+from toril.queues.batching import Batcher
+from toril.queues.context import JobContext
+from toril.queues.handle import JobHandle
+from toril.queues.metrics import QueueMetrics, summarize
+from toril.queues.results import Results
+from toril.queues.task import AsyncTask, SyncTask, Task, is_async, resolve_kind
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BULK_FIELDS = frozenset({"name", "data", "options"})
+_PAGE = 1000
+_CLEANED_AT_MOST = 10**9
+DEFAULT_WINDOW = 3600.0
+
+
+class Processor:
+    """A function that handles every job of a queue that no task does.
+
+    Attributes:
+        function: The function; it is given the job's context.
+        run_in: Where it runs: "async", "thread" or "process".
+    """
+
+    def __init__(self, function: Callable[[JobContext], Any], run_in: HandlerKind) -> None:
+        """Make a processor; `queue.processor` also registers it.
+
+        Args:
+            function: The function.
+            run_in: Where it runs.
+        """
+        self.function = function
+        self.run_in = resolve_kind(function, run_in, getattr(function, "__name__", "processor"))
+
+
+class Queue:
+    """One queue. `QueueManager.register_queue` makes it.
+
+    Attributes:
+        ref: Its prefix and name.
+        engine: Where its jobs live.
+        default_options: What its jobs are asked for unless they say otherwise.
+        max_data_bytes: The largest payload.
+        tasks: Its typed tasks by name.
+        fallback: What handles the jobs of other names, if anything does.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        ref: QueueRef,
+        *,
+        bus: EventBus,
+        default_options: Mapping[str, Any] | None = None,
+        max_data_bytes: int = codec.MAX_BYTES,
+    ) -> None:
+        """Make a queue; it is stored when the manager opens.
+
+        Args:
+            engine: Where its jobs live.
+            ref: Its prefix and name.
+            bus: Told of jobs that are added.
+            default_options: Options as in `JobOptionArgs`.
+            max_data_bytes: The largest payload.
+
+        Raises:
+            ValidationError: A default option is refused.
+        """
+        self.ref = ref
+        self.engine = engine
+        self.default_options = dict(default_options or {})
+        self.max_data_bytes = max_data_bytes
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self.fallback: Processor | None = None
+        self._bus = bus
+        self._defaults = self._prepare_options({})
+        # Futures belong to an event loop, and the sync facade has one of its own.
+        self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher] = WeakKeyDictionary()
+        self._results: WeakKeyDictionary[asyncio.AbstractEventLoop, Results] = WeakKeyDictionary()
+
+    def __str__(self) -> str:
+        return str(self.ref)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.ref}>"
+
+    @property
+    def name(self) -> str:
+        """The name, without the prefix."""
+        return self.ref.name
+
+    # Handlers
+
+    @overload
+    def task(
+        self,
+        name: str | None = None,
+        *,
+        run_in: HandlerKind = "auto",
+        concurrency: int | None = None,
+        **options: Unpack[JobOptionArgs],
+    ) -> _TaskDecorator: ...
+    @overload
+    def task(  # type: ignore[overload-overlap]  # a coroutine function is a function, too
+        self, name: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, name: Callable[P, Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def task(self, name: Callable[Concatenate[JobContext, P], R]) -> SyncTask[P, R]: ...
+    @overload
+    def task(self, name: Callable[P, R]) -> SyncTask[P, R]: ...
+    def task(
+        self,
+        name: Any = None,
+        *,
+        run_in: HandlerKind = "auto",
+        concurrency: int | None = None,
+        **options: Unpack[JobOptionArgs],
+    ) -> Any:
+        """Make a function a task whose calls can be enqueued.
+
+        Its first parameter may be annotated with `JobContext`: the worker fills it in,
+        and it is no part of what is enqueued.
+
+        Args:
+            name: The name of its jobs; the function's own unless given.
+            run_in: "async", "thread" or "process"; "auto" takes the first for coroutine
+                functions and the second for others. Give "process" to what keeps a CPU
+                busy, or may crash.
+            concurrency: How many of its jobs one worker runs at once.
+            **options: What its jobs are asked for, see `JobOptionArgs`.
+
+        Returns:
+            A decorator; used without parentheses, the task.
+
+        Raises:
+            ConfigurationError: The name is taken, or the function cannot be a task.
+            ValidationError: An option is refused.
+        """
+        decorator = _TaskDecorator(self, name, run_in, concurrency, options)
+        if callable(name):
+            decorator.name = None
+            return decorator(name)
+        return decorator
+
+    def add_task(self, task: Task[..., Any]) -> None:
+        """Let workers run a task for the jobs of its name.
+
+        Raises:
+            ConfigurationError: The name is taken.
+        """
+        if task.name in self.tasks:
+            raise ConfigurationError(
+                f"queue {str(self)!r} has a task {task.name!r} already; give this one another name"
+            )
+        self.tasks[task.name] = task
+
+    def processor(
+        self, function: Callable[[JobContext], Any], *, run_in: HandlerKind = "auto"
+    ) -> Processor:
+        """Let workers give a function every job of the queue that no task handles.
+
+        Args:
+            function: Takes the job's context; what it returns is the result.
+            run_in: "async", "thread" or "process"; "auto" finds out.
+
+        Raises:
+            ConfigurationError: The queue has one already.
+        """
+        if self.fallback is not None:
+            raise ConfigurationError(f"queue {str(self)!r} has a processor already")
+        self.fallback = Processor(function, run_in)
+        return self.fallback
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether a worker here could run any of its jobs."""
+        return bool(self.tasks) or self.fallback is not None
+
+    # Adding
+
+    def encode(self, data: Any) -> str:
+        """Return a payload as JSON, within this queue's limit.
+
+        Raises:
+            ValidationError: It has no JSON form, or is too large.
+        """
+        return codec.encode(data, "data", self.max_data_bytes)
+
+    async def add(
+        self, name: str = DEFAULT_NAME, data: Any = None, **options: Unpack[JobOptionArgs]
+    ) -> JobHandle[Any]:
+        """Add a job.
+
+        Args:
+            name: What kind of work it is.
+            data: The payload: anything JSON.
+            **options: See `JobOptionArgs`.
+
+        Returns:
+            A handle on the job, once it is stored.
+
+        Raises:
+            ValidationError: Something is refused; the error names the field.
+            EngineError: The store failed. After a `StoreBusyError` the job may be there.
+        """
+        return await self.submit(self._prepare(name, data, options))
+
+    async def add_bulk(self, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
+        """Add many jobs in one call: all of them, or none.
+
+        Args:
+            jobs: For each a mapping with `name`, `data` and `options` (see
+                `JobOptionArgs`), each of which may be left out.
+
+        Returns:
+            A handle on each, in order.
+
+        Raises:
+            ValidationError: One is refused; the error names its place and field.
+            EngineError: The store failed.
+        """
+        prepared: list[NewJob] = []
+        known: dict[int, tuple[JobOptions, str]] = {}
+        for place, job in enumerate(jobs):
+            try:
+                prepared.append(self._prepare_one_of_many(job, known))
+            except ValidationError as error:
+                raise ValidationError(
+                    f"jobs[{place}].{error.field}", _without_field(error)
+                ) from None
+        return await self.add_jobs(prepared)
+
+    def _prepare_one_of_many(
+        self, job: Mapping[str, Any], known: dict[int, tuple[JobOptions, str]]
+    ) -> NewJob:
+        unknown = job.keys() - _BULK_FIELDS
+        if unknown:
+            raise ValidationError(min(unknown), "a job has name, data and options")
+        options = job.get("options")
+        if not options:
+            parsed, as_json = self._defaults
+        else:  # jobs that share a mapping share what is made of it
+            parsed, as_json = known.get(id(options)) or self._prepare_options(options)
+            known[id(options)] = parsed, as_json
+        return NewJob(
+            parsed.job_id or new_id(),
+            _checked_name(job.get("name", DEFAULT_NAME)),
+            self.encode(job.get("data")),
+            parsed,
+            as_json,
+        )
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
+        """Add jobs that tasks prepared (`task.job(...)`): all of them, or none.
+
+        Args:
+            jobs: The jobs.
+
+        Returns:
+            A handle on each, in order.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        if not jobs:
+            return []
+        added = await self.engine.add(self.ref, jobs)
+        if self._bus.wants(JobAdded):
+            for job, answer in zip(jobs, added, strict=True):
+                self._announce(job, answer)
+        return [JobHandle(self, answer) for answer in added]
+
+    async def submit(self, job: NewJob, result_type: Any = Any) -> JobHandle[Any]:
+        """Add one job, together with others that are added at the same time.
+
+        Args:
+            job: The job.
+            result_type: What its result is converted to.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        loop = asyncio.get_running_loop()
+        batcher = self._batchers.get(loop)
+        if batcher is None:
+            batcher = self._batchers[loop] = Batcher(self.engine, self.ref)
+        added = await batcher.add(job)
+        if self._bus.wants(JobAdded):
+            self._announce(job, added)
+        return JobHandle(self, added, result_type)
+
+    def _announce(self, job: NewJob, added: Added) -> None:
+        self._bus.emit(JobAdded(self.ref, added.id, job.name, added.status is AddStatus.CREATED))
+
+    def _prepare(self, name: str, data: Any, options: Mapping[str, Any]) -> NewJob:
+        parsed, as_json = self._prepare_options(options) if options else self._defaults
+        return NewJob(
+            parsed.job_id or new_id(), _checked_name(name), self.encode(data), parsed, as_json
+        )
+
+    def _prepare_options(self, options: Mapping[str, Any]) -> tuple[JobOptions, str]:
+        if not isinstance(options, Mapping):
+            raise ValidationError("options", f"{options!r} is not a mapping")
+        parsed = JobOptions.of({**self.default_options, **options})
+        return parsed, codec.encode_options(parsed)
+
+    # Looking
+
+    def handle(self, job_id: str) -> JobHandle[Any]:
+        """Return a handle on a job by its id, without looking whether it is there.
+
+        Args:
+            job_id: The job.
+        """
+        return JobHandle(self, Added(job_id, AddStatus.DUPLICATE))
+
+    def results(self) -> Results:
+        """Return what tells the endings of this queue's jobs on the running event loop."""
+        loop = asyncio.get_running_loop()
+        results = self._results.get(loop)
+        if results is None:
+            results = self._results[loop] = Results(self.engine, self.ref)
+        return results
+
+    async def get(self, job_id: str) -> Job | None:
+        """Return a job as it is now; None where it is not there.
+
+        Args:
+            job_id: The job.
+        """
+        return (await self.engine.get(self.ref, [job_id]))[0]
+
+    async def info(self) -> QueueInfo:
+        """Return whether the queue is paused, and its limits.
+
+        Raises:
+            NotFoundError: The queue has not been made yet.
+        """
+        for info in await self.engine.queues():
+            if info.ref == self.ref:
+                return info
+        raise NotFoundError(f"there is no queue {str(self)!r}")
+
+    async def counts(self) -> dict[JobState, int]:
+        """Return the number of jobs in each state.
+
+        Raises:
+            NotFoundError: The queue has not been made yet.
+        """
+        return await self.engine.counts(self.ref)
+
+    async def metrics(self, window: Duration = DEFAULT_WINDOW) -> QueueMetrics:
+        """Return the queue's numbers now, and over the time before.
+
+        Args:
+            window: How far back, in seconds; it is rounded to minutes.
+
+        Raises:
+            NotFoundError: The queue has not been made yet.
+        """
+        info = await self.info()
+        window_ms = max(to_ms(window, "window"), 60_000)
+        return summarize(info, await self.counts(), await self.engine.metrics(self.ref, window_ms))
+
+    async def jobs(
+        self,
+        state: JobState | str | None = None,
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return a page of jobs.
+
+        Args:
+            state: In this state only; then next to run first, or last finished first.
+            name: With this name only.
+            tag: With this tag only.
+            limit: How many at most, 1 to 1000.
+            cursor: The page before's `cursor`.
+
+        Returns:
+            The jobs, and the cursor of the next page.
+
+        Raises:
+            ValidationError: The state, limit or cursor is refused.
+            NotFoundError: The queue has not been made yet.
+        """
+        if not 1 <= limit <= _PAGE:
+            raise ValidationError("limit", f"{limit} is not between 1 and {_PAGE}")
+        states = () if state is None else (parse_state(state),)
+        return await self.engine.page(
+            self.ref, states=states, name=name, tag=tag, limit=limit, cursor=cursor
+        )
+
+    async def each(
+        self,
+        state: JobState | str | None = None,
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+    ) -> AsyncIterator[Job]:
+        """Go through all jobs, a page at a time; the arguments are those of `jobs`."""
+        cursor = None
+        while True:
+            page = await self.jobs(state, name=name, tag=tag, limit=_PAGE, cursor=cursor)
+            for job in page.jobs:
+                yield job
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    # Control
+
+    async def pause(self) -> None:
+        """Let workers take nothing more from the queue. Running jobs go on."""
+        await self.engine.pause(self.ref)
+
+    async def resume(self) -> None:
+        """Undo a pause."""
+        await self.engine.resume(self.ref)
+
+    async def drain(self, *, delayed: bool = False) -> int:
+        """Remove the jobs that wait.
+
+        Args:
+            delayed: The delayed ones too.
+
+        Returns:
+            How many were removed.
+        """
+        return await self.engine.drain(self.ref, delayed=delayed)
+
+    async def clean(
+        self,
+        grace: Duration = 0,
+        state: JobState | str = JobState.COMPLETED,
+        limit: int | None = None,
+    ) -> int:
+        """Remove jobs that have been in a state for a while.
+
+        Args:
+            grace: At least this long, in seconds.
+            state: The state.
+            limit: How many at most, oldest first; None is all.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ConflictError: Jobs of that state cannot be removed.
+            ValidationError: There is no such state.
+        """
+        removed = await self.engine.clean(
+            self.ref, parse_state(state), to_ms(grace, "grace"), limit or _CLEANED_AT_MOST
+        )
+        return len(removed)
+
+    async def obliterate(self, *, force: bool = False) -> int:
+        """Remove the queue and everything in it.
+
+        Args:
+            force: Even if jobs are active.
+
+        Returns:
+            How many jobs were removed.
+
+        Raises:
+            ConflictError: Jobs are active.
+        """
+        return await self.engine.obliterate(self.ref, force=force)
+
+    async def retry_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
+        """Run all failed jobs again, or those of a name or tag; return how many."""
+        return await self._for_all(self.engine.retry, {JobState.FAILED}, name, tag)
+
+    async def promote_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
+        """Let all delayed jobs run now, or those of a name or tag; return how many."""
+        return await self._for_all(self.engine.promote, {JobState.DELAYED}, name, tag)
+
+    async def cancel_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
+        """Cancel all jobs that have not ended, or those of a name or tag; return how many."""
+        return await self._for_all(self.engine.cancel, STORED - FINAL, name, tag)
+
+    async def remove_jobs(
+        self,
+        state: JobState | str | None = None,
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+    ) -> int:
+        """Remove all jobs that are not active, or those of a state, name or tag.
+
+        Returns:
+            How many were removed.
+        """
+        states = STORED - {JobState.ACTIVE} if state is None else {parse_state(state)}
+        return await self._for_all(self.engine.remove, states, name, tag)
+
+    async def _for_all(
+        self,
+        operation: Callable[[QueueRef, Sequence[str]], Coroutine[Any, Any, list[str]]],
+        states: frozenset[JobState] | set[JobState],
+        name: str | None,
+        tag: str | None,
+    ) -> int:
+        """Do something to every job that fits, a page at a time."""
+        total, cursor = 0, None
+        while True:
+            page = await self.engine.page(
+                self.ref, states=sorted(states), name=name, tag=tag, limit=_PAGE, cursor=cursor
+            )
+            if page.jobs:
+                total += len(await operation(self.ref, [job.id for job in page.jobs]))
+            cursor = page.cursor
+            if cursor is None:
+                return total
+
+
+class _TaskDecorator:
+    """What `queue.task(...)` returns; a class, so that each kind of function keeps its type."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        name: str | None,
+        run_in: HandlerKind,
+        concurrency: int | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.name = name
+        self._queue = queue
+        self._run_in = run_in
+        self._concurrency = concurrency
+        self._options = options
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # as for `task`
+        self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R]) -> SyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> SyncTask[P, R]: ...
+    def __call__(self, function: Callable[..., Any]) -> Task[..., Any]:
+        make: type[Task[..., Any]] = AsyncTask if is_async(function) else SyncTask
+        task = make(
+            self._queue,
+            function,
+            _checked_name(function.__name__ if self.name is None else self.name),
+            options=self._options,
+            run_in=self._run_in,
+            concurrency=self._concurrency,
+        )
+        self._queue.add_task(task)
+        return task
+
+
+def _checked_name(name: Any) -> str:
+    return check_text(name, "name")
+
+
+def _without_field(error: ValidationError) -> str:
+    return str(error).removeprefix(f"{error.field}: ")
+
+
+def parse_state(state: JobState | str, field: str = "state") -> JobState:
+    """Return a state by its name.
+
+    Args:
+        state: The state, or its name as BullMQ writes it.
+        field: The name to put into the error.
+
+    Raises:
+        ValidationError: No engine stores such a state.
+    """
+    try:
+        parsed = JobState(state)
+    except ValueError:
+        parsed = None
+    if parsed not in STORED:
+        known = ", ".join(s for s in JobState if s in STORED)
+        raise ValidationError(field, f"{state!r} is no state of a stored job; known: {known}")
+    return parsed

@@ -1,0 +1,105 @@
+"""Waiting for results: one follower of a queue's events, however many wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from toril.engine.base import Ending, Engine, EventRecord
+from toril.model import codec
+from toril.model.job import AttemptError, QueueRef
+from toril.model.state import JobState
+
+_REMOVED = None
+_LOOK_AGAIN_SECONDS = 5.0
+
+
+class Results:
+    """Tells the endings of one queue's jobs on one event loop."""
+
+    def __init__(self, engine: Engine, queue: QueueRef) -> None:
+        """Prepare.
+
+        Args:
+            engine: Where the jobs are.
+            queue: The queue.
+        """
+        self._engine = engine
+        self._queue = queue
+        self._waiting: defaultdict[str, list[asyncio.Future[Ending | None]]] = defaultdict(list)
+        self._cursor: asyncio.Future[str] | None = None
+        self._follower: asyncio.Task[None] | None = None
+
+    async def of(self, job_id: str) -> Ending | None:
+        """Return how a job ended, once it has; None where it is not there any more.
+
+        Args:
+            job_id: The job.
+        """
+        future: asyncio.Future[Ending | None] = asyncio.get_running_loop().create_future()
+        self._waiting[job_id].append(future)
+        try:
+            await self._follow()
+            # Looked at after the follower knows its place: an ending is seen here or there.
+            known = await self._engine.endings(self._queue, [job_id])
+            if job_id not in known:
+                return _REMOVED
+            return known[job_id] or await future
+        finally:
+            self._waiting[job_id].remove(future)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    async def _follow(self) -> None:
+        if self._cursor is None or self._follower is None or self._follower.done():
+            self._cursor = asyncio.get_running_loop().create_future()
+            self._follower = asyncio.create_task(self._run(self._cursor))
+        await asyncio.shield(self._cursor)
+
+    async def _run(self, start: asyncio.Future[str]) -> None:
+        try:
+            _, cursor = await self._engine.events(self._queue, None)
+            start.set_result(cursor)
+            while self._waiting:
+                await self._engine.wait_event(self._queue, cursor, _LOOK_AGAIN_SECONDS)
+                records, cursor = await self._engine.events(self._queue, cursor)
+                await self._tell(records)
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+            if not start.done():
+                start.set_exception(error)
+            for futures in list(self._waiting.values()):
+                for future in futures:
+                    if not future.done():
+                        future.set_exception(error)
+
+    async def _tell(self, records: Sequence[EventRecord]) -> None:
+        unknown: list[str] = []
+        for record in records:
+            if record.job_id in self._waiting:
+                if record.kind == "completed" and record.data is None:
+                    unknown.append(record.job_id)
+                else:
+                    self._tell_from(record)
+        if unknown:
+            known = await self._engine.endings(self._queue, unknown)
+            for job_id in unknown:
+                self._resolve(job_id, known.get(job_id, Ending(JobState.COMPLETED)))
+
+    def _tell_from(self, record: EventRecord) -> None:
+        match record.kind:
+            case "completed":
+                self._resolve(record.job_id, Ending(JobState.COMPLETED, record.data))
+            case "failed":
+                kind, message = codec.decode(record.data or '["Error",""]')
+                error = AttemptError(0, kind, message)
+                self._resolve(record.job_id, Ending(JobState.FAILED, error=error))
+            case "removed":
+                self._resolve(record.job_id, _REMOVED)
+            case _:
+                pass
+
+    def _resolve(self, job_id: str, ending: Ending | None) -> None:
+        for future in self._waiting.get(job_id, ()):
+            if not future.done():
+                future.set_result(ending)

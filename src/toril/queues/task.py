@@ -1,0 +1,165 @@
+"""Typed jobs: a function that can be called as it is, or enqueued."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from copy import copy
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
+
+from toril.errors import ConfigurationError
+from toril.model.codec import encode_options
+from toril.model.ids import new_id
+from toril.model.job import NewJob
+from toril.model.options import HandlerKind, JobOptionArgs, JobOptions, is_integer
+from toril.queues.arguments import Arguments
+from toril.queues.handle import JobHandle
+
+if TYPE_CHECKING:
+    from toril.queues.queue import Queue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Task(Generic[P, R]):
+    """A function that runs as a job. `queue.task` makes one.
+
+    Attributes:
+        queue: The queue its jobs go to.
+        name: The name of its jobs.
+        function: The function.
+        run_in: Where it runs: "async", "thread" or "process".
+        concurrency: How many of its jobs one worker runs at once; None is no limit.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        function: Callable[..., Any],
+        name: str,
+        *,
+        options: Mapping[str, Any],
+        run_in: HandlerKind = "auto",
+        concurrency: int | None = None,
+    ) -> None:
+        """Make a task; `queue.task` also registers it.
+
+        Args:
+            queue: The queue its jobs go to.
+            function: The function.
+            name: The name of its jobs.
+            options: What its jobs are asked for, beyond the queue's defaults.
+            run_in: Where it runs; "auto" is async for coroutine functions, else a thread.
+            concurrency: How many of its jobs one worker runs at once.
+
+        Raises:
+            ConfigurationError: The function cannot be a task.
+            ValidationError: An option is refused.
+        """
+        update_wrapper(cast("Callable[..., Any]", self), function)
+        self.queue = queue
+        self.name = name
+        self.function = function
+        self.run_in = resolve_kind(function, run_in, name)
+        self.concurrency = _checked_concurrency(concurrency, name)
+        self.arguments = Arguments(function, name)
+        self._set_options({**queue.default_options, **options})
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} in {self.queue}>"
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Add a job that calls the function with these arguments.
+
+        Returns:
+            A handle on the job, once it is stored.
+
+        Raises:
+            ValidationError: The arguments do not fit the function's signature or types.
+            EngineError: The store failed.
+        """
+        return await self.queue.submit(self.job(*args, **kwargs), self.arguments.result_type)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """Return the job that `enqueue` would add, for `queue.add_jobs`.
+
+        Raises:
+            ValidationError: The arguments do not fit the function's signature or types.
+        """
+        return NewJob(
+            self._job_options.job_id or new_id(),
+            self.name,
+            self.arguments.encode(args, kwargs, self.queue.max_data_bytes),
+            self._job_options,
+            self._options_json,
+        )
+
+    def options(self, **options: Unpack[JobOptionArgs]) -> Task[P, R]:
+        """Return the same task with other options for its jobs.
+
+        Args:
+            **options: See `JobOptionArgs`.
+
+        Raises:
+            ValidationError: An option is unknown or refused.
+        """
+        clone = copy(self)
+        clone._set_options({**self._options, **options})  # noqa: SLF001 - another of this class
+        return clone
+
+    def _set_options(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._job_options = JobOptions.of(options)
+        self._options_json = encode_options(self._job_options)
+
+
+class AsyncTask(Task[P, R]):
+    """A task whose function is a coroutine function."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call the function here and now, without a queue."""
+        result: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
+        return result
+
+
+class SyncTask(Task[P, R]):
+    """A task whose function is an ordinary one."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function here and now, without a queue."""
+        result: R = self.function(*args, **kwargs)
+        return result
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling a function, or an object, gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object's, not whether there is one
+    )
+
+
+def resolve_kind(function: Callable[..., Any], run_in: HandlerKind, name: str) -> HandlerKind:
+    """Return where a function runs.
+
+    Raises:
+        ConfigurationError: It cannot run there.
+    """
+    if run_in not in ("auto", "async", "thread", "process"):
+        raise ConfigurationError(
+            f"{name!r}: run_in is {run_in!r}; it can be auto, async, thread or process"
+        )
+    if is_async(function):
+        if run_in == "thread":
+            raise ConfigurationError(f"{name!r} is a coroutine function; run it async, or process")
+        return "async" if run_in == "auto" else run_in
+    if run_in == "async":
+        raise ConfigurationError(f"{name!r} is no coroutine function; make it `async def`")
+    return "thread" if run_in == "auto" else run_in
+
+
+def _checked_concurrency(value: int | None, name: str) -> int | None:
+    if value is not None and (not is_integer(value) or value < 1):
+        raise ConfigurationError(f"{name!r}: concurrency is {value!r}; give a number from 1")
+    return value
