@@ -1,0 +1,97 @@
+"""Settings: the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from toril.errors import ConfigurationError
+from toril.model.job import DEFAULT_PREFIX
+
+DEFAULT_URL = "sqlite:///toril.db"
+DEFAULT_CONCURRENCY = 10
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says.
+
+    Attributes:
+        url: Where jobs live.
+        prefix: The bounded context that queues belong to unless they name another.
+        concurrency: How many jobs a worker runs at once.
+        remove_on_complete: How many completed jobs a queue keeps; None is all.
+        remove_on_fail: How many failed jobs a queue keeps; None is all.
+        log_level: What the command line logs: "debug", "info", "warning" or "error".
+    """
+
+    url: str = DEFAULT_URL
+    prefix: str = DEFAULT_PREFIX
+    concurrency: int = DEFAULT_CONCURRENCY
+    remove_on_complete: int | None = None
+    remove_on_fail: int | None = None
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings.
+
+        `TORIL_URL` says where jobs live; without it `REDIS_HOST`, `REDIS_PORT`,
+        `REDIS_PASSWORD` and `REDIS_DB` do, and without those it is a file in the current
+        folder. `WORKER_CONCURRENCY` goes before `QUEUE_CONCURRENCY`.
+
+        Args:
+            environment: The variables; the process's own unless given.
+
+        Raises:
+            ConfigurationError: A variable has a value that cannot be; it is named.
+        """
+        env = os.environ if environment is None else environment
+        level = env.get("LOG_LEVEL", "info").lower()
+        if level not in _LEVELS:
+            raise ConfigurationError(f"LOG_LEVEL is {level!r}; it can be {', '.join(_LEVELS)}")
+        return cls(
+            url=env.get("TORIL_URL") or _redis_url(env) or DEFAULT_URL,
+            prefix=env.get("TORIL_PREFIX") or DEFAULT_PREFIX,
+            concurrency=_number(env, "WORKER_CONCURRENCY", 1)
+            or _number(env, "QUEUE_CONCURRENCY", 1)
+            or DEFAULT_CONCURRENCY,
+            remove_on_complete=_number(env, "QUEUE_REMOVE_ON_COMPLETE", 0),
+            remove_on_fail=_number(env, "QUEUE_REMOVE_ON_FAIL", 0),
+            log_level=level,
+        )
+
+    @property
+    def default_job_options(self) -> dict[str, Any]:
+        """What jobs are asked for unless their queue says otherwise."""
+        found = {
+            "remove_on_complete": self.remove_on_complete,
+            "remove_on_fail": self.remove_on_fail,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _redis_url(env: Mapping[str, str]) -> str | None:
+    host = env.get("REDIS_HOST")
+    if not host:
+        return None
+    port = _number(env, "REDIS_PORT", 1) or 6379
+    database = _number(env, "REDIS_DB", 0) or 0
+    password = env.get("REDIS_PASSWORD")
+    login = f":{quote(password, safe='')}@" if password else ""
+    return f"redis://{login}{host}:{port}/{database}"
+
+
+def _number(env: Mapping[str, str], name: str, least: int) -> int | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigurationError(f"{name} is {text!r}; give a number from {least}")
+    return int(text)

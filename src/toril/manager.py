@@ -1,0 +1,582 @@
+"""What an application holds: queues, workers and control in one object that only delegates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack, overload
+from urllib.parse import unquote, urlsplit
+
+from toril.config import Settings
+from toril.engine.base import Engine, Finding
+from toril.engine.sqlite import SqliteEngine
+from toril.errors import ConfigurationError, ValidationError
+from toril.model import codec
+from toril.model.durations import Duration
+from toril.model.events import Event, EventBus
+from toril.model.job import DEFAULT_NAME, Job, QueueRef
+from toril.model.options import (
+    HandlerKind,
+    JobOptionArgs,
+    RateLimit,
+    check_name,
+    is_integer,
+)
+from toril.model.state import JobState
+from toril.queues.context import JobContext
+from toril.queues.handle import JobHandle
+from toril.queues.metrics import QueueMetrics
+from toril.queues.queue import DEFAULT_WINDOW, Queue
+from toril.queues.sync import LoopThread, SyncFacade, SyncJobHandle, SyncQueue, blocking
+from toril.queues.task import P, R, Task
+from toril.worker.middleware import Middleware
+from toril.worker.shutdown import on_signals
+from toril.worker.worker import BackoffStrategy, Worker, WorkerSettings
+
+E = TypeVar("E", bound=Event)
+
+_DAY = timedelta(days=1)
+
+
+def open_engine(url: str) -> Engine:
+    """Return the engine that a URL names; it connects when it is first used.
+
+    Args:
+        url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute), or
+            "memory://".
+
+    Raises:
+        ConfigurationError: There is no such engine, or the URL names no file.
+    """
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "memory":
+            return SqliteEngine(None)
+        case "sqlite":
+            path = unquote(parts.path).removeprefix("/")
+            if parts.netloc or not path:
+                raise ConfigurationError(
+                    f"{url!r} names no file; write sqlite:///toril.db, "
+                    "or with four slashes sqlite:////var/lib/toril.db"
+                )
+            return SqliteEngine(path)
+        case scheme:
+            raise ConfigurationError(
+                f"{_without_password(url)!r}: there is no engine for {scheme or 'no scheme'!r}; "
+                "this version has sqlite:///file.db and memory://"
+            )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@")
+
+
+class QueueManager:
+    """Queues, workers and control of one store.
+
+    Use it as `async with manager:`, which closes it at the end. It may be made at import
+    time: nothing connects before the first call.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        prefix: str | None = None,
+        settings: Settings | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        """Make a manager.
+
+        Args:
+            url: Where jobs live, see `open_engine`; the settings' unless given.
+            prefix: The bounded context that queues belong to unless they name another.
+            settings: Instead of those of the environment.
+            engine: Instead of one that the URL names.
+
+        Raises:
+            ConfigurationError: The URL or a setting is wrong.
+        """
+        self.settings = settings or Settings.from_environment()
+        self.url = url or self.settings.url
+        self.engine = engine or open_engine(self.url)
+        self.prefix = check_name(prefix or self.settings.prefix, "prefix")
+        self.events = EventBus()
+        self._queues: dict[QueueRef, Queue] = {}
+        self._limits: dict[QueueRef, dict[str, Any]] = {}
+        self._middleware: list[Middleware] = []
+        self._strategies: dict[str, BackoffStrategy] = {}
+        self._workers: dict[Worker, asyncio.Task[None]] = {}
+        self._sync: SyncQueueManager | None = None
+
+    def __repr__(self) -> str:
+        return f"<QueueManager {self.engine.location}>"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+
+    async def open(self) -> None:
+        """Connect, and store the queues that were registered so far.
+
+        Raises:
+            EngineError: The store cannot be opened.
+        """
+        await self.engine.open()
+        await self._store_queues()
+
+    async def shutdown(self) -> None:
+        """Stop the workers that `start_workers` started, and close the store."""
+        for worker in self._workers:
+            worker.stop()
+        tasks = list(self._workers.values())
+        self._workers.clear()
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await self.engine.close()
+
+    # Set-up
+
+    def register_queue(
+        self,
+        name: str,
+        *,
+        prefix: str | None = None,
+        rate_limit: RateLimit | None = None,
+        concurrency: int | None = None,
+        default_job_options: Mapping[str, Any] | None = None,
+        max_data_bytes: int = codec.MAX_BYTES,
+    ) -> Queue:
+        """Return a queue, making it known.
+
+        Args:
+            name: Its name, without a colon; unique together with the prefix.
+            prefix: The bounded context it belongs to; the manager's unless given.
+            rate_limit: How many jobs may start in a window, over all workers.
+            concurrency: How many jobs may run at once, over all workers.
+            default_job_options: What its jobs are asked for unless they say otherwise,
+                see `JobOptionArgs`.
+            max_data_bytes: The largest payload, and the largest result.
+
+        Raises:
+            ConfigurationError: It is registered already.
+            ValidationError: The name, a limit or an option is refused.
+        """
+        ref = QueueRef(
+            self.prefix if prefix is None else check_name(prefix, "prefix"),
+            check_name(name, "queue"),
+        )
+        known = self._queues.get(ref)
+        if known is not None:
+            raise ConfigurationError(
+                f"queue {str(ref)!r} is registered already; manager.queue({name!r}) returns it"
+            )
+        if concurrency is not None and (not is_integer(concurrency) or concurrency < 1):
+            raise ValidationError("concurrency", f"{concurrency!r} is not a number from 1")
+        self._limits[ref] = {"rate_limit": rate_limit, "concurrency": concurrency}
+        queue = self._queues[ref] = Queue(
+            self.engine,
+            ref,
+            bus=self.events,
+            default_options={**self.settings.default_job_options, **(default_job_options or {})},
+            max_data_bytes=max_data_bytes,
+        )
+        return queue
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue, registering it if it is not yet.
+
+        Args:
+            name: Its name, or `prefix:name` where the prefix is not the manager's.
+
+        Raises:
+            ValidationError: The name is refused.
+        """
+        prefix, colon, rest = str(name).partition(":")
+        ref = QueueRef(prefix, rest) if colon else QueueRef(self.prefix, name)
+        return self._queues.get(ref) or self.register_queue(ref.name, prefix=ref.prefix)
+
+    @property
+    def registered(self) -> list[Queue]:
+        """The queues that this manager knows; `get_all_metrics` has those of the store."""
+        return list(self._queues.values())
+
+    def register_processor(
+        self,
+        queue: str,
+        processor: Callable[[JobContext], Any],
+        *,
+        run_in: HandlerKind = "auto",
+    ) -> None:
+        """Let workers give a function every job of a queue that no task handles.
+
+        Args:
+            queue: The queue's name.
+            processor: Takes the job's context; what it returns is the result.
+            run_in: "async", "thread" or "process"; "auto" finds out.
+
+        Raises:
+            ConfigurationError: The queue has one already.
+        """
+        self.queue(queue).processor(processor, run_in=run_in)
+
+    def register_backoff(self, name: str, strategy: BackoffStrategy) -> None:
+        """Let jobs ask for a backoff of your own: `Backoff.custom(name)`.
+
+        Args:
+            name: What jobs call it.
+            strategy: Gives the seconds to wait from the number of failed attempts and
+                the last error.
+
+        Raises:
+            ConfigurationError: The name is Toril's own.
+        """
+        if name in ("fixed", "exponential"):
+            raise ConfigurationError(f"{name!r} is a backoff of Toril's own; choose another name")
+        self._strategies[name] = strategy
+
+    def add_middleware(self, middleware: Middleware) -> Middleware:
+        """Put a function around every handler; the first added is the outermost.
+
+        Args:
+            middleware: Takes the job's context and a function that runs the rest.
+
+        Returns:
+            The same, so that it may serve as a decorator.
+        """
+        self._middleware.append(middleware)
+        return middleware
+
+    @overload
+    def on(self, kind: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]: ...
+    @overload
+    def on(self, kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]: ...
+    def on(self, kind: type[E], subscriber: Callable[[E], None] | None = None) -> Any:
+        """Call a function with each event of a type that happens in this process.
+
+        Args:
+            kind: The type, for example `JobFailed`.
+            subscriber: Called on the event loop; it must not block.
+
+        Returns:
+            A function that ends the subscription; without a subscriber, a decorator.
+        """
+        if subscriber is not None:
+            return self.events.subscribe(kind, subscriber)
+
+        def decorate(function: Callable[[E], None]) -> Callable[[E], None]:
+            self.events.subscribe(kind, function)
+            return function
+
+        return decorate
+
+    # Jobs
+
+    async def add_job(
+        self,
+        queue: str,
+        name: str = DEFAULT_NAME,
+        data: Any = None,
+        **options: Unpack[JobOptionArgs],
+    ) -> JobHandle[Any]:
+        """Add a job.
+
+        Args:
+            queue: The queue's name.
+            name: What kind of work it is.
+            data: The payload: anything JSON.
+            **options: See `JobOptionArgs`.
+
+        Returns:
+            A handle on the job, once it is stored.
+
+        Raises:
+            ValidationError: Something is refused; the error names the field.
+            EngineError: The store failed. After a `StoreBusyError` the job may be there.
+        """
+        return await self.queue(queue).add(name, data, **options)
+
+    async def add_bulk(self, queue: str, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
+        """Add many jobs in one call: all of them, or none.
+
+        Args:
+            queue: The queue's name.
+            jobs: For each a mapping with `name`, `data` and `options`.
+
+        Returns:
+            A handle on each, in order.
+
+        Raises:
+            ValidationError: One is refused; the error names its place and field.
+            EngineError: The store failed.
+        """
+        return await self.queue(queue).add_bulk(jobs)
+
+    async def get_job(self, queue: str, job_id: str) -> Job | None:
+        """Return a job as it is now; None where it is not there.
+
+        Args:
+            queue: The queue's name.
+            job_id: The job.
+        """
+        return await self.queue(queue).get(job_id)
+
+    # Queues
+
+    async def get_queue_metrics(
+        self, queue: str, window: Duration = DEFAULT_WINDOW
+    ) -> QueueMetrics:
+        """Return a queue's numbers now, and over the time before.
+
+        Args:
+            queue: The queue's name.
+            window: How far back, in seconds.
+
+        Raises:
+            NotFoundError: There is no such queue.
+        """
+        await self._store_queues()
+        return await self.queue(queue).metrics(window)
+
+    async def get_all_metrics(self, window: Duration = DEFAULT_WINDOW) -> list[QueueMetrics]:
+        """Return the numbers of every queue in the store, registered here or not.
+
+        Args:
+            window: How far back, in seconds.
+        """
+        await self._store_queues()
+        infos = await self.engine.queues()
+        return [await self._look_at(info.ref).metrics(window) for info in infos]
+
+    async def pause_queue(self, queue: str) -> None:
+        """Let workers take nothing more from a queue. Running jobs go on.
+
+        Raises:
+            NotFoundError: There is no such queue.
+        """
+        await self._store_queues()
+        await self.queue(queue).pause()
+
+    async def resume_queue(self, queue: str) -> None:
+        """Undo a pause.
+
+        Raises:
+            NotFoundError: There is no such queue.
+        """
+        await self._store_queues()
+        await self.queue(queue).resume()
+
+    async def clean_queue(
+        self,
+        queue: str,
+        grace: Duration = _DAY,
+        state: JobState | str = JobState.COMPLETED,
+        limit: int | None = None,
+    ) -> int:
+        """Remove jobs that have been in a state for a while.
+
+        Args:
+            queue: The queue's name.
+            grace: At least this long, in seconds; a day unless given.
+            state: The state.
+            limit: How many at most, oldest first; None is all.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            NotFoundError: There is no such queue.
+            ConflictError: Jobs of that state cannot be removed.
+        """
+        await self._store_queues()
+        return await self.queue(queue).clean(grace, state, limit)
+
+    async def examine(self) -> list[Finding]:
+        """Look for what would lose jobs or slow them down."""
+        return await self.engine.examine()
+
+    # Workers
+
+    async def run_workers(
+        self,
+        concurrency: int | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        burst: bool = False,
+        settings: WorkerSettings | None = None,
+    ) -> None:
+        """Work until a signal: the first lets running jobs finish, the second does not.
+
+        Args:
+            concurrency: How many jobs run at once; the settings' unless given.
+            queues: Which queues; all that have handlers unless given.
+            burst: Stop when nothing is left that runs, is ready, or is due within a minute.
+            settings: The worker's other settings.
+
+        Raises:
+            ConfigurationError: A queue has no handler, or none has.
+            EngineError: The store cannot be opened.
+        """
+        worker = self.worker(concurrency, queues=queues, settings=settings)
+        await self.open()
+        with on_signals(worker.stop, lambda: worker.stop(force=True)):
+            await worker.run(burst=burst)
+
+    async def start_workers(
+        self,
+        concurrency: int | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        settings: WorkerSettings | None = None,
+    ) -> Worker:
+        """Work in the background until `shutdown`; the arguments are those of `run_workers`.
+
+        Returns:
+            The worker.
+        """
+        worker = self.worker(concurrency, queues=queues, settings=settings)
+        await self.open()
+        self._workers[worker] = asyncio.create_task(worker.run(), name="toril-worker")
+        return worker
+
+    def worker(
+        self,
+        concurrency: int | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        settings: WorkerSettings | None = None,
+    ) -> Worker:
+        """Return a worker that has not started; the arguments are those of `run_workers`."""
+        if queues is None:
+            served = [queue for queue in self.registered if queue.has_handlers]
+            if not served:
+                raise ConfigurationError(
+                    "no queue has a handler: give one a task with @queue.task, "
+                    "or a processor with manager.register_processor"
+                )
+        else:
+            served = [self.queue(name) for name in queues]
+        chosen = settings or WorkerSettings(concurrency=self.settings.concurrency)
+        if concurrency is not None:
+            chosen = _with_concurrency(chosen, concurrency)
+        return Worker(
+            self.engine,
+            served,
+            chosen,
+            bus=self.events,
+            middleware=tuple(self._middleware),
+            strategies=self._strategies,
+        )
+
+    @property
+    def sync(self) -> SyncQueueManager:
+        """The same, for code without an event loop."""
+        if self._sync is None:
+            self._sync = SyncQueueManager(self)
+        return self._sync
+
+    def _look_at(self, ref: QueueRef) -> Queue:
+        """Return a queue of the store without making it known here."""
+        return self._queues.get(ref) or Queue(self.engine, ref, bus=self.events)
+
+    async def _store_queues(self) -> None:
+        """Store the queues that were registered since the last time."""
+        while self._limits:
+            ref, limits = self._limits.popitem()
+            try:
+                await self.engine.register(ref, **limits)
+            except BaseException:
+                self._limits[ref] = limits
+                raise
+
+
+def _with_concurrency(settings: WorkerSettings, concurrency: int) -> WorkerSettings:
+    fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return WorkerSettings(**{**fields, "concurrency": concurrency})
+
+
+class SyncQueueManager(SyncFacade):
+    """A manager for code without an event loop. `manager.sync` returns it.
+
+    Its calls run on an event loop in a thread, which `close` ends; as `with manager.sync
+    as jobs:` it is closed at the end.
+    """
+
+    def __init__(self, manager: QueueManager) -> None:
+        """Face a manager.
+
+        Args:
+            manager: The manager.
+        """
+        super().__init__(manager, LoopThread())
+        self._manager = manager
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    open = blocking(QueueManager.open)
+    get_job = blocking(QueueManager.get_job)
+    get_queue_metrics = blocking(QueueManager.get_queue_metrics)
+    get_all_metrics = blocking(QueueManager.get_all_metrics)
+    pause_queue = blocking(QueueManager.pause_queue)
+    resume_queue = blocking(QueueManager.resume_queue)
+    clean_queue = blocking(QueueManager.clean_queue)
+    examine = blocking(QueueManager.examine)
+    start_workers = blocking(QueueManager.start_workers)
+
+    def close(self) -> None:
+        """Stop the workers that it started, close the store, and end the thread."""
+        self._thread.run(self._manager.shutdown())
+        self._thread.close()
+
+    def add_job(
+        self,
+        queue: str,
+        name: str = DEFAULT_NAME,
+        data: Any = None,
+        **options: Unpack[JobOptionArgs],
+    ) -> SyncJobHandle[Any]:
+        """Add a job; see `QueueManager.add_job`."""
+        return self._wrap(self._thread.run(self._manager.add_job(queue, name, data, **options)))
+
+    def add_bulk(self, queue: str, jobs: Sequence[Mapping[str, Any]]) -> list[SyncJobHandle[Any]]:
+        """Add many jobs in one call: all of them, or none."""
+        handles = self._thread.run(self._manager.add_bulk(queue, jobs))
+        return [self._wrap(handle) for handle in handles]
+
+    def enqueue(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
+        """Add a job that calls a task's function with these arguments.
+
+        Args:
+            task: The task; `task.options(...)` for other options.
+            *args: The function's arguments.
+            **kwargs: The function's arguments.
+        """
+        return self._wrap(self._thread.run(task.enqueue(*args, **kwargs)))
+
+    def queue(self, name: str) -> SyncQueue:
+        """Return a queue, registering it if it is not yet."""
+        return SyncQueue(self._manager.queue(name), self._thread)

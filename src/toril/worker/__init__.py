@@ -1,0 +1,1 @@
+"""Running jobs: fetch, run, settle, and keep hold of them meanwhile."""

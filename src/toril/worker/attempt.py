@@ -1,0 +1,81 @@
+"""One attempt at one job, from the lease to the outcome, and the ways to end it early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+
+from toril.model.job import Lease
+from toril.model.outcome import Outcome
+
+
+class Stop(Enum):
+    """Why an attempt is ended before its handler returns."""
+
+    CANCEL = auto()
+    TIMEOUT = auto()
+    SHUTDOWN = auto()
+    LEASE_LOST = auto()
+
+
+class Attempt:
+    """An attempt that runs, or has run.
+
+    Attributes:
+        lease: The lease it runs under.
+        started: When, on the event loop's clock.
+        stopped: Why it was told to end; None if it was not.
+        task: Runs it.
+        settled: Its outcome has been handed over.
+        deadline: Its place in the timer wheel.
+        begun: Its task has taken its first step.
+    """
+
+    __slots__ = (
+        "begun",
+        "deadline",
+        "lease",
+        "on_outcome",
+        "settled",
+        "started",
+        "stopped",
+        "task",
+    )
+
+    def __init__(
+        self, lease: Lease, started: float, on_outcome: Callable[[Attempt, Outcome], None]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            lease: The lease it runs under.
+            started: The event loop's time.
+            on_outcome: Called once, with the outcome.
+        """
+        self.lease = lease
+        self.started = started
+        self.on_outcome = on_outcome
+        self.stopped: Stop | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.settled = False
+        self.deadline: tuple[int, int] | None = None
+        self.begun = False
+
+    def stop(self, why: Stop) -> None:
+        """Tell the handler to end. The first reason counts."""
+        if self.stopped is None and not self.settled:
+            self.stopped = why
+            # A task that is cancelled before its first step never takes it, nor cleans up.
+            if self.begun and self.task is not None:
+                self.task.cancel()
+
+    def is_stopped(self) -> bool:
+        """Whether the handler was told to end; a thread asks this through its context."""
+        return self.stopped is not None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Hand over the outcome, unless that was done before."""
+        if not self.settled:
+            self.settled = True
+            self.on_outcome(self, outcome)

@@ -1,0 +1,292 @@
+"""From a lease to an outcome: the one pipeline that every attempt goes through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from toril.errors import ValidationError
+from toril.model import codec
+from toril.model.job import AttemptError, Lease
+from toril.model.outcome import (
+    CANCEL_REASON,
+    CANCELLED,
+    STALL_REASON,
+    Ended,
+    Errored,
+    Forfeited,
+    GivenBack,
+    Outcome,
+    Succeeded,
+    from_signal,
+    is_signal,
+)
+from toril.queues.context import JobContext, set_current_job
+from toril.worker import failures
+from toril.worker.attempt import Attempt, Stop
+from toril.worker.deadlines import Deadlines
+from toril.worker.failures import error_from, error_of, signal_of
+from toril.worker.handlers import Handler, Routes
+from toril.worker.middleware import Middleware, wrap
+from toril.worker.processes import HandlerFailedError, ProcessDiedError, ProcessPool
+from toril.worker.reporting import Reports
+
+_logger = logging.getLogger("toril.worker")
+
+
+class _Encoded:
+    """A result that is JSON already."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str | None) -> None:
+        self.text = text
+
+
+class Executor:
+    """Runs attempts on the event loop, in threads and in processes."""
+
+    def __init__(
+        self,
+        *,
+        reports: Reports,
+        middleware: Sequence[Middleware],
+        threads: ThreadPoolExecutor,
+        processes: ProcessPool,
+        cancel_grace: float,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            reports: Takes what handlers report.
+            middleware: Around every handler, the first outermost.
+            threads: Where sync handlers run.
+            processes: Where process handlers run.
+            cancel_grace: How long a handler that was told to end may take, in seconds.
+        """
+        self._reports = reports
+        self._middleware = middleware
+        self._threads = threads
+        self._processes = processes
+        self._cancel_grace = cancel_grace
+        self._deadlines = Deadlines()
+
+    async def run(self, attempt: Attempt, routes: Routes, max_result: int) -> None:
+        """Run an attempt and hand over its outcome. Nothing that a handler does escapes.
+
+        Args:
+            attempt: The attempt.
+            routes: The queue's handlers.
+            max_result: The largest result, in bytes.
+        """
+        attempt.begun = True
+        try:
+            outcome = self._refusal(attempt)
+            if outcome is None:
+                outcome = await self._perform(attempt, routes, max_result)
+        except asyncio.CancelledError as error:
+            outcome = self._interrupted(attempt, error)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt
+            outcome = self._raised(attempt, error)
+        if attempt.deadline is not None:
+            self._deadlines.discard(attempt.deadline)
+        attempt.settle(_after_stop(attempt, outcome))
+
+    def abandon_later(self, attempt: Attempt) -> None:
+        """Settle an attempt that was told to end even if its handler goes on regardless."""
+        self._deadlines.add(self._cancel_grace, lambda: self._abandon(attempt))
+
+    def close(self) -> None:
+        """Forget all deadlines."""
+        self._deadlines.close()
+
+    def _abandon(self, attempt: Attempt) -> None:
+        if attempt.settled:
+            return
+        lease = attempt.lease
+        _logger.warning(
+            "the handler of %s (job %s) goes on although it was told to end; its place stays taken",
+            lease.name,
+            lease.id,
+        )
+        attempt.settle(_after_stop(attempt, GivenBack(), still_running=True))
+
+    def _refusal(self, attempt: Attempt) -> Outcome | None:
+        """Return what a job that must not run ends in; None lets it run."""
+        lease = attempt.lease
+        if attempt.stopped is not None:
+            return GivenBack()
+        if lease.deferred_failure is not None:
+            return Ended(error_of(lease, _deferred_kind(lease), lease.deferred_failure))
+        ttl = lease.options.ttl_ms
+        if ttl is not None and lease.started_ms > lease.created_ms + ttl:
+            late = (lease.started_ms - lease.created_ms - ttl) / 1000
+            message = f"it could not start within {ttl / 1000:g} s; {late:.3f} s too late"
+            return Ended(error_of(lease, failures.EXPIRED, message))
+        return None
+
+    async def _perform(self, attempt: Attempt, routes: Routes, max_result: int) -> Outcome:
+        lease = attempt.lease
+        handler = routes.find(lease)
+        if handler is None:
+            return Errored(error_of(lease, failures.NO_HANDLER, routes.missing(lease)))
+        context = JobContext(lease, self._reports, attempt.is_stopped)
+        set_current_job(context)
+
+        async def call() -> Any:
+            return await self._call(attempt, handler, context)
+
+        result = await (wrap(self._middleware, context, call)() if self._middleware else call())
+        if is_signal(result):
+            return from_signal(result, error_from(lease, result))
+        return self._succeeded(lease, result, max_result)
+
+    def _succeeded(self, lease: Lease, result: Any, max_result: int) -> Outcome:
+        if result is None:
+            return Succeeded(None)
+        if isinstance(result, _Encoded):
+            return Succeeded(result.text)
+        try:
+            return Succeeded(codec.encode(result, "result", max_result))
+        except ValidationError as error:
+            # Running it again would do its work again, for the same result.
+            return Ended(error_of(lease, failures.BAD_RESULT, str(error)))
+
+    async def _call(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
+        if handler.limit is None:
+            return await self._call_now(attempt, handler, context)
+        async with handler.limit:
+            return await self._call_now(attempt, handler, context)
+
+    async def _call_now(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
+        if handler.run_in == "process":
+            return await self._in_process(attempt, handler)
+        self._set_deadline(attempt)
+        if handler.run_in == "thread":
+            return await self._in_thread(attempt, handler, context)
+        return await handler.call(context)
+
+    async def _in_process(self, attempt: Attempt, handler: Handler) -> _Encoded:
+        await self._processes.acquire()
+        try:
+            self._set_deadline(attempt)
+            result = await self._processes.run(handler, attempt.lease, self._reports)
+        finally:
+            self._processes.release()
+        return _Encoded(result)
+
+    async def _in_thread(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
+        loop = asyncio.get_running_loop()
+        variables = contextvars.copy_context()
+
+        def run() -> Any:
+            try:
+                return variables.run(handler.call, context)
+            except StopIteration as error:  # a future cannot hold one
+                raise RuntimeError(f"the handler raised {error!r}") from error
+
+        running = loop.run_in_executor(self._threads, run)
+        try:
+            result = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped. Who waits is told now, the place stays taken.
+            attempt.settle(_after_stop(attempt, GivenBack(), still_running=not running.done()))
+            await _end_of(running)
+            raise
+        if inspect.isawaitable(result):
+            return await result
+        return result
+
+    def _set_deadline(self, attempt: Attempt) -> None:
+        timeout_ms = attempt.lease.options.timeout_ms
+        if timeout_ms is not None:
+            attempt.deadline = self._deadlines.add(
+                timeout_ms / 1000, lambda: self._time_is_over(attempt)
+            )
+
+    def _time_is_over(self, attempt: Attempt) -> None:
+        attempt.stop(Stop.TIMEOUT)
+        self.abandon_later(attempt)
+
+    def _interrupted(self, attempt: Attempt, error: asyncio.CancelledError) -> Outcome:
+        if attempt.stopped is None:  # a handler that cancels itself
+            return Errored(error_from(attempt.lease, error))
+        return GivenBack()
+
+    def _raised(self, attempt: Attempt, error: BaseException) -> Outcome:
+        lease = attempt.lease
+        match error:
+            case HandlerFailedError():
+                return _from_process(lease, error)
+            case ProcessDiedError():
+                return Errored(error_of(lease, failures.PROCESS_DIED, str(error)))
+            case ValidationError() if error.field.startswith("arguments"):
+                return Ended(error_of(lease, failures.BAD_ARGUMENTS, str(error)))
+        found = error_from(lease, error)
+        asked = signal_of(error)
+        return Errored(found) if asked is None else from_signal(asked, found)
+
+
+async def _end_of(running: asyncio.Future[Any]) -> None:
+    """Wait for a thread's end, however often the waiting is cancelled."""
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            continue
+    if not running.cancelled():
+        running.exception()  # looked at, so that nothing complains of it
+
+
+def _deferred_kind(lease: Lease) -> str:
+    match lease.deferred_failure:
+        case reason if reason == CANCEL_REASON:
+            return CANCELLED
+        case reason if reason == STALL_REASON:
+            return failures.STALLED
+        case _:
+            return "Unrecoverable"
+
+
+def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool = False) -> Outcome:
+    """Return what an attempt ended in, given that it may have been told to end."""
+    lease = attempt.lease
+    match attempt.stopped:
+        case None:
+            return outcome
+        case Stop.SHUTDOWN:
+            # Work that was finished in spite of it is not done again.
+            return outcome if isinstance(outcome, Succeeded) else GivenBack()
+        case Stop.LEASE_LOST:
+            return Forfeited()
+        case Stop.CANCEL:
+            return Ended(error_of(lease, CANCELLED, CANCEL_REASON))
+        case Stop.TIMEOUT:
+            return Errored(_timed_out(lease, still_running=still_running))
+
+
+def _timed_out(lease: Lease, *, still_running: bool) -> AttemptError:
+    seconds = (lease.options.timeout_ms or 0) / 1000
+    message = f"it did not finish within {seconds:g} s"
+    if still_running:
+        message += " and is still running: it could not be stopped"
+    return error_of(lease, failures.TIMEOUT, message)
+
+
+def _from_process(lease: Lease, error: HandlerFailedError) -> Outcome:
+    failure = error.failure
+    found = error_of(lease, failure.kind, failure.message, failure.stack)
+    match failure.signal:
+        case None:
+            return Errored(found)
+        case "Retry":
+            return Errored(found, failure.wait_ms)
+        case "Snooze":
+            return GivenBack(failure.wait_ms or 0)
+        case _:
+            return Ended(found)

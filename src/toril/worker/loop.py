@@ -1,0 +1,291 @@
+"""The pump of one queue: settles what has finished and fetches as much, in one call.
+
+At most one exchange is in flight. Whatever finishes while it is away goes along with the
+next, together with a request for as many jobs as there are free slots. So an idle queue
+answers at once, a busy one moves hundreds of jobs a call, and nothing waits on a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+
+from toril.clock import Clock
+from toril.engine.base import Engine, Exchange, Fetch, Refusal
+from toril.errors import EngineError
+from toril.model.events import (
+    EventBus,
+    JobCompleted,
+    JobFailed,
+    JobReleased,
+    JobRetrying,
+    JobStarted,
+    LeaseLost,
+)
+from toril.model.job import Lease, QueueRef
+from toril.model.outcome import Outcome, RetryDelay, settle
+from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.queues.queue import Queue
+from toril.worker.attempt import Attempt, Stop
+from toril.worker.executor import Executor
+from toril.worker.handlers import Routes
+from toril.worker.heartbeat import Heartbeat
+from toril.worker.reporting import Reports
+from toril.worker.slots import Slots
+from toril.worker.statistics import Statistics
+
+_logger = logging.getLogger("toril.worker")
+
+_FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
+_LONGEST_PAUSE = 5.0
+BURST_HORIZON_MS = 60_000
+
+
+class Pump:
+    """Moves one queue's jobs through a worker."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        worker_id: str,
+        lease_ms: int,
+        clock: Clock,
+        slots: Slots,
+        executor: Executor,
+        heartbeat: Heartbeat,
+        reports: Reports,
+        retry_delay: RetryDelay,
+        bus: EventBus,
+        statistics: Statistics,
+    ) -> None:
+        """Prepare; the arguments are the worker's parts that all its queues share."""
+        self.queue = queue
+        self.running: dict[tuple[str, str], Attempt] = {}
+        self._engine: Engine = queue.engine
+        self._ref: QueueRef = queue.ref
+        self._routes = Routes(queue)
+        self._worker_id = worker_id
+        self._lease_ms = lease_ms
+        self._clock = clock
+        self._slots = slots
+        self._executor = executor
+        self._heartbeat = heartbeat
+        self._reports = reports
+        self._retry_delay = retry_delay
+        self._bus = bus
+        self._statistics = statistics
+        self._done: list[tuple[Attempt, Settlement, float]] = []
+        self._poke = asyncio.Event()
+        self._stopping = False
+        self._forsaken = False
+        self._idle = False
+        self._next_due: int | None = None
+        self._waiter: asyncio.Task[None] | None = None
+        self._pause = 0.0
+        slots.join(self)
+
+    # What the worker asks
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it would find work for a free slot."""
+        return not (self._idle or self._stopping)
+
+    @property
+    def drained(self) -> bool:
+        """Whether it has nothing in hand, and nothing is due within the burst's horizon."""
+        soon = self._clock.wall_ms() + BURST_HORIZON_MS
+        return (
+            self._idle
+            and not self.running
+            and not self._done
+            and (self._next_due is None or self._next_due > soon)
+        )
+
+    def poke(self) -> None:
+        """Let it look again."""
+        self._poke.set()
+
+    def stop_fetching(self) -> None:
+        """Take no further jobs; end when those in hand have ended."""
+        self._stopping = True
+        if self._waiter is not None:
+            self._waiter.cancel()
+        self._poke.set()
+
+    def stop_running(self, why: Stop) -> None:
+        """Tell the handlers that run to end."""
+        for attempt in list(self.running.values()):
+            self.stop_attempt(attempt, why)
+
+    def stop_attempt(self, attempt: Attempt, why: Stop) -> None:
+        """Tell one handler to end, and do not wait for it for ever."""
+        attempt.stop(why)
+        self._executor.abandon_later(attempt)
+
+    def forsake(self) -> None:
+        """Wait no longer for handlers that go on although their jobs have been given back."""
+        self._forsaken = True
+        self._poke.set()
+
+    # The loop
+
+    async def run(self) -> None:
+        """Move jobs until told to stop and all in hand have ended."""
+        try:
+            while not self._over:
+                if self._done or (self.hungry and self._slots.free):
+                    await self._exchange(0 if self._stopping else self._slots.take())
+                else:
+                    await self._poke.wait()
+                self._poke.clear()
+        finally:
+            if self._waiter is not None:
+                self._waiter.cancel()
+
+    @property
+    def _over(self) -> bool:
+        in_hand = self._done or (self.running and not self._forsaken)
+        return self._stopping and not in_hand
+
+    async def _exchange(self, room: int) -> None:
+        """Settle and fetch; what could not be settled is kept for the next time."""
+        done, self._done = self._done, []
+        fetch = Fetch(room, self._worker_id, self._lease_ms) if room else None
+        try:
+            if self._reports.pending(self._ref):
+                await self._reports.flush(self._ref)
+            settlements = [settlement for _, settlement, _ in done]
+            answer = await self._engine.exchange(self._ref, settlements, fetch)
+        except EngineError as error:
+            self._done = done + self._done
+            self._slots.give(room, self)
+            await self._back_off(error)
+            return
+        self._pause = 0.0
+        self._settled(done, answer.results)
+        if fetch is not None:
+            self._slots.give(room - len(answer.leases), self)
+            self._start(answer.leases)
+            self._set_idle(answer, room)
+
+    def _set_idle(self, answer: Exchange, room: int) -> None:
+        """Wait for work if less came than was asked for."""
+        self._idle = len(answer.leases) < room
+        if not self._idle:
+            return
+        self._next_due = answer.next_due
+        until = min(
+            (t for t in (answer.next_due, answer.limited_until) if t is not None), default=None
+        )
+        if self._waiter is not None:
+            self._waiter.cancel()
+        if not self._stopping:
+            self._waiter = asyncio.create_task(self._wait(until, answer.signal))
+
+    async def _wait(self, until: int | None, signal: int) -> None:
+        try:
+            await self._engine.wait(self._ref, until, signal)
+        except EngineError as error:
+            await self._back_off(error)
+        self._idle = False
+        self._poke.set()
+
+    async def _back_off(self, error: EngineError) -> None:
+        self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        _logger.warning("%s: %s; trying again in %.1f s", self._ref, error, self._pause)
+        await asyncio.sleep(self._pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
+
+    def _start(self, leases: Sequence[Lease]) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        announce = self._bus.wants(JobStarted)
+        limit = self.queue.max_data_bytes
+        for lease in leases:
+            attempt = Attempt(lease, now, self._on_outcome)
+            self.running[lease.id, lease.token] = attempt
+            self._heartbeat.hold(lease)
+            if announce:
+                self._bus.emit(JobStarted(self._ref, lease))
+            attempt.task = loop.create_task(self._run_one(attempt, limit))
+
+    async def _run_one(self, attempt: Attempt, max_result: int) -> None:
+        try:
+            await self._executor.run(attempt, self._routes, max_result)
+        finally:
+            del self.running[attempt.lease.id, attempt.lease.token]
+            self._slots.give(1, self)
+            self._poke.set()
+
+    def _on_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
+        settlement = settle(attempt.lease, outcome, self._retry_delay)
+        if settlement is None:
+            self._lost(attempt.lease)
+            return
+        duration = asyncio.get_running_loop().time() - attempt.started
+        self._done.append((attempt, settlement, duration))
+        self._poke.set()
+
+    # After the store has answered
+
+    def _settled(
+        self,
+        done: Sequence[tuple[Attempt, Settlement, float]],
+        results: Sequence[Refusal | None],
+    ) -> None:
+        for (attempt, settlement, duration), refusal in zip(done, results, strict=True):
+            self._heartbeat.let_go(attempt.lease)
+            if refusal is None:
+                self._count(settlement, duration)
+            else:
+                self._lost(attempt.lease)
+
+    def _count(self, settlement: Settlement, duration: float) -> None:
+        bus, queue, lease = self._bus, self._ref, settlement.lease
+        match settlement:
+            case Complete():
+                self._statistics.completed += 1
+                if bus.wants(JobCompleted):
+                    bus.emit(JobCompleted(queue, lease, duration))
+            case Retry():
+                self._statistics.retried += 1
+                delay = settlement.delay_ms / 1000
+                bus.emit(JobRetrying(queue, lease, duration, settlement.error, delay))
+                _logger.info(
+                    "%s %s failed attempt %d of %d and runs again in %g s: %s: %s",
+                    lease.name,
+                    lease.id,
+                    settlement.error.attempt,
+                    lease.options.attempts,
+                    delay,
+                    settlement.error.type,
+                    settlement.error.message,
+                )
+            case Fail():
+                self._statistics.failed += 1
+                bus.emit(JobFailed(queue, lease, duration, settlement.error))
+                _logger.error(
+                    "%s %s failed for good at attempt %d of %d: %s: %s",
+                    lease.name,
+                    lease.id,
+                    settlement.error.attempt,
+                    lease.options.attempts,
+                    settlement.error.type,
+                    settlement.error.message,
+                )
+            case Release():
+                self._statistics.released += 1
+                bus.emit(JobReleased(queue, lease, settlement.delay_ms / 1000))
+
+    def _lost(self, lease: Lease) -> None:
+        self._heartbeat.let_go(lease)
+        self._statistics.lost += 1
+        self._bus.emit(LeaseLost(self._ref, lease))
+        _logger.warning(
+            "the lease of %s %s ran out before it ended here; its outcome does not count",
+            lease.name,
+            lease.id,
+        )

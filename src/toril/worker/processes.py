@@ -1,0 +1,188 @@
+"""Handlers in processes of their own: they use a CPU, may crash, and can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+
+import msgspec
+
+from toril.errors import TorilError
+from toril.model.job import Lease
+from toril.queues.context import Reporter
+from toril.worker.child import HEADER, Done, Failed, Hello, Line, Progress, Reply, Run, frame
+from toril.worker.handlers import Handler, reference
+
+_PROGRAM = "from toril.worker.child import main; main()"
+_decoder = msgspec.json.Decoder(Reply)
+
+
+class ProcessDiedError(TorilError):
+    """The process that ran a handler ended in the middle of it."""
+
+
+class HandlerFailedError(TorilError):
+    """A handler raised in its process.
+
+    Attributes:
+        failure: What it raised.
+    """
+
+    def __init__(self, failure: Failed) -> None:
+        """Keep what the process told.
+
+        Args:
+            failure: What it raised.
+        """
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class _Child:
+    """One process, which runs one job at a time."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None  # noqa: S101 - asked for as pipes
+        assert process.stdout is not None  # noqa: S101
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+
+    @classmethod
+    async def start(cls) -> _Child:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _PROGRAM, stdin=PIPE, stdout=PIPE
+        )
+        child = cls(process)
+        child._stdin.write(frame(Hello(sys.path)))
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def run(self, request: Run, reporter: Reporter) -> str | None:
+        """Run a job; return its result as JSON."""
+        try:
+            self._stdin.write(frame(request))
+            await self._stdin.drain()
+            while True:
+                match await self._read():
+                    case Done(result_json):
+                        return result_json
+                    case Failed() as failure:
+                        raise HandlerFailedError(failure)
+                    case Progress(progress_json):
+                        reporter.progress(request.lease, progress_json)
+                    case Line(text):
+                        reporter.line(request.lease, text)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await self._process.wait()
+            raise ProcessDiedError(_obituary(self._process.returncode)) from None
+
+    async def _read(self) -> Reply:
+        header = await self._stdout.readexactly(HEADER)
+        body = await self._stdout.readexactly(int.from_bytes(header, "big"))
+        reply: Reply = _decoder.decode(body)
+        return reply
+
+    async def end(self) -> None:
+        """Kill the process and wait until it is gone."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        self._stdin.close()
+        await self._process.wait()
+
+
+def _obituary(returncode: int | None) -> str:
+    if returncode is not None and returncode < 0:
+        try:
+            name = signal.Signals(-returncode).name
+        except ValueError:
+            name = f"signal {-returncode}"
+        return f"the handler's process was killed by {name}"
+    return f"the handler's process ended with exit code {returncode}"
+
+
+class ProcessPool:
+    """Processes for handlers, started when needed and used again."""
+
+    def __init__(self, size: int) -> None:
+        """Prepare.
+
+        Args:
+            size: How many at once.
+        """
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+        self._ends: set[asyncio.Task[None]] = set()
+
+    async def acquire(self) -> None:
+        """Wait until a process may be used."""
+        await self._free.acquire()
+
+    def release(self) -> None:
+        """Let another job use the place that `acquire` gave."""
+        self._free.release()
+
+    async def run(self, handler: Handler, lease: Lease, reporter: Reporter) -> str | None:
+        """Run a job in a process. Cancelling this kills the process.
+
+        Args:
+            handler: What runs it.
+            lease: The job.
+            reporter: Takes what it reports.
+
+        Returns:
+            The result as JSON.
+
+        Raises:
+            HandlerFailedError: The handler raised.
+            ProcessDiedError: The process ended.
+        """
+        request = Run(reference(handler.function), lease, handler.arguments is None)
+        child = await self._take()
+        try:
+            result = await child.run(request, reporter)
+        except HandlerFailedError:
+            self._give_back(child)
+            raise
+        except BaseException:
+            self._end(child)
+            raise
+        self._give_back(child)
+        return result
+
+    async def close(self) -> None:
+        """Kill all processes."""
+        for child in (*self._idle, *self._busy):
+            self._end(child)
+        self._idle.clear()
+        await asyncio.gather(*self._ends)
+
+    async def _take(self) -> _Child:
+        child = None
+        while self._idle and child is None:
+            child = self._idle.pop()
+            if not child.alive:
+                self._end(child)
+                child = None
+        if child is None:
+            child = await _Child.start()
+        self._busy.add(child)
+        return child
+
+    def _give_back(self, child: _Child) -> None:
+        self._busy.discard(child)
+        self._idle.append(child)
+
+    def _end(self, child: _Child) -> None:
+        self._busy.discard(child)
+        task = asyncio.create_task(child.end())
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)

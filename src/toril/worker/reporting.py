@@ -1,0 +1,78 @@
+"""What handlers report while they run, stored many reports at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from toril.engine.base import Engine, Note
+from toril.errors import EngineError
+from toril.model.job import Lease, QueueRef
+
+_logger = logging.getLogger("toril.worker")
+
+FLUSH_SECONDS = 0.1
+
+
+class Reports:
+    """Collects progress and log lines from any thread; of progress, the last counts."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        """Prepare.
+
+        Args:
+            engine: Where reports go.
+            loop: The worker's event loop.
+        """
+        self._engine = engine
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._progress: dict[QueueRef, dict[str, tuple[Lease, str]]] = {}
+        self._lines: dict[QueueRef, dict[str, tuple[Lease, list[str]]]] = {}
+        self._scheduled = False
+        self._flushes: set[asyncio.Task[None]] = set()
+
+    def progress(self, lease: Lease, progress_json: str) -> None:
+        """Take a handler's latest progress."""
+        with self._lock:
+            self._progress.setdefault(lease.queue, {})[lease.id] = (lease, progress_json)
+            self._schedule()
+
+    def line(self, lease: Lease, text: str) -> None:
+        """Take a line of a handler's log."""
+        with self._lock:
+            its = self._lines.setdefault(lease.queue, {}).setdefault(lease.id, (lease, []))
+            its[1].append(text)
+            self._schedule()
+
+    def pending(self, queue: QueueRef) -> bool:
+        """Whether a queue's jobs have reports that are not stored yet."""
+        return queue in self._progress or queue in self._lines
+
+    async def flush(self, queue: QueueRef) -> None:
+        """Store a queue's reports now: they go before the settlements of their jobs."""
+        with self._lock:
+            progress = self._progress.pop(queue, {})
+            lines = self._lines.pop(queue, {})
+        notes = [Note(lease, progress_json=value) for lease, value in progress.values()]
+        notes += [Note(lease, lines=texts) for lease, texts in lines.values()]
+        if notes:
+            try:
+                await self._engine.note(queue, notes)
+            except EngineError as error:
+                _logger.warning("%d reports of jobs in %s are lost: %s", len(notes), queue, error)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH_SECONDS, self._flush_all)
+
+    def _flush_all(self) -> None:
+        with self._lock:
+            self._scheduled = False
+            queues = self._progress.keys() | self._lines.keys()
+        for queue in queues:
+            task = self._loop.create_task(self.flush(queue))
+            self._flushes.add(task)
+            task.add_done_callback(self._flushes.discard)

@@ -1,0 +1,320 @@
+"""A worker: it only puts the parts together and takes them down again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from toril.clock import Clock, SystemClock
+from toril.engine.base import Engine
+from toril.errors import ConfigurationError
+from toril.model.durations import Duration, to_ms
+from toril.model.events import EventBus
+from toril.model.ids import new_id
+from toril.model.job import AttemptError, Lease
+from toril.model.options import JobOptions, is_integer
+from toril.model.state import READY
+from toril.queues.queue import Queue
+from toril.worker.attempt import Stop
+from toril.worker.executor import Executor
+from toril.worker.heartbeat import Heartbeat
+from toril.worker.loop import Pump
+from toril.worker.middleware import Middleware
+from toril.worker.processes import ProcessPool
+from toril.worker.reporting import Reports
+from toril.worker.rescuer import Rescuer
+from toril.worker.slots import Slots
+from toril.worker.statistics import Statistics
+
+_logger = logging.getLogger("toril.worker")
+
+BackoffStrategy = Callable[[int, AttemptError], float]
+"""Gives the wait in seconds from the number of failed attempts and the last error."""
+
+_FALLBACK_DELAY_MS = 1000
+_DRAINED_CHECK_SECONDS = 0.05
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker works.
+
+    Attributes:
+        concurrency: How many jobs run at once.
+        processes: How many process handlers run at once.
+        lease: How long a job is held without renewal, in seconds.
+        grace: How long running jobs may go on after a signal, in seconds.
+        cancel_grace: How long a handler that was told to end may take, in seconds.
+        max_stalls: How often a job may lose its worker before it is poison.
+        report_every: Seconds between two lines that say what was done; 0 is never.
+    """
+
+    concurrency: int = 10
+    processes: int = max(1, os.cpu_count() or 1)
+    lease: Duration = 30
+    grace: Duration = 30
+    cancel_grace: Duration = 5
+    max_stalls: int = 3
+    report_every: Duration = 10
+
+    def __post_init__(self) -> None:
+        """Refuse what no worker could work with."""
+        for name in ("concurrency", "processes"):
+            value = getattr(self, name)
+            if not is_integer(value) or value < 1:
+                raise ConfigurationError(f"{name} is {value!r}; give a number from 1")
+        if to_ms(self.lease, "lease") < 1:
+            raise ConfigurationError("lease must be positive")
+
+
+class Worker:
+    """Runs the jobs of some queues, until it is told to stop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        queues: Sequence[Queue],
+        settings: WorkerSettings,
+        *,
+        bus: EventBus,
+        middleware: Sequence[Middleware] = (),
+        strategies: Mapping[str, BackoffStrategy] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            engine: Where the jobs are.
+            queues: Which queues to serve.
+            settings: How.
+            bus: Told of what happens.
+            middleware: Around every handler, the first outermost.
+            strategies: Custom backoff by name.
+            clock: For the time between renewals; the machine's unless given.
+
+        Raises:
+            ConfigurationError: A queue has no handler.
+        """
+        for queue in queues:
+            if not queue.has_handlers:
+                raise ConfigurationError(
+                    f"queue {str(queue)!r} has no handler: give it a task with @queue.task, "
+                    "or a processor with manager.register_processor"
+                )
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
+        self.statistics = Statistics()
+        self.settings = settings
+        self._engine = engine
+        self._queues = queues
+        self._bus = bus
+        self._middleware = middleware
+        self._strategies = strategies or {}
+        self._clock = clock or SystemClock()
+        self._pumps: list[Pump] = []
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+
+    def stop(self, *, force: bool = False) -> None:
+        """Take no further jobs, let those that run finish within the grace period, and end.
+
+        Args:
+            force: Do not wait for them.
+        """
+        self._stop.set()
+        if force:
+            self._force.set()
+
+    @property
+    def running(self) -> int:
+        """How many jobs run now."""
+        return sum(len(pump.running) for pump in self._pumps)
+
+    async def run(self, *, burst: bool = False) -> None:
+        """Work until told to stop.
+
+        Args:
+            burst: Stop when nothing is left that runs, is ready, or is due within a minute.
+        """
+        settings = self.settings
+        lease_ms = to_ms(settings.lease, "lease")
+        loop = asyncio.get_running_loop()
+        reports = Reports(self._engine, loop)
+        threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="toril-job")
+        processes = ProcessPool(settings.processes)
+        executor = Executor(
+            reports=reports,
+            middleware=self._middleware,
+            threads=threads,
+            processes=processes,
+            cancel_grace=to_ms(settings.cancel_grace, "cancel_grace") / 1000,
+        )
+        heartbeat = Heartbeat(
+            self._engine.keeper(),
+            lease_ms,
+            self._clock,
+            on_lost=lambda leases: self._from_heartbeat(loop, leases, Stop.LEASE_LOST),
+            on_cancelled=lambda leases: self._from_heartbeat(loop, leases, Stop.CANCEL),
+        )
+        slots = Slots(settings.concurrency)
+        self._pumps = [
+            Pump(
+                queue,
+                worker_id=self.id,
+                lease_ms=lease_ms,
+                clock=self._clock,
+                slots=slots,
+                executor=executor,
+                heartbeat=heartbeat,
+                reports=reports,
+                retry_delay=self._retry_delay,
+                bus=self._bus,
+                statistics=self.statistics,
+            )
+            for queue in self._queues
+        ]
+        rescuer = Rescuer(
+            self._engine,
+            [queue.ref for queue in self._queues],
+            self._bus,
+            interval=lease_ms / 2000,
+            max_stalls=settings.max_stalls,
+        )
+        heartbeat.start()
+        try:
+            await self._work(rescuer, burst=burst)
+        finally:
+            executor.close()
+            await asyncio.to_thread(heartbeat.stop)
+            await processes.close()
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _work(self, rescuer: Rescuer, *, burst: bool) -> None:
+        chores = [
+            asyncio.create_task(rescuer.run()),
+            asyncio.create_task(self._report()),
+        ]
+        if burst:
+            chores.append(asyncio.create_task(self._stop_when_drained()))
+        pumps = [asyncio.create_task(pump.run()) for pump in self._pumps]
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            everything: list[asyncio.Task[Any]] = [stopped, *pumps, *chores]
+            await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+            for pump in self._pumps:
+                pump.stop_fetching()
+            await self._finish(pumps)
+            await asyncio.gather(*pumps)
+            for chore in chores:
+                if chore.done() and not chore.cancelled():
+                    chore.result()  # a chore that ended by itself ended with an error
+        finally:
+            for task in (stopped, *chores, *pumps):
+                task.cancel()
+            await asyncio.gather(stopped, *chores, *pumps, return_exceptions=True)
+
+    async def _finish(self, pumps: Sequence[asyncio.Task[None]]) -> None:
+        """Let running jobs end within the grace period, then end them."""
+        grace = to_ms(self.settings.grace, "grace") / 1000
+        if self.running:
+            _logger.info("stopping: %d jobs have %g s to finish", self.running, grace)
+        force = asyncio.create_task(self._force.wait())
+        finished = asyncio.gather(*pumps, return_exceptions=True)
+        ends: list[asyncio.Future[Any]] = [force, finished]
+        await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        force.cancel()
+        if not finished.done():
+            _logger.warning("giving back %d jobs that did not finish", self.running)
+            for pump in self._pumps:
+                pump.stop_running(Stop.SHUTDOWN)
+            await self._wait_for_settlements(finished)
+
+    async def _wait_for_settlements(
+        self, finished: asyncio.Future[list[BaseException | None]]
+    ) -> None:
+        """Wait until each job is given back; not for handlers that go on regardless."""
+        while not finished.done():
+            attempts = [a for pump in self._pumps for a in pump.running.values()]
+            if attempts and all(a.settled for a in attempts):
+                for pump in self._pumps:
+                    pump.forsake()
+            await asyncio.wait([finished], timeout=_DRAINED_CHECK_SECONDS)
+
+    async def _stop_when_drained(self) -> None:
+        while not await self._is_drained():  # noqa: ASYNC110 - the store is asked, too
+            await asyncio.sleep(_DRAINED_CHECK_SECONDS)
+        self.stop()
+        await asyncio.Event().wait()  # it is over when the worker says so
+
+    async def _is_drained(self) -> bool:
+        """Whether nothing is left to do here, nor ready in the store without our knowing yet."""
+        if not all(pump.drained for pump in self._pumps):
+            return False
+        infos = {info.ref: info for info in await self._engine.queues()}
+        for queue in self._queues:
+            info = infos.get(queue.ref)
+            if info is not None and not info.paused:
+                metrics = await self._engine.counts(queue.ref)
+                if any(metrics[state] for state in READY):
+                    return False
+        return all(pump.drained for pump in self._pumps)
+
+    async def _report(self) -> None:
+        """Say now and then what was done, if anything was."""
+        every = to_ms(self.settings.report_every, "report_every") / 1000
+        last = 0
+        while True:
+            await asyncio.sleep(every or 3600)
+            done = self.statistics
+            if every and (done.ended != last or self.running):
+                _logger.info(
+                    "%d jobs completed, %d failed, %d attempts retried; %.1f a second, %d running",
+                    done.completed,
+                    done.failed,
+                    done.retried,
+                    (done.ended - last) / every,
+                    self.running,
+                )
+            last = done.ended
+
+    def _from_heartbeat(
+        self, loop: asyncio.AbstractEventLoop, leases: list[Lease], why: Stop
+    ) -> None:
+        """Pass on what the heartbeat's thread heard."""
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(self._stop_attempts, leases, why)
+
+    def _stop_attempts(self, leases: list[Lease], why: Stop) -> None:
+        for pump in self._pumps:
+            for lease in leases:
+                attempt = pump.running.get((lease.id, lease.token))
+                if attempt is not None:
+                    pump.stop_attempt(attempt, why)
+
+    def _retry_delay(self, options: JobOptions, made: int, error: AttemptError) -> int:
+        """Return the wait before the next attempt, in milliseconds."""
+        backoff = options.backoff
+        if backoff is None:
+            return 0
+        if not backoff.is_custom:
+            return backoff.delay_for(made)
+        strategy = self._strategies.get(backoff.kind)
+        if strategy is None:
+            _logger.error(
+                "this worker knows no backoff strategy %r; register it with "
+                "manager.register_backoff. Waiting %d ms",
+                backoff.kind,
+                backoff.delay_ms or _FALLBACK_DELAY_MS,
+            )
+            return backoff.delay_ms or _FALLBACK_DELAY_MS
+        try:
+            return to_ms(strategy(made, error), "backoff")
+        except Exception:
+            _logger.exception("the backoff strategy %r failed; waiting 1 s", backoff.kind)
+            return _FALLBACK_DELAY_MS
