@@ -1,0 +1,1 @@
+"""Benchmarks: Toril beside its peers, in one run, each job counted."""

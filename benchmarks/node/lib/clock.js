@@ -1,0 +1,4 @@
+/** Monotonic seconds. */
+export function seconds() {
+  return performance.now() / 1000;
+}

@@ -1,0 +1,4 @@
+/** Print one measurement as one line of JSON. */
+export function report(values, extra = {}) {
+  process.stdout.write(`${JSON.stringify({ values, ...extra })}\n`);
+}

@@ -1,0 +1,48 @@
+"""The peers: one small adapter each, run in a process of its own.
+
+An adapter is a module with a function `run(scenario, params) -> Measurement`.
+A new peer is one such module and one line in `PEERS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from benchmarks.measurement import Measurement, Params, Scenario
+from benchmarks.needs import Need, distribution, node_modules, program
+
+Run: TypeAlias = Callable[[Scenario, Params], Measurement]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A system under measurement."""
+
+    title: str
+    module: str
+    needs: tuple[Need, ...]
+    uses_redis: bool = False
+
+    def missing(self) -> list[str]:
+        """What the peer needs and this machine has not, as sentences."""
+        return [sentence for need in self.needs if (sentence := need())]
+
+
+PEERS = {
+    "toril-sqlite": Peer(
+        title="Toril, embedded (SQLite, synchronous=FULL)",
+        module="benchmarks.peers.toril.sqlite",
+        needs=(distribution("toril"),),
+    ),
+    "bullmq": Peer(
+        title="BullMQ on Node (Redis, no persistence)",
+        module="benchmarks.peers.bullmq",
+        needs=(program("redis-server"), program("node"), node_modules("bullmq")),
+        uses_redis=True,
+    ),
+    "huey-sqlite": Peer(
+        title="Huey (SQLite, threads, synchronous=FULL)",
+        module="benchmarks.peers.huey_sqlite",
+        needs=(distribution("huey"),),
+    ),
+}
