@@ -40,12 +40,13 @@ E = TypeVar("E", bound=Event)
 _DAY = timedelta(days=1)
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, create: bool = True) -> Engine:
     """Return the engine that a URL names; it connects when it is first used.
 
     Args:
         url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute), or
             "memory://".
+        create: Make a file that is not there when it is first used.
 
     Raises:
         ConfigurationError: There is no such engine, or the URL names no file.
@@ -61,7 +62,7 @@ def open_engine(url: str) -> Engine:
                     f"{url!r} names no file; write sqlite:///toril.db, "
                     "or with four slashes sqlite:////var/lib/toril.db"
                 )
-            return SqliteEngine(path)
+            return SqliteEngine(path, create=create)
         case scheme:
             raise ConfigurationError(
                 f"{_without_password(url)!r}: there is no engine for {scheme or 'no scheme'!r}; "
@@ -150,6 +151,16 @@ class QueueManager:
             await self.engine.close()
 
     # Set-up
+
+    def use(self, engine: Engine) -> None:
+        """Keep jobs elsewhere than the URL says; before anything was added or opened.
+
+        Args:
+            engine: Where.
+        """
+        self.engine = engine
+        for queue in self._queues.values():
+            queue.engine = engine
 
     def register_queue(
         self,

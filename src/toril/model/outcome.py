@@ -127,18 +127,20 @@ RetryDelay: TypeAlias = Callable[[JobOptions, int, AttemptError], int]
 """Gives the wait in milliseconds from the options, the attempts made, and the error."""
 
 
-def settle(lease: Lease, outcome: Outcome, retry_delay: RetryDelay) -> Settlement | None:
+def settle(
+    lease: Lease, options: JobOptions, outcome: Outcome, retry_delay: RetryDelay
+) -> Settlement | None:
     """Decide what an attempt's end means for its job.
 
     Args:
         lease: The lease the attempt ran under.
+        options: The job's options.
         outcome: How it ended.
         retry_delay: Asked for the wait, where the handler did not name one.
 
     Returns:
         What to tell the engine; None where nothing may be written.
     """
-    options = lease.options
     match outcome:
         case Succeeded():
             return settlement.Complete(lease, outcome.result_json, options.keep_completed)

@@ -24,6 +24,7 @@ class Attempt:
 
     Attributes:
         lease: The lease it runs under.
+        options: The job's options.
         started: When, on the event loop's clock.
         stopped: Why it was told to end; None if it was not.
         task: Runs it.
@@ -37,6 +38,7 @@ class Attempt:
         "deadline",
         "lease",
         "on_outcome",
+        "options",
         "settled",
         "started",
         "stopped",
@@ -54,6 +56,7 @@ class Attempt:
             on_outcome: Called once, with the outcome.
         """
         self.lease = lease
+        self.options = lease.options
         self.started = started
         self.on_outcome = on_outcome
         self.stopped: Stop | None = None

@@ -6,8 +6,10 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from toril.errors import ValidationError
@@ -37,6 +39,10 @@ from toril.worker.processes import HandlerFailedError, ProcessDiedError, Process
 from toril.worker.reporting import Reports
 
 _logger = logging.getLogger("toril.worker")
+
+
+_NOTHING = Succeeded(None)
+_NO_LIMIT: nullcontext[None] = nullcontext()
 
 
 class _Encoded:
@@ -76,26 +82,31 @@ class Executor:
         self._cancel_grace = cancel_grace
         self._deadlines = Deadlines()
 
-    async def run(self, attempt: Attempt, routes: Routes, max_result: int) -> None:
+    async def run(
+        self, attempt: Attempt, routes: Routes, on_end: Callable[[Attempt], None]
+    ) -> None:
         """Run an attempt and hand over its outcome. Nothing that a handler does escapes.
 
         Args:
             attempt: The attempt.
             routes: The queue's handlers.
-            max_result: The largest result, in bytes.
+            on_end: Called when the handler does not run any more.
         """
         attempt.begun = True
         try:
             outcome = self._refusal(attempt)
             if outcome is None:
-                outcome = await self._perform(attempt, routes, max_result)
+                outcome = await self._perform(attempt, routes)
         except asyncio.CancelledError as error:
             outcome = self._interrupted(attempt, error)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt
             outcome = self._raised(attempt, error)
         if attempt.deadline is not None:
             self._deadlines.discard(attempt.deadline)
-        attempt.settle(_after_stop(attempt, outcome))
+        try:
+            attempt.settle(_after_stop(attempt, outcome))
+        finally:
+            on_end(attempt)
 
     def abandon_later(self, attempt: Attempt) -> None:
         """Settle an attempt that was told to end even if its handler goes on regardless."""
@@ -123,32 +134,34 @@ class Executor:
             return GivenBack()
         if lease.deferred_failure is not None:
             return Ended(error_of(lease, _deferred_kind(lease), lease.deferred_failure))
-        ttl = lease.options.ttl_ms
+        ttl = attempt.options.ttl_ms
         if ttl is not None and lease.started_ms > lease.created_ms + ttl:
             late = (lease.started_ms - lease.created_ms - ttl) / 1000
             message = f"it could not start within {ttl / 1000:g} s; {late:.3f} s too late"
             return Ended(error_of(lease, failures.EXPIRED, message))
         return None
 
-    async def _perform(self, attempt: Attempt, routes: Routes, max_result: int) -> Outcome:
+    async def _perform(self, attempt: Attempt, routes: Routes) -> Outcome:
         lease = attempt.lease
         handler = routes.find(lease)
         if handler is None:
             return Errored(error_of(lease, failures.NO_HANDLER, routes.missing(lease)))
         context = JobContext(lease, self._reports, attempt.is_stopped)
         set_current_job(context)
-
-        async def call() -> Any:
-            return await self._call(attempt, handler, context)
-
-        result = await (wrap(self._middleware, context, call)() if self._middleware else call())
+        if self._middleware:
+            call = partial(self._call, attempt, handler, context)
+            result = await wrap(self._middleware, context, call)()
+        elif handler.is_plain and attempt.options.timeout_ms is None:
+            result = await handler.call(context)  # most jobs: nothing stands around the handler
+        else:
+            result = await self._call(attempt, handler, context)
+        if result is None:
+            return _NOTHING
         if is_signal(result):
             return from_signal(result, error_from(lease, result))
-        return self._succeeded(lease, result, max_result)
+        return self._succeeded(lease, result, routes.max_result)
 
     def _succeeded(self, lease: Lease, result: Any, max_result: int) -> Outcome:
-        if result is None:
-            return Succeeded(None)
         if isinstance(result, _Encoded):
             return Succeeded(result.text)
         try:
@@ -158,18 +171,13 @@ class Executor:
             return Ended(error_of(lease, failures.BAD_RESULT, str(error)))
 
     async def _call(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
-        if handler.limit is None:
-            return await self._call_now(attempt, handler, context)
-        async with handler.limit:
-            return await self._call_now(attempt, handler, context)
-
-    async def _call_now(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
-        if handler.run_in == "process":
-            return await self._in_process(attempt, handler)
-        self._set_deadline(attempt)
-        if handler.run_in == "thread":
-            return await self._in_thread(attempt, handler, context)
-        return await handler.call(context)
+        async with handler.limit or _NO_LIMIT:
+            if handler.run_in == "process":
+                return await self._in_process(attempt, handler)
+            self._set_deadline(attempt)
+            if handler.run_in == "thread":
+                return await self._in_thread(attempt, handler, context)
+            return await handler.call(context)
 
     async def _in_process(self, attempt: Attempt, handler: Handler) -> _Encoded:
         await self._processes.acquire()
@@ -203,7 +211,7 @@ class Executor:
         return result
 
     def _set_deadline(self, attempt: Attempt) -> None:
-        timeout_ms = attempt.lease.options.timeout_ms
+        timeout_ms = attempt.options.timeout_ms
         if timeout_ms is not None:
             attempt.deadline = self._deadlines.add(
                 timeout_ms / 1000, lambda: self._time_is_over(attempt)
@@ -255,10 +263,10 @@ def _deferred_kind(lease: Lease) -> str:
 
 def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool = False) -> Outcome:
     """Return what an attempt ended in, given that it may have been told to end."""
+    if attempt.stopped is None:
+        return outcome
     lease = attempt.lease
     match attempt.stopped:
-        case None:
-            return outcome
         case Stop.SHUTDOWN:
             # Work that was finished in spite of it is not done again.
             return outcome if isinstance(outcome, Succeeded) else GivenBack()

@@ -39,9 +39,10 @@ class Handler:
         run_in: "async", "thread" or "process".
         arguments: What the function takes; None where it takes the context alone.
         limit: How many of its jobs run here at once; None is no limit.
+        is_plain: It is a coroutine function without a limit.
     """
 
-    __slots__ = ("arguments", "function", "limit", "run_in")
+    __slots__ = ("arguments", "function", "is_plain", "limit", "run_in")
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Handler:
         self.run_in = run_in
         self.arguments = arguments
         self.limit = None if concurrency is None else asyncio.Semaphore(concurrency)
+        self.is_plain = run_in == "async" and self.limit is None
 
     def call(self, context: JobContext) -> Any:
         """Call the function for a job.
@@ -78,7 +80,11 @@ class Handler:
 
 
 class Routes:
-    """The handlers of one queue."""
+    """The handlers of one queue.
+
+    Attributes:
+        max_result: The largest result, in bytes.
+    """
 
     def __init__(self, queue: Queue) -> None:
         """Read a queue's tasks and processor.
@@ -86,6 +92,7 @@ class Routes:
         Raises:
             ConfigurationError: One is to run in a process that could not find it.
         """
+        self.max_result = queue.max_data_bytes
         self._queue = queue
         self._tasks = {
             task.name: Handler(task.function, task.run_in, task.arguments, task.concurrency)

@@ -10,6 +10,7 @@ from toril.clock import Clock
 from toril.engine.base import LeaseKeeper
 from toril.errors import TorilError
 from toril.model.job import Lease
+from toril.worker.attempt import Attempt
 
 _logger = logging.getLogger("toril.worker")
 
@@ -25,8 +26,8 @@ class Heartbeat:
         lease_ms: int,
         clock: Clock,
         *,
-        on_lost: Callable[[list[Lease]], None],
-        on_cancelled: Callable[[list[Lease]], None],
+        on_lost: Callable[[list[Attempt]], None],
+        on_cancelled: Callable[[list[Attempt]], None],
     ) -> None:
         """Prepare.
 
@@ -34,15 +35,15 @@ class Heartbeat:
             keeper: Talks to the store.
             lease_ms: How long a lease lasts.
             clock: For the time between renewals.
-            on_lost: Called in the heartbeat's thread with leases that are gone.
-            on_cancelled: Called there with leases whose jobs are to stop.
+            on_lost: Called in the heartbeat's thread with attempts whose leases are gone.
+            on_cancelled: Called there with attempts that are to stop.
         """
         self._keeper = keeper
         self._lease_ms = lease_ms
         self._clock = clock
         self._on_lost = on_lost
         self._on_cancelled = on_cancelled
-        self._leases: dict[tuple[str, str], Lease] = {}
+        self._held: set[Attempt] = set()
         self._stopping = threading.Event()
         # Thrice in a lease's time: two renewals may fail before it is lost.
         self._interval = lease_ms / 3000
@@ -52,13 +53,13 @@ class Heartbeat:
         """Begin to beat."""
         self._thread.start()
 
-    def hold(self, lease: Lease) -> None:
-        """Renew a lease until it is let go."""
-        self._leases[lease.id, lease.token] = lease
+    def hold(self, attempt: Attempt) -> None:
+        """Renew an attempt's lease until it is let go."""
+        self._held.add(attempt)
 
-    def let_go(self, lease: Lease) -> None:
+    def let_go(self, attempt: Attempt) -> None:
         """Stop renewing a lease: it is settled, or lost."""
-        self._leases.pop((lease.id, lease.token), None)
+        self._held.discard(attempt)
 
     def stop(self) -> None:
         """Stop beating."""
@@ -71,35 +72,42 @@ class Heartbeat:
         tick = min(_CANCEL_CHECK_SECONDS, self._interval)
         renew_at = self._clock.monotonic() + self._interval
         while not self._stopping.wait(tick):
-            leases = list(self._leases.values())
+            # Copied in one step of the interpreter: the event loop adds and removes meanwhile.
+            attempts = list(self._held)
             if self._clock.monotonic() >= renew_at:
                 renew_at = self._clock.monotonic() + self._interval
-                leases = self._renew(leases)
-            self._check_cancelled(leases)
+                self._renew(attempts)
+            self._check_cancelled(attempts)
 
-    def _renew(self, leases: list[Lease]) -> list[Lease]:
-        if not leases:
-            return leases
-        try:
-            lost = self._keeper.extend(leases, self._lease_ms)
-        except TorilError as error:
-            _logger.warning("%d leases could not be renewed: %s", len(leases), error)
-            return leases
-        # What was settled while the call was away is not lost.
-        lost = [lease for lease in lost if (lease.id, lease.token) in self._leases]
-        for lease in lost:
-            self.let_go(lease)
-        if lost:
-            self._on_lost(lost)
-        return list(self._leases.values())
-
-    def _check_cancelled(self, leases: list[Lease]) -> None:
-        if not leases:
+    def _renew(self, attempts: list[Attempt]) -> None:
+        if not attempts:
             return
         try:
-            cancelled = self._keeper.cancelled(leases)
+            lost = self._keeper.extend([a.lease for a in attempts], self._lease_ms)
+        except TorilError as error:
+            _logger.warning("%d leases could not be renewed: %s", len(attempts), error)
+            return
+        # What was settled while the call was away is not lost.
+        gone = [a for a in _of(attempts, lost) if a in self._held]
+        for attempt in gone:
+            self.let_go(attempt)
+        if gone:
+            self._on_lost(gone)
+
+    def _check_cancelled(self, attempts: list[Attempt]) -> None:
+        running = [a for a in attempts if a.stopped is None]
+        if not running:
+            return
+        try:
+            cancelled = self._keeper.cancelled([a.lease for a in running])
         except TorilError as error:
             _logger.warning("cancellations could not be looked up: %s", error)
             return
         if cancelled:
-            self._on_cancelled(cancelled)
+            self._on_cancelled(_of(running, cancelled))
+
+
+def _of(attempts: list[Attempt], leases: list[Lease]) -> list[Attempt]:
+    """Return the attempts that run under some of their leases."""
+    keys = {(lease.id, lease.token) for lease in leases}
+    return [a for a in attempts if (a.lease.id, a.lease.token) in keys]

@@ -63,10 +63,11 @@ class Pump:
     ) -> None:
         """Prepare; the arguments are the worker's parts that all its queues share."""
         self.queue = queue
-        self.running: dict[tuple[str, str], Attempt] = {}
+        self.running: set[Attempt] = set()
         self._engine: Engine = queue.engine
         self._ref: QueueRef = queue.ref
         self._routes = Routes(queue)
+        self._loop = asyncio.get_running_loop()
         self._worker_id = worker_id
         self._lease_ms = lease_ms
         self._clock = clock
@@ -118,7 +119,7 @@ class Pump:
 
     def stop_running(self, why: Stop) -> None:
         """Tell the handlers that run to end."""
-        for attempt in list(self.running.values()):
+        for attempt in list(self.running):
             self.stop_attempt(attempt, why)
 
     def stop_attempt(self, attempt: Attempt, why: Stop) -> None:
@@ -200,32 +201,29 @@ class Pump:
         await asyncio.sleep(self._pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
 
     def _start(self, leases: Sequence[Lease]) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         announce = self._bus.wants(JobStarted)
-        limit = self.queue.max_data_bytes
+        run, hold, create_task = self._executor.run, self._heartbeat.hold, self._loop.create_task
         for lease in leases:
             attempt = Attempt(lease, now, self._on_outcome)
-            self.running[lease.id, lease.token] = attempt
-            self._heartbeat.hold(lease)
+            self.running.add(attempt)
+            hold(attempt)
             if announce:
                 self._bus.emit(JobStarted(self._ref, lease))
-            attempt.task = loop.create_task(self._run_one(attempt, limit))
+            attempt.task = create_task(run(attempt, self._routes, self._on_end))
 
-    async def _run_one(self, attempt: Attempt, max_result: int) -> None:
-        try:
-            await self._executor.run(attempt, self._routes, max_result)
-        finally:
-            del self.running[attempt.lease.id, attempt.lease.token]
-            self._slots.give(1, self)
-            self._poke.set()
+    def _on_end(self, attempt: Attempt) -> None:
+        """Free an attempt's slot: its handler does not run any more."""
+        self.running.discard(attempt)
+        self._slots.give(1, self)
+        self._poke.set()
 
     def _on_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
-        settlement = settle(attempt.lease, outcome, self._retry_delay)
+        settlement = settle(attempt.lease, attempt.options, outcome, self._retry_delay)
         if settlement is None:
-            self._lost(attempt.lease)
+            self._lost(attempt)
             return
-        duration = asyncio.get_running_loop().time() - attempt.started
+        duration = self._loop.time() - attempt.started
         self._done.append((attempt, settlement, duration))
         self._poke.set()
 
@@ -237,11 +235,11 @@ class Pump:
         results: Sequence[Refusal | None],
     ) -> None:
         for (attempt, settlement, duration), refusal in zip(done, results, strict=True):
-            self._heartbeat.let_go(attempt.lease)
             if refusal is None:
+                self._heartbeat.let_go(attempt)
                 self._count(settlement, duration)
             else:
-                self._lost(attempt.lease)
+                self._lost(attempt)
 
     def _count(self, settlement: Settlement, duration: float) -> None:
         bus, queue, lease = self._bus, self._ref, settlement.lease
@@ -280,8 +278,9 @@ class Pump:
                 self._statistics.released += 1
                 bus.emit(JobReleased(queue, lease, settlement.delay_ms / 1000))
 
-    def _lost(self, lease: Lease) -> None:
-        self._heartbeat.let_go(lease)
+    def _lost(self, attempt: Attempt) -> None:
+        lease = attempt.lease
+        self._heartbeat.let_go(attempt)
         self._statistics.lost += 1
         self._bus.emit(LeaseLost(self._ref, lease))
         _logger.warning(

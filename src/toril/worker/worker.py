@@ -19,11 +19,11 @@ from toril.errors import ConfigurationError
 from toril.model.durations import Duration, to_ms
 from toril.model.events import EventBus
 from toril.model.ids import new_id
-from toril.model.job import AttemptError, Lease
+from toril.model.job import AttemptError
 from toril.model.options import JobOptions, is_integer
 from toril.model.state import READY
 from toril.queues.queue import Queue
-from toril.worker.attempt import Stop
+from toril.worker.attempt import Attempt, Stop
 from toril.worker.executor import Executor
 from toril.worker.heartbeat import Heartbeat
 from toril.worker.loop import Pump
@@ -159,8 +159,8 @@ class Worker:
             self._engine.keeper(),
             lease_ms,
             self._clock,
-            on_lost=lambda leases: self._from_heartbeat(loop, leases, Stop.LEASE_LOST),
-            on_cancelled=lambda leases: self._from_heartbeat(loop, leases, Stop.CANCEL),
+            on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
+            on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
         )
         slots = Slots(settings.concurrency)
         self._pumps = [
@@ -240,7 +240,7 @@ class Worker:
     ) -> None:
         """Wait until each job is given back; not for handlers that go on regardless."""
         while not finished.done():
-            attempts = [a for pump in self._pumps for a in pump.running.values()]
+            attempts = [a for pump in self._pumps for a in pump.running]
             if attempts and all(a.settled for a in attempts):
                 for pump in self._pumps:
                     pump.forsake()
@@ -284,17 +284,16 @@ class Worker:
             last = done.ended
 
     def _from_heartbeat(
-        self, loop: asyncio.AbstractEventLoop, leases: list[Lease], why: Stop
+        self, loop: asyncio.AbstractEventLoop, attempts: list[Attempt], why: Stop
     ) -> None:
         """Pass on what the heartbeat's thread heard."""
         with contextlib.suppress(RuntimeError):  # the loop has been closed
-            loop.call_soon_threadsafe(self._stop_attempts, leases, why)
+            loop.call_soon_threadsafe(self._stop_attempts, attempts, why)
 
-    def _stop_attempts(self, leases: list[Lease], why: Stop) -> None:
+    def _stop_attempts(self, attempts: list[Attempt], why: Stop) -> None:
         for pump in self._pumps:
-            for lease in leases:
-                attempt = pump.running.get((lease.id, lease.token))
-                if attempt is not None:
+            for attempt in attempts:
+                if attempt in pump.running:
                     pump.stop_attempt(attempt, why)
 
     def _retry_delay(self, options: JobOptions, made: int, error: AttemptError) -> int:

@@ -37,11 +37,12 @@ def migrations() -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def connect(path: str) -> apsw.Connection:
+def connect(path: str, *, create: bool = True) -> apsw.Connection:
     """Open a store, making it or bringing it up to date.
 
     Args:
         path: The file, or MEMORY.
+        create: Make the file if it is not there.
 
     Returns:
         A connection for one thread.
@@ -51,6 +52,8 @@ def connect(path: str) -> apsw.Connection:
             by a newer version. The message says what to do.
     """
     check_folder(path)
+    if not create and path != MEMORY and not Path(path).exists():
+        raise StoreUnavailableError(f"there is no store at {path}; adding a job makes it")
     try:
         connection = apsw.Connection(path)
     except apsw.Error as error:

@@ -37,17 +37,20 @@ from toril.model.state import JobState
 class SqliteEngine:
     """Queues in one SQLite file that several processes share, or in this process's memory."""
 
-    def __init__(self, path: str | None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: str | None, *, clock: Clock | None = None, create: bool = True
+    ) -> None:
         """Prepare; `open` opens the file.
 
         Args:
             path: The file; None keeps everything in memory.
             clock: The store's time; the machine's unless given.
+            create: Make the file if it is not there.
         """
         self._path = MEMORY if path is None else str(Path(path).absolute())
         self._clock = clock or SystemClock()
         self._wake = Wake(path=None if path is None else self._path)
-        self._writer = Writer(self._path, self._clock, self._wake)
+        self._writer = Writer(self._path, self._clock, self._wake, create=create)
         self._fetches = count()
 
     @property

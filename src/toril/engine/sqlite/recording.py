@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count as count_from
 
 from toril.engine.base import EventRecord, MetricsWindow
 from toril.engine.sqlite import lines
@@ -14,7 +15,8 @@ from toril.model.job import QueueRef
 _sql = load("record")
 
 KEPT_EVENTS = 10_000  # as many as BullMQ keeps
-_TRIM_EVERY = 1_000
+_TRIM_EVERY = 50  # rows
+_written = count_from(1)
 _KEPT_MINUTES = 14 * 24 * 60
 _TRIM_WITHIN_MS = 1_000
 MINUTE_MS = 60_000
@@ -40,7 +42,7 @@ def event(
     """
     if not ids:
         return
-    upto = tx.value(
+    tx.run(
         _sql["insert_event"],
         queue=line.id,
         now=tx.now,
@@ -49,8 +51,9 @@ def event(
         data=None if data is None else as_json(data),
         count=len(ids),
     )
-    if upto % _TRIM_EVERY < len(ids):
-        tx.run(_sql["trim_events"], queue=line.id, before=upto - KEPT_EVENTS)
+    if next(_written) % _TRIM_EVERY == 0:
+        kept_from = tx.value(_sql["events_so_far"], queue=line.id) - KEPT_EVENTS
+        tx.run(_sql["trim_events"], queue=line.id, kept_from=kept_from)
     tx.events.add(line.ref)
 
 
@@ -69,9 +72,9 @@ def count(tx: Transaction, line: lines.Line, counts: Mapping[str, int]) -> None:
             tx.run(_sql["trim_counts"], queue=line.id, before=minute - _KEPT_MINUTES)
 
 
-def bucket(duration_ms: int) -> str:
-    """Return the counter of a duration: bucket b has those of 2^(b-1) to 2^b - 1 ms."""
-    return f"{_BUCKET}{duration_ms.bit_length()}"
+def bucket(bits: int) -> str:
+    """Return the counter of durations of so many bits: those of 2^(bits-1) to 2^bits - 1 ms."""
+    return f"{_BUCKET}{bits}"
 
 
 def window(tx: Transaction, queue: QueueRef, window_ms: int) -> MetricsWindow:

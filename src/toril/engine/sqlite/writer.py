@@ -69,15 +69,17 @@ class _Call:
 class Writer:
     """Runs operations on one connection in one thread, many to a commit."""
 
-    def __init__(self, path: str, clock: Clock, wake: Wake) -> None:
+    def __init__(self, path: str, clock: Clock, wake: Wake, *, create: bool) -> None:
         """Prepare; `start` opens the file.
 
         Args:
             path: The store's file, or ":memory:".
             clock: The store's time.
             wake: Rung after commits.
+            create: Make the file if it is not there.
         """
         self._path = path
+        self._create = create
         self._clock = clock
         self._wake = wake
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
@@ -178,7 +180,7 @@ class Writer:
 
     def _run(self, opened: concurrent.futures.Future[None]) -> None:
         try:
-            connection = connect(self._path)
+            connection = connect(self._path, create=self._create)
         except EngineError as error:
             opened.set_exception(error)
             return

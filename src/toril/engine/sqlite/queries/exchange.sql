@@ -2,8 +2,8 @@
 
 -- name: held
 -- Of each lease (id, token) that is still held: its place, job, when it started, its key.
-SELECT json_group_array(json_array(lease.key, job.seq, job.started_at, job.dedup IS NOT NULL,
-                                   job.cancel_requested))
+SELECT json_group_array(json_array(lease.key, job.seq, job.started_at,
+                                   job.dedup IS NOT NULL, job.cancel_requested))
 FROM json_each(:leases) AS lease
 CROSS JOIN job ON job.queue = :queue AND job.id = lease.value->>0
               AND job.lease_token = lease.value->>1 AND job.lease_until > :now;
@@ -84,18 +84,16 @@ WHERE job.seq = ready.seq;
 -- name: next
 SELECT json_group_array(json_array(
     job.id, body.name, body.data, body.options, job.created_at, job.attempts_made,
-    job.attempts_started + 1, job.stalls, job.priority, job.deferred_failure
+    job.attempts_started + 1, job.stalls, job.priority, job.deferred_failure, job.seq
 ) ORDER BY job.priority, job.position)
 FROM (SELECT * FROM job WHERE queue = :queue AND state IN ('waiting', 'prioritized')
       ORDER BY priority, position LIMIT :limit) AS job
 JOIN body ON body.seq = job.seq;
 
 -- name: take
--- The rows that `next` has read.
 UPDATE job SET state = 'active', lease_token = :token, lease_until = :until, started_at = :now,
                attempts_started = attempts_started + 1
-WHERE seq IN (SELECT seq FROM job WHERE queue = :queue AND state IN ('waiting', 'prioritized')
-              ORDER BY priority, position LIMIT :limit);
+WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: extend
 UPDATE job SET lease_until = :until WHERE seq IN (SELECT value FROM json_each(:seqs));

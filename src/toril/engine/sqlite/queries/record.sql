@@ -3,12 +3,15 @@
 -- name: insert_event
 INSERT INTO event (queue, at, kind, jobs, data, upto)
 SELECT :queue, :now, :kind, :jobs, :data, :count + coalesce(
-    (SELECT upto FROM event WHERE queue = :queue ORDER BY cursor DESC LIMIT 1), 0)
-RETURNING upto;
+    (SELECT upto FROM event WHERE queue = :queue ORDER BY cursor DESC LIMIT 1), 0);
 
 -- name: trim_events
 DELETE FROM event WHERE cursor IN (
-    SELECT cursor FROM event WHERE queue = :queue AND upto < :before ORDER BY cursor LIMIT 1000);
+    SELECT cursor FROM event WHERE queue = :queue AND upto < :kept_from
+    ORDER BY cursor LIMIT 1000);
+
+-- name: events_so_far
+SELECT upto FROM event WHERE queue = :queue ORDER BY cursor DESC LIMIT 1;
 
 -- name: last_event
 SELECT coalesce(max(cursor), 0) FROM event WHERE queue = :queue;

@@ -140,27 +140,35 @@ CREATE TABLE tally (
     PRIMARY KEY (queue, state)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
-    INSERT INTO tally VALUES (NEW.queue, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+CREATE TRIGGER queue_made AFTER INSERT ON queue BEGIN
+    INSERT INTO tally VALUES
+        (NEW.id, 'waiting', 0), (NEW.id, 'prioritized', 0), (NEW.id, 'delayed', 0),
+        (NEW.id, 'waiting-children', 0), (NEW.id, 'active', 0), (NEW.id, 'completed', 0),
+        (NEW.id, 'failed', 0);
 END;
 
-CREATE TRIGGER job_moved AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
-    UPDATE tally SET n = n - 1 WHERE queue = OLD.queue AND state = OLD.state;
-    INSERT INTO tally VALUES (NEW.queue, NEW.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
+    UPDATE tally SET n = n + 1 WHERE queue = NEW.queue AND state = NEW.state;
 END;
 
 -- The table of transitions in toril.model.state, once more, where nobody gets round it.
-CREATE TRIGGER job_moves_as_allowed BEFORE UPDATE OF state ON job
-WHEN OLD.state <> NEW.state AND NOT CASE OLD.state
-    WHEN 'active' THEN 1
-    WHEN 'waiting' THEN NEW.state IN ('active', 'prioritized', 'delayed', 'failed')
-    WHEN 'prioritized' THEN NEW.state IN ('active', 'waiting', 'delayed', 'failed')
-    WHEN 'delayed' THEN NEW.state IN ('waiting', 'prioritized', 'failed')
-    WHEN 'waiting-children' THEN NEW.state IN ('waiting', 'prioritized', 'delayed', 'failed')
-    WHEN 'completed' THEN NEW.state IN ('waiting', 'prioritized')
-    WHEN 'failed' THEN NEW.state IN ('waiting', 'prioritized')
-END BEGIN
-    SELECT RAISE(ABORT, 'a job cannot go this way');
+-- Comparisons instead of IN, which would build a set for every row.
+CREATE TRIGGER job_moved AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
+    SELECT RAISE(ABORT, 'a job cannot go this way') WHERE NOT CASE OLD.state
+        WHEN 'active' THEN TRUE
+        WHEN 'waiting' THEN NEW.state = 'active' OR NEW.state = 'prioritized'
+                         OR NEW.state = 'delayed' OR NEW.state = 'failed'
+        WHEN 'prioritized' THEN NEW.state = 'active' OR NEW.state = 'waiting'
+                             OR NEW.state = 'delayed' OR NEW.state = 'failed'
+        WHEN 'delayed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+                         OR NEW.state = 'failed'
+        WHEN 'waiting-children' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+                                  OR NEW.state = 'delayed' OR NEW.state = 'failed'
+        WHEN 'completed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+        WHEN 'failed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+    END;
+    UPDATE tally SET n = n - 1 WHERE queue = OLD.queue AND state = OLD.state;
+    UPDATE tally SET n = n + 1 WHERE queue = NEW.queue AND state = NEW.state;
 END;
 
 CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN

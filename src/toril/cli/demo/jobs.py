@@ -1,0 +1,74 @@
+"""The demo's jobs: what a newcomer would write first."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from toril.manager import QueueManager
+from toril.model.options import Backoff
+from toril.queues.context import JobContext
+from toril.queues.queue import Queue
+
+QUEUE = "toril-demo"
+FILE_JOB = "press-file"
+CALL_JOB = "call-service"
+_BLOCK = 1 << 20
+_CALLS_THAT_FAIL = 2
+
+
+def press_file(source: str, target: str) -> dict[str, Any]:
+    """Read a file once, and leave it compressed; it keeps a CPU busy, so a process runs it.
+
+    Args:
+        source: The file.
+        target: Where the compressed copy goes.
+
+    Returns:
+        The file's size, lines and checksum, and the size of the copy.
+    """
+    digest, size, lines = hashlib.sha256(), 0, 0
+    finished, partial = Path(target), Path(f"{target}.part")
+    finished.parent.mkdir(parents=True, exist_ok=True)
+    with Path(source).open("rb") as plain, gzip.open(partial, "wb", compresslevel=6) as pressed:
+        while block := plain.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+            lines += block.count(b"\n")
+            pressed.write(block)
+    shutil.move(partial, finished)  # never half a file under its own name
+    return {
+        "source": source,
+        "size": size,
+        "lines": lines,
+        "sha256": digest.hexdigest(),
+        "pressed": finished.stat().st_size,
+    }
+
+
+async def call_service(job: JobContext, service: str) -> str:
+    """Stand for a call to a service that is away at first: the third attempt gets through.
+
+    Args:
+        job: The job.
+        service: What is called.
+    """
+    job.log(f"attempt {job.attempt} of {job.attempts}")
+    if job.attempt <= _CALLS_THAT_FAIL:
+        raise ConnectionError(f"{service} does not answer")
+    return f"{service} answered at attempt {job.attempt}"
+
+
+def register(manager: QueueManager) -> Queue:
+    """Make the demo's queue and its tasks.
+
+    Args:
+        manager: Where.
+    """
+    queue = manager.register_queue(QUEUE)
+    queue.task(FILE_JOB, run_in="process", attempts=2, backoff=Backoff.fixed("300ms"))(press_file)
+    queue.task(CALL_JOB, attempts=3, backoff=Backoff.exponential("200ms"))(call_service)
+    return queue

@@ -1,0 +1,133 @@
+"""What came of the demo: a table for people, a file for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from toril.cli.console import print_facts, print_table, say
+from toril.cli.demo.jobs import FILE_JOB
+from toril.model.job import Job
+from toril.model.state import JobState
+from toril.queues.queue import Queue
+
+_MIB = 1 << 20
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The demo's outcome.
+
+    Attributes:
+        jobs: How many there were.
+        completed: How many were done.
+        failed: What failed, and why.
+        retried: How many attempts failed and were followed by another.
+        seconds: How long this run took.
+        throughput: Jobs a second in this run.
+        wait_ms: From adding to starting, in milliseconds: p50 and p99.
+        run_ms: From starting to finishing, in milliseconds: p50 and p99.
+        bytes_in: The files' size.
+        bytes_out: The copies' size.
+        lines: Their lines.
+        files: What each file's job returned.
+    """
+
+    jobs: int
+    completed: int
+    failed: list[dict[str, str]]
+    retried: int
+    seconds: float
+    throughput: float
+    wait_ms: dict[str, float]
+    run_ms: dict[str, float]
+    bytes_in: int
+    bytes_out: int
+    lines: int
+    files: list[dict[str, Any]]
+
+
+async def summarize(queue: Queue, seconds: float, ended: int) -> Summary:
+    """Read the outcome from the store.
+
+    Args:
+        queue: The demo's queue.
+        seconds: How long this run took.
+        ended: How many jobs ended in it.
+    """
+    jobs = [job async for job in queue.each()]
+    done = [job for job in jobs if job.state is JobState.COMPLETED]
+    files = [job.result for job in done if job.name == FILE_JOB]
+    return Summary(
+        jobs=len(jobs),
+        completed=len(done),
+        failed=[_failure(job) for job in jobs if job.state is JobState.FAILED],
+        retried=sum(len(job.errors) - (job.state is JobState.FAILED) for job in jobs),
+        seconds=round(seconds, 2),
+        throughput=round(ended / seconds, 1) if seconds else 0.0,
+        wait_ms=_percentiles([_between(job.created_ms, job.started_ms) for job in done]),
+        run_ms=_percentiles([_between(job.started_ms, job.finished_ms) for job in done]),
+        bytes_in=sum(file["size"] for file in files),
+        bytes_out=sum(file["pressed"] for file in files),
+        lines=sum(file["lines"] for file in files),
+        files=files,
+    )
+
+
+def _failure(job: Job) -> dict[str, str]:
+    last = job.errors[-1]
+    return {
+        "id": job.id,
+        "what": str(job.data.get("source", job.name)),
+        "attempts": f"{job.attempts_made} of {job.options.attempts}",
+        "why": f"{last.type}: {last.message}",
+    }
+
+
+def _between(start: int | None, end: int | None) -> int:
+    return 0 if start is None or end is None else end - start
+
+
+def _percentiles(values: list[int]) -> dict[str, float]:
+    if not values:
+        return {}
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return {name: float(ordered[round(share * last)]) for name, share in _SHARES}
+
+
+_SHARES = (("p50", 0.50), ("p99", 0.99))
+
+
+def show(summary: Summary, file: Path) -> None:
+    """Print the outcome, and write it to a file.
+
+    Args:
+        summary: The outcome.
+        file: The file.
+    """
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    print_facts(
+        [
+            ("jobs", f"{summary.completed:,} of {summary.jobs:,} completed"),
+            ("attempts retried", summary.retried),
+            ("failed for good", len(summary.failed)),
+            ("this run", f"{summary.seconds:g} s, {summary.throughput:g} jobs/s"),
+            ("time to start", _spread(summary.wait_ms)),
+            ("time to run", _spread(summary.run_ms)),
+            ("read", f"{summary.bytes_in / _MIB:.1f} MiB, {summary.lines:,} lines"),
+            ("compressed to", f"{summary.bytes_out / _MIB:.1f} MiB"),
+            ("summary", str(file)),
+        ]
+    )
+    say("")
+    print_table(
+        ["what failed", "attempts", "why"],
+        ((f["what"], f["attempts"], f["why"]) for f in summary.failed),
+        empty="nothing failed",
+    )
+
+
+def _spread(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g} ms" for name, value in values.items())

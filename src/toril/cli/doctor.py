@@ -1,0 +1,33 @@
+"""`toril doctor`: look for what would lose jobs or slow them down."""
+
+from __future__ import annotations
+
+import click
+
+from toril.cli.console import print_json, print_table
+from toril.cli.exits import Exit
+from toril.cli.options import json_option, opened, runs, store_options
+
+
+@click.command()
+@json_option
+@store_options
+@runs
+async def doctor(url: str | None, *, as_json: bool) -> None:
+    """Examine the store. The exit code is 1 if something would lose jobs."""
+    async with opened(url) as manager:
+        findings = await manager.examine()
+        location = manager.engine.location
+    if as_json:
+        print_json({"store": location, "findings": findings})
+    else:
+        print_table(
+            ["", "check", location],
+            ((_MARKS[f.level], f.check, f.message) for f in findings),
+            empty="nothing was looked at",
+        )
+    if any(f.level == "error" for f in findings):
+        raise click.exceptions.Exit(Exit.FAILED)
+
+
+_MARKS = {"ok": "ok", "warning": "WARN", "error": "ERROR"}

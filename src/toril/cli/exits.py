@@ -1,0 +1,52 @@
+"""What the command line ends with: the codes that scripts rely on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from toril.errors import (
+    ConfigurationError,
+    ConflictError,
+    JobError,
+    NotFoundError,
+    ResultTimeoutError,
+    StoreBusyError,
+    StoreUnavailableError,
+    TorilError,
+    ValidationError,
+)
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    AUTH = 4
+    CONFLICT = 5
+    UNREACHABLE = 6
+    PARTLY = 7
+    TIMEOUT = 8
+    INTERRUPTED = 130
+
+
+_CODES: tuple[tuple[type[TorilError], Exit], ...] = (
+    (ResultTimeoutError, Exit.TIMEOUT),
+    (StoreBusyError, Exit.TIMEOUT),
+    (StoreUnavailableError, Exit.UNREACHABLE),
+    (NotFoundError, Exit.NOT_FOUND),
+    (ConflictError, Exit.CONFLICT),
+    (ValidationError, Exit.USAGE),
+    (ConfigurationError, Exit.USAGE),
+    (JobError, Exit.FAILED),
+)
+
+
+def code_of(error: TorilError) -> Exit:
+    """Return the exit code that an error ends the program with."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return Exit.FAILED
