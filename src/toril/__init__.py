@@ -23,7 +23,8 @@ from toril.errors import (
     UnsupportedError,
     ValidationError,
 )
-from toril.manager import QueueManager, SyncQueueManager
+from toril.facade import SyncQueueManager
+from toril.manager import QueueManager
 from toril.model.events import (
     Event,
     JobAdded,
@@ -36,14 +37,8 @@ from toril.model.events import (
     LeaseLost,
 )
 from toril.model.job import AttemptError, Job, QueueRef
-from toril.model.options import (
-    Backoff,
-    Deduplication,
-    JobOptions,
-    Keep,
-    Priority,
-    RateLimit,
-)
+from toril.model.job_options import JobOptions
+from toril.model.options import Backoff, Deduplication, Keep, Priority, RateLimit
 from toril.model.outcome import Cancel, Retry, Snooze, Unrecoverable
 from toril.model.state import JobState
 from toril.queues.context import JobContext, current_job

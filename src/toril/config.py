@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: A variable has a value that cannot be; it is named.
         """
         env = os.environ if environment is None else environment
-        level = env.get("LOG_LEVEL", "info").lower()
+        level = (env.get("LOG_LEVEL") or "info").lower()
         if level not in _LEVELS:
             raise ConfigurationError(f"LOG_LEVEL is {level!r}; it can be {', '.join(_LEVELS)}")
         return cls(
@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in found.items() if value is not None}
 
 
+_LAST_PORT = 65_535
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -82,6 +83,10 @@ def _redis_url(env: Mapping[str, str]) -> str | None:
     if not host:
         return None
     port = _number(env, "REDIS_PORT", 1) or 6379
+    if port > _LAST_PORT:
+        raise ConfigurationError(f"REDIS_PORT is {port}; give a number from 1 to {_LAST_PORT}")
+    if ":" in host:  # an IPv6 address
+        host = f"[{host}]"
     database = _number(env, "REDIS_DB", 0) or 0
     password = env.get("REDIS_PASSWORD")
     login = f":{quote(password, safe='')}@" if password else ""

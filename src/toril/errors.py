@@ -45,6 +45,7 @@ class ValidationError(TorilError, ValueError):
 
     Attributes:
         field: The name of the offending field, as the caller wrote it.
+        message: What is wrong with it, and what would be right.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -54,8 +55,12 @@ class ValidationError(TorilError, ValueError):
             field: The offending field.
             message: What is wrong with it, and what would be right.
         """
-        super().__init__(f"{field}: {message}")
+        super().__init__(field, message)
         self.field = field
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
 
 
 class NotFoundError(TorilError, LookupError):
@@ -107,6 +112,7 @@ class JobError(TorilError):
 
     Attributes:
         job_id: The job.
+        message: What became of it.
     """
 
     def __init__(self, job_id: str, message: str) -> None:
@@ -116,8 +122,12 @@ class JobError(TorilError):
             job_id: The job.
             message: What became of it.
         """
-        super().__init__(message)
+        super().__init__(job_id, message)
         self.job_id = job_id
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class JobFailedError(JobError):
@@ -137,6 +147,7 @@ class JobFailedError(JobError):
             reason: Its message.
         """
         super().__init__(job_id, f"job {job_id} failed: {error_type}: {reason}")
+        self.args = (job_id, error_type, reason)
         self.error_type = error_type
         self.reason = reason
 

@@ -6,75 +6,34 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from toril.config import Settings
 from toril.engine.base import Engine, Finding
-from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConfigurationError, ValidationError
 from toril.model import codec
+from toril.model.checks import check_name, is_integer
 from toril.model.durations import Duration
 from toril.model.events import Event, EventBus
 from toril.model.job import DEFAULT_NAME, Job, QueueRef
-from toril.model.options import (
-    HandlerKind,
-    JobOptionArgs,
-    RateLimit,
-    check_name,
-    is_integer,
-)
+from toril.model.job_options import HandlerKind, JobOptionArgs
+from toril.model.options import Backoff, RateLimit
 from toril.model.state import JobState
 from toril.queues.context import JobContext
 from toril.queues.handle import JobHandle
 from toril.queues.metrics import QueueMetrics
 from toril.queues.queue import DEFAULT_WINDOW, Queue
-from toril.queues.sync import LoopThread, SyncFacade, SyncJobHandle, SyncQueue, blocking
-from toril.queues.task import P, R, Task
+from toril.stores import open_engine
 from toril.worker.middleware import Middleware
 from toril.worker.shutdown import on_signals
 from toril.worker.worker import BackoffStrategy, Worker, WorkerSettings
 
+if TYPE_CHECKING:
+    from toril.facade import SyncQueueManager
+
 E = TypeVar("E", bound=Event)
 
 _DAY = timedelta(days=1)
-
-
-def open_engine(url: str, *, create: bool = True) -> Engine:
-    """Return the engine that a URL names; it connects when it is first used.
-
-    Args:
-        url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute), or
-            "memory://".
-        create: Make a file that is not there when it is first used.
-
-    Raises:
-        ConfigurationError: There is no such engine, or the URL names no file.
-    """
-    parts = urlsplit(url)
-    match parts.scheme:
-        case "memory":
-            return SqliteEngine(None)
-        case "sqlite":
-            path = unquote(parts.path).removeprefix("/")
-            if parts.netloc or not path:
-                raise ConfigurationError(
-                    f"{url!r} names no file; write sqlite:///toril.db, "
-                    "or with four slashes sqlite:////var/lib/toril.db"
-                )
-            return SqliteEngine(path, create=create)
-        case scheme:
-            raise ConfigurationError(
-                f"{_without_password(url)!r}: there is no engine for {scheme or 'no scheme'!r}; "
-                "this version has sqlite:///file.db and memory://"
-            )
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@")
 
 
 class QueueManager:
@@ -149,6 +108,8 @@ class QueueManager:
             await asyncio.gather(*tasks)
         finally:
             await self.engine.close()
+            if self._sync is not None and not self._sync.is_this_thread:
+                await asyncio.to_thread(self._sync.end_thread)
 
     # Set-up
 
@@ -196,8 +157,13 @@ class QueueManager:
             raise ConfigurationError(
                 f"queue {str(ref)!r} is registered already; manager.queue({name!r}) returns it"
             )
-        if concurrency is not None and (not is_integer(concurrency) or concurrency < 1):
-            raise ValidationError("concurrency", f"{concurrency!r} is not a number from 1")
+        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+            raise ValidationError("rate_limit", f"{rate_limit!r}: give RateLimit(100, per=60)")
+        for field, value in (("concurrency", concurrency), ("max_data_bytes", max_data_bytes)):
+            if value is not None and (not is_integer(value) or value < 1):
+                raise ValidationError(field, f"{value!r} is not a number from 1")
+        if default_job_options is not None and not isinstance(default_job_options, Mapping):
+            raise ValidationError("default_job_options", f"{default_job_options!r} is no mapping")
         self._limits[ref] = {"rate_limit": rate_limit, "concurrency": concurrency}
         queue = self._queues[ref] = Queue(
             self.engine,
@@ -217,9 +183,16 @@ class QueueManager:
         Raises:
             ValidationError: The name is refused.
         """
-        prefix, colon, rest = str(name).partition(":")
-        ref = QueueRef(prefix, rest) if colon else QueueRef(self.prefix, name)
+        ref = self._ref(name)
         return self._queues.get(ref) or self.register_queue(ref.name, prefix=ref.prefix)
+
+    def _ref(self, name: str) -> QueueRef:
+        prefix, colon, rest = str(name).partition(":")
+        return QueueRef(prefix, rest) if colon else QueueRef(self.prefix, name)
+
+    def _known(self, name: str) -> Queue:
+        """Return a queue to look at or control, which does not make one of a misspelt name."""
+        return self._look_at(self._ref(name))
 
     @property
     def registered(self) -> list[Queue]:
@@ -256,8 +229,10 @@ class QueueManager:
         Raises:
             ConfigurationError: The name is Toril's own.
         """
-        if name in ("fixed", "exponential"):
+        if not Backoff(name).is_custom:
             raise ConfigurationError(f"{name!r} is a backoff of Toril's own; choose another name")
+        if not callable(strategy):
+            raise ConfigurationError(f"{strategy!r} cannot be called: give a function")
         self._strategies[name] = strategy
 
     def add_middleware(self, middleware: Middleware) -> Middleware:
@@ -344,7 +319,7 @@ class QueueManager:
             queue: The queue's name.
             job_id: The job.
         """
-        return await self.queue(queue).get(job_id)
+        return await self._known(queue).get(job_id)
 
     # Queues
 
@@ -361,7 +336,7 @@ class QueueManager:
             NotFoundError: There is no such queue.
         """
         await self._store_queues()
-        return await self.queue(queue).metrics(window)
+        return await self._known(queue).metrics(window)
 
     async def get_all_metrics(self, window: Duration = DEFAULT_WINDOW) -> list[QueueMetrics]:
         """Return the numbers of every queue in the store, registered here or not.
@@ -380,7 +355,7 @@ class QueueManager:
             NotFoundError: There is no such queue.
         """
         await self._store_queues()
-        await self.queue(queue).pause()
+        await self._known(queue).pause()
 
     async def resume_queue(self, queue: str) -> None:
         """Undo a pause.
@@ -389,7 +364,7 @@ class QueueManager:
             NotFoundError: There is no such queue.
         """
         await self._store_queues()
-        await self.queue(queue).resume()
+        await self._known(queue).resume()
 
     async def clean_queue(
         self,
@@ -414,7 +389,7 @@ class QueueManager:
             ConflictError: Jobs of that state cannot be removed.
         """
         await self._store_queues()
-        return await self.queue(queue).clean(grace, state, limit)
+        return await self._known(queue).clean(grace, state, limit)
 
     async def examine(self) -> list[Finding]:
         """Look for what would lose jobs or slow them down."""
@@ -496,6 +471,8 @@ class QueueManager:
     @property
     def sync(self) -> SyncQueueManager:
         """The same, for code without an event loop."""
+        from toril.facade import SyncQueueManager  # noqa: PLC0415 - it is made from this class
+
         if self._sync is None:
             self._sync = SyncQueueManager(self)
         return self._sync
@@ -518,76 +495,3 @@ class QueueManager:
 def _with_concurrency(settings: WorkerSettings, concurrency: int) -> WorkerSettings:
     fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
     return WorkerSettings(**{**fields, "concurrency": concurrency})
-
-
-class SyncQueueManager(SyncFacade):
-    """A manager for code without an event loop. `manager.sync` returns it.
-
-    Its calls run on an event loop in a thread, which `close` ends; as `with manager.sync
-    as jobs:` it is closed at the end.
-    """
-
-    def __init__(self, manager: QueueManager) -> None:
-        """Face a manager.
-
-        Args:
-            manager: The manager.
-        """
-        super().__init__(manager, LoopThread())
-        self._manager = manager
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    open = blocking(QueueManager.open)
-    get_job = blocking(QueueManager.get_job)
-    get_queue_metrics = blocking(QueueManager.get_queue_metrics)
-    get_all_metrics = blocking(QueueManager.get_all_metrics)
-    pause_queue = blocking(QueueManager.pause_queue)
-    resume_queue = blocking(QueueManager.resume_queue)
-    clean_queue = blocking(QueueManager.clean_queue)
-    examine = blocking(QueueManager.examine)
-    start_workers = blocking(QueueManager.start_workers)
-
-    def close(self) -> None:
-        """Stop the workers that it started, close the store, and end the thread."""
-        self._thread.run(self._manager.shutdown())
-        self._thread.close()
-
-    def add_job(
-        self,
-        queue: str,
-        name: str = DEFAULT_NAME,
-        data: Any = None,
-        **options: Unpack[JobOptionArgs],
-    ) -> SyncJobHandle[Any]:
-        """Add a job; see `QueueManager.add_job`."""
-        return self._wrap(self._thread.run(self._manager.add_job(queue, name, data, **options)))
-
-    def add_bulk(self, queue: str, jobs: Sequence[Mapping[str, Any]]) -> list[SyncJobHandle[Any]]:
-        """Add many jobs in one call: all of them, or none."""
-        handles = self._thread.run(self._manager.add_bulk(queue, jobs))
-        return [self._wrap(handle) for handle in handles]
-
-    def enqueue(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
-        """Add a job that calls a task's function with these arguments.
-
-        Args:
-            task: The task; `task.options(...)` for other options.
-            *args: The function's arguments.
-            **kwargs: The function's arguments.
-        """
-        return self._wrap(self._thread.run(task.enqueue(*args, **kwargs)))
-
-    def queue(self, name: str) -> SyncQueue:
-        """Return a queue, registering it if it is not yet."""
-        return SyncQueue(self._manager.queue(name), self._thread)

@@ -12,9 +12,10 @@ import click
 
 from toril.config import Settings
 from toril.errors import NotFoundError, did_you_mean
-from toril.manager import QueueManager, open_engine
+from toril.manager import QueueManager
 from toril.model.job import DEFAULT_PREFIX
 from toril.queues.queue import Queue
+from toril.stores import open_engine
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,8 +14,9 @@ from toril.cli.console import say
 from toril.cli.options import run_loop, store_options
 from toril.config import Settings
 from toril.errors import ConfigurationError, did_you_mean
-from toril.manager import QueueManager, open_engine
+from toril.manager import QueueManager
 from toril.queues.queue import Queue
+from toril.stores import open_engine
 from toril.worker.worker import WorkerSettings
 
 _TARGET = "MODULE:ATTR"

@@ -98,7 +98,7 @@ class Exchange(msgspec.Struct, frozen=True):
         results: For each settlement, in order: None where it was taken, else why not.
         leases: The jobs that the worker holds now, in the order in which to start them.
         next_due: When the next delayed job is due, if fewer jobs came than were asked for.
-        limited_until: When a rate limit lets jobs through again; None if none holds.
+        limited_until: When a rate limit lets jobs through again, if it kept some back.
         signal: What `wait` is to be given: work that came since then ends the wait at once.
     """
 

@@ -7,13 +7,15 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
 from toril.errors import ValidationError
 from toril.model.durations import to_ms
-from toril.model.options import Backoff, Deduplication, JobOptions, Keep
+from toril.model.job_options import JobOptions
+from toril.model.options import Backoff, Deduplication, Keep
 
 MAX_BYTES = 1 << 20
 """The largest payload, unless a queue allows another: 1 MiB."""
@@ -24,7 +26,25 @@ MAX_DEPTH = 64
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that every reader of JSON keeps (RFC 8259, section 6)."""
 
-_encoder = msgspec.json.Encoder()
+
+def _plain(value: Any) -> Any:
+    """Return a relative of a JSON type as that type: numpy's numbers, marked-up text, mappings."""
+    for kind, make in _RELATIVES:
+        if isinstance(value, kind):
+            return make(value)
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+_RELATIVES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (Integral, int),
+    (Real, float),
+    (Mapping, dict),
+)
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder()
 
 
@@ -109,7 +129,7 @@ def _fault_of_list(value: Sequence[Any], depth: int) -> _Fault | None:
 def _fault_of_foreign(value: Any, depth: int) -> _Fault | None:
     """Check what is not JSON itself in the form that it will have."""
     try:
-        plain = msgspec.to_builtins(value)
+        plain = msgspec.to_builtins(value, enc_hook=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         return "", f"cannot be written as JSON: {error}"
     return None if type(plain) is type(value) else _fault(plain, depth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -15,6 +14,7 @@ Duration: TypeAlias = float | timedelta | str
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 _MAX_SECONDS = 2**53 / 1000
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a datetime has
 
 
 def to_ms(value: Duration, field: str) -> int:
@@ -31,7 +31,7 @@ def to_ms(value: Duration, field: str) -> int:
         ValidationError: It is negative, not finite, or no duration at all.
     """
     seconds = _seconds(value, field)
-    if not math.isfinite(seconds) or not 0 <= seconds <= _MAX_SECONDS:
+    if not 0 <= seconds <= _MAX_SECONDS:  # not a number is neither
         raise ValidationError(field, f"{value!r} is out of range; give 0 seconds or more")
     return round(seconds * 1000)
 
@@ -88,7 +88,7 @@ def to_epoch_ms(value: datetime | float, field: str) -> int:
                 "give one, for example datetime.now(timezone.utc)",
             )
         return round(value.timestamp() * 1000)
-    if not _is_number(value) or not math.isfinite(value):
+    if not _is_number(value) or not 0 <= value <= _LAST_SECOND:
         raise ValidationError(
             field, f"{value!r} is no point in time; give a datetime or seconds since 1970"
         )

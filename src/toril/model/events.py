@@ -138,22 +138,31 @@ class EventBus:
         """Call a function with each event of a type.
 
         Args:
-            kind: The type.
+            kind: The type; `Event` is all of them.
             subscriber: Called at once, on the event loop: it must not block.
 
         Returns:
             A function that ends the subscription.
         """
         self._subscribers[kind].append(subscriber)
-        return lambda: self._subscribers[kind].remove(subscriber)
+
+        def end() -> None:
+            if subscriber in self._subscribers[kind]:
+                self._subscribers[kind].remove(subscriber)
+
+        return end
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody subscribed: an event that nobody sees need not be made."""
-        return bool(self._subscribers.get(kind))
+        return bool(self._subscribers.get(kind) or self._subscribers.get(Event))
 
     def emit(self, event: Event) -> None:
         """Hand an event to its subscribers. An error in one is logged and stops no job."""
-        for subscriber in tuple(self._subscribers.get(type(event), ())):
+        kind = type(event)
+        for subscriber in (
+            *self._subscribers.get(kind, ()),
+            *(self._subscribers.get(Event, ()) if kind is not Event else ()),
+        ):
             try:
                 subscriber(event)
             except Exception:

@@ -9,7 +9,7 @@ import msgspec
 
 from toril.model import codec
 from toril.model.durations import from_epoch_ms
-from toril.model.options import JobOptions
+from toril.model.job_options import JobOptions
 from toril.model.state import JobState
 
 DEFAULT_NAME = "__default__"

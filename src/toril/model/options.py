@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import IntEnum
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, TypeAlias
 
 import msgspec
 
 from toril.errors import ValidationError, did_you_mean
-from toril.model.durations import Duration, to_epoch_ms, to_ms
+from toril.model.checks import check_text, is_integer
+from toril.model.durations import Duration, to_ms
 
 MAX_PRIORITY = 2**21
 """BullMQ's largest priority number."""
 
-MAX_ATTEMPTS = 10_000
-MAX_ID_LENGTH = 255
-MAX_TAGS = 50
-MAX_TAG_LENGTH = 100
-
-
-def is_integer(value: object) -> bool:
-    """Whether a value is an integer, which True is only to Python."""
-    return isinstance(value, int) and not isinstance(value, bool)
+_OWN_BACKOFFS = frozenset({"fixed", "exponential"})
 
 
 class Priority(IntEnum):
@@ -85,11 +77,15 @@ class Backoff(msgspec.Struct, frozen=True):
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a jitter that is no share, and a kind without a name."""
+        """Refuse a kind without a name, delays that are none, and a jitter that is no share."""
+        check_text(self.kind, "backoff.type")
+        for field, value in (("delay", self.delay_ms), ("cap", self.cap_ms)):
+            if value is not None and (not is_integer(value) or value < 0):
+                raise ValidationError(f"backoff.{field}", f"{value!r} is not a number from 0")
+        if isinstance(self.jitter, bool) or not isinstance(self.jitter, int | float):
+            raise ValidationError("backoff.jitter", f"{self.jitter!r} is not a number")
         if not 0 <= self.jitter <= 1:
             raise ValidationError("backoff.jitter", f"{self.jitter} is not between 0 and 1")
-        if not self.kind:
-            raise ValidationError("backoff.kind", "the strategy needs a name")
 
     @classmethod
     def fixed(cls, delay: Duration, *, jitter: float = 0.0) -> Backoff:
@@ -122,7 +118,12 @@ class Backoff(msgspec.Struct, frozen=True):
         Args:
             name: The strategy's name; the job carries only this.
             delay: A number of seconds that the strategy may use.
+
+        Raises:
+            ValidationError: The name is one of Toril's own.
         """
+        if name in _OWN_BACKOFFS:
+            raise ValidationError("backoff.type", f"{name!r} is Toril's own; choose another name")
         return cls(name, to_ms(delay, "backoff.delay"))
 
     @classmethod
@@ -139,19 +140,20 @@ class Backoff(msgspec.Struct, frozen=True):
         known = {"type", "delay", "cap", "jitter"}
         for key in value:
             if key not in known:
-                raise ValidationError(f"backoff.{key}", f"unknown; {did_you_mean(key, known)}")
+                hint = did_you_mean(str(key), known)
+                raise ValidationError(f"backoff.{key}", f"unknown; {hint}")
         cap = value.get("cap")
         return cls(
-            str(value.get("type", "fixed")),
+            value.get("type", "fixed"),
             to_ms(value.get("delay", 0), "backoff.delay"),
             None if cap is None else to_ms(cap, "backoff.cap"),
-            float(value.get("jitter", 0.0)),
+            value.get("jitter", 0.0),
         )
 
     @property
     def is_custom(self) -> bool:
         """Whether a strategy registered by name has to be asked."""
-        return self.kind not in ("fixed", "exponential")
+        return self.kind not in _OWN_BACKOFFS
 
     def delay_for(self, attempts_made: int) -> int:
         """Return the delay before the next attempt, in milliseconds.
@@ -213,15 +215,25 @@ class Keep:
             return cls(count=0)
         if isinstance(value, Keep):
             return value
-        if isinstance(value, int):
-            return None if value == -1 else cls(count=value)  # -1 is BullMQ's "all"
-        if isinstance(value, Mapping):
-            unknown = set(value) - {"count", "age"}
-            if not unknown:
-                return cls(value.get("count"), value.get("age"))
-        raise ValidationError(
-            field, f"{value!r} is not understood; give True, False, a count, or Keep(count, age)"
-        )
+        if value == -1:
+            return None  # BullMQ's "all"
+        try:
+            if isinstance(value, int):
+                return cls(count=value)
+            given = dict(value)
+            if not set(given) - {"count", "age"}:
+                return cls(given.get("count"), given.get("age"))
+        except (TypeError, ValueError) as error:
+            if not isinstance(error, ValidationError):
+                raise _not_a_keep(value, field) from None
+            raise ValidationError(field, str(error)) from None
+        raise _not_a_keep(value, field)
+
+
+def _not_a_keep(value: object, field: str) -> ValidationError:
+    return ValidationError(
+        field, f"{value!r} is not understood; give True, False, a count, or Keep(count, age)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +276,15 @@ class Deduplication(msgspec.Struct, frozen=True):
     extend: bool = False
     replace: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a time that is none, and what makes sense only with a time."""
+        if self.ttl_ms is not None and (not is_integer(self.ttl_ms) or self.ttl_ms < 1):
+            raise ValidationError("deduplication.ttl", f"{self.ttl_ms!r} ms leaves no time")
+        if self.ttl_ms is None and (self.extend or self.replace):
+            raise ValidationError("deduplication.ttl", "extend and replace need a time")
+        if self.key is not None:
+            check_text(self.key, "deduplication.key")
+
     @classmethod
     def simple(cls, key: str | None = None) -> Deduplication:
         """Ignore further jobs with the key until the first has completed or failed.
@@ -297,257 +318,3 @@ class Deduplication(msgspec.Struct, frozen=True):
 
 
 KeepLike: TypeAlias = bool | int | Keep | Mapping[str, Any] | None
-
-
-class JobOptionArgs(TypedDict, total=False):
-    """The keyword arguments that describe a job, wherever one is added."""
-
-    priority: Priority | int | str
-    delay: Duration
-    scheduled_at: datetime | float
-    attempts: int
-    backoff: Backoff | Mapping[str, Any] | Duration
-    job_id: str
-    remove_on_complete: KeepLike
-    remove_on_fail: KeepLike
-    lifo: bool
-    timeout: Duration
-    ttl: Duration
-    tags: Sequence[str]
-    metadata: Mapping[str, Any]
-    correlation_id: str
-    deduplication: Deduplication
-
-
-RETRY_PRESETS: dict[int, tuple[int, Backoff]] = {
-    Priority.CRITICAL: (5, Backoff.exponential(1)),
-    Priority.HIGH: (4, Backoff.exponential(2)),
-    Priority.NORMAL: (3, Backoff.exponential(5)),
-    Priority.LOW: (3, Backoff.exponential(5)),
-    Priority.BACKGROUND: (3, Backoff.exponential(5)),
-}
-"""Attempts and backoff that a named priority brings, unless the job says otherwise."""
-
-
-class JobOptions(msgspec.Struct, frozen=True):
-    """A job's options, validated and in milliseconds. Make one with `JobOptions.of`.
-
-    Attributes:
-        priority: 0 is none, 1 runs first.
-        delay_ms: How long after it was added the job may run.
-        scheduled_ms: The point in time, since 1970, from which it may run.
-        attempts: How often it is tried, at least 1.
-        backoff: How long to wait between attempts; None is not at all.
-        job_id: An id of the caller's; None lets Toril make one.
-        keep_completed: What stays of completed jobs; None is all.
-        keep_failed: What stays of failed jobs; None is all.
-        lifo: Goes before those that wait.
-        timeout_ms: How long one attempt may take.
-        ttl_ms: How long after it was added the job may still start.
-        tags: Words to find the job by.
-        metadata: Anything JSON that travels with the job.
-        correlation_id: What ties the job to the request or process it belongs to.
-        deduplication: When it counts as one that is there already.
-    """
-
-    priority: int = 0
-    delay_ms: int = 0
-    scheduled_ms: int | None = None
-    attempts: int = 1
-    backoff: Backoff | None = None
-    job_id: str | None = None
-    keep_completed: Keep | None = None
-    keep_failed: Keep | None = None
-    lifo: bool = False
-    timeout_ms: int | None = None
-    ttl_ms: int | None = None
-    tags: tuple[str, ...] = ()
-    metadata: dict[str, Any] | None = None
-    correlation_id: str | None = None
-    deduplication: Deduplication | None = None
-
-    @classmethod
-    def of(cls, args: JobOptionArgs | Mapping[str, Any]) -> JobOptions:
-        """Validate what a caller wrote.
-
-        Args:
-            args: The keyword arguments of `JobOptionArgs`.
-
-        Returns:
-            The options.
-
-        Raises:
-            ValidationError: A name is unknown (it suggests the near one), or a value
-                is refused; the error names the field.
-        """
-        if not args:
-            return DEFAULT_OPTIONS
-        values: dict[str, Any] = {}
-        for name, value in args.items():
-            read = _READERS.get(name)
-            if read is None:
-                hint = did_you_mean(_snake(name), _READERS)
-                raise ValidationError(name, f"unknown option; {hint}")
-            field, parsed = read(value)
-            values[field] = parsed
-        _apply_preset(values)
-        return cls(**_reconciled(values))
-
-
-DEFAULT_OPTIONS = JobOptions()
-
-
-def _apply_preset(values: dict[str, Any]) -> None:
-    attempts, backoff = RETRY_PRESETS.get(values.get("priority", 0), (1, None))
-    values.setdefault("attempts", attempts)
-    values.setdefault("backoff", backoff)
-
-
-def _reconciled(values: dict[str, Any]) -> dict[str, Any]:
-    """Hold what depends on two options at once."""
-    if values.get("delay_ms") and values.get("scheduled_ms") is not None:
-        raise ValidationError("delay", "give either delay or scheduled_at, not both")
-    dedup: Deduplication | None = values.get("deduplication")
-    if dedup is not None and dedup.replace and not values.get("delay_ms"):
-        if values.get("scheduled_ms") is not None:
-            raise ValidationError("deduplication", "debounce goes with delay, not scheduled_at")
-        values["delay_ms"] = dedup.ttl_ms
-    return values
-
-
-def _snake(name: str) -> str:
-    """Return camelCase as snake_case, so that BullMQ's names find ours."""
-    return "".join("_" + c.lower() if c.isupper() else c for c in name)
-
-
-def _read_attempts(value: Any) -> tuple[str, int]:
-    if not is_integer(value) or not 1 <= value <= MAX_ATTEMPTS:
-        raise ValidationError("attempts", f"{value!r} is not a number from 1 to {MAX_ATTEMPTS}")
-    return "attempts", value
-
-
-def _read_job_id(value: Any) -> tuple[str, str]:
-    return "job_id", check_job_id(value)
-
-
-def check_job_id(value: Any) -> str:
-    """Return a caller's job id if BullMQ would take it too.
-
-    Source: BullMQ, "Job Ids": no integers, no colon.
-
-    Raises:
-        ValidationError: It is empty, too long, an integer, or has a colon.
-    """
-    check_text(value, "job_id")
-    if ":" in value:
-        raise ValidationError("job_id", f"{value!r} has a colon, which separates keys; use - or _")
-    if value.lstrip("-").isdecimal() and str(int(value)) == value:
-        raise ValidationError(
-            "job_id", f"{value!r} is an integer, which BullMQ gives itself; prefix it"
-        )
-    found: str = value
-    return found
-
-
-def check_text(value: Any, field: str, limit: int = MAX_ID_LENGTH) -> str:
-    """Return text that is short enough to be a name or an id.
-
-    Raises:
-        ValidationError: It is not text, empty, too long, or has a lone surrogate.
-    """
-    if not isinstance(value, str) or not 0 < len(value) <= limit:
-        raise ValidationError(field, f"{value!r} is not text of 1 to {limit} characters")
-    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValidationError(field, f"{value!r} has a lone surrogate, which is no text")
-    return value
-
-
-def _read_flag(field: str) -> Any:
-    def read(value: Any) -> tuple[str, bool]:
-        if not isinstance(value, bool):
-            raise ValidationError(field, f"{value!r} is not True or False")
-        return field, value
-
-    return read
-
-
-def _read_positive_ms(field: str) -> Any:
-    def read(value: Any) -> tuple[str, int | None]:
-        if value is None:
-            return f"{field}_ms", None
-        ms = to_ms(value, field)
-        if ms < 1:
-            raise ValidationError(field, f"{value!r} leaves no time; leave it out for no limit")
-        return f"{field}_ms", ms
-
-    return read
-
-
-def _read_tags(value: Any) -> tuple[str, tuple[str, ...]]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValidationError("tags", f"{value!r} is not a list of words")
-    if len(value) > MAX_TAGS:
-        raise ValidationError("tags", f"{len(value)} are too many; {MAX_TAGS} are allowed")
-    for tag in value:
-        check_text(tag, "tags", MAX_TAG_LENGTH)
-    return "tags", tuple(dict.fromkeys(value))
-
-
-def _read_metadata(value: Any) -> tuple[str, dict[str, Any] | None]:
-    if value is None:
-        return "metadata", None
-    if not isinstance(value, Mapping):
-        raise ValidationError("metadata", f"{value!r} is not a mapping")
-    return "metadata", dict(value)
-
-
-def _read_correlation_id(value: Any) -> tuple[str, str | None]:
-    return "correlation_id", None if value is None else check_text(value, "correlation_id")
-
-
-def _read_deduplication(value: Any) -> tuple[str, Deduplication | None]:
-    if value is not None and not isinstance(value, Deduplication):
-        raise ValidationError(
-            "deduplication",
-            f"{value!r} is not understood; give Deduplication.simple(), .throttle(ttl) "
-            "or .debounce(ttl)",
-        )
-    if value is not None and value.key is not None:
-        check_text(value.key, "deduplication.key")
-    return "deduplication", value
-
-
-_READERS: dict[str, Any] = {
-    "priority": lambda v: ("priority", Priority.parse(v)),
-    "delay": lambda v: ("delay_ms", to_ms(v, "delay")),
-    "scheduled_at": lambda v: ("scheduled_ms", to_epoch_ms(v, "scheduled_at")),
-    "attempts": _read_attempts,
-    "backoff": lambda v: ("backoff", None if v is None else Backoff.parse(v)),
-    "job_id": _read_job_id,
-    "remove_on_complete": lambda v: ("keep_completed", Keep.parse(v, "remove_on_complete")),
-    "remove_on_fail": lambda v: ("keep_failed", Keep.parse(v, "remove_on_fail")),
-    "lifo": _read_flag("lifo"),
-    "timeout": _read_positive_ms("timeout"),
-    "ttl": _read_positive_ms("ttl"),
-    "tags": _read_tags,
-    "metadata": _read_metadata,
-    "correlation_id": _read_correlation_id,
-    "deduplication": _read_deduplication,
-}
-
-HandlerKind: TypeAlias = Literal["auto", "async", "thread", "process"]
-"""Where a handler runs; "auto" is async for coroutine functions and a thread for the others."""
-
-
-def check_name(value: Any, field: str) -> str:
-    """Return a queue's name or prefix if it can be one.
-
-    Raises:
-        ValidationError: It is empty, too long, or has a colon or a control character.
-    """
-    text = check_text(value, field)
-    if ":" in text:
-        raise ValidationError(field, f"{text!r} has a colon, which separates keys; use - or _")
-    if not text.isprintable():
-        raise ValidationError(field, f"{text!r} has characters that cannot be printed")
-    return text

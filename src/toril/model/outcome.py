@@ -11,7 +11,7 @@ from toril.errors import TorilError
 from toril.model import settlement
 from toril.model.durations import Duration, to_ms
 from toril.model.job import AttemptError, Lease
-from toril.model.options import JobOptions
+from toril.model.job_options import JobOptions
 from toril.model.settlement import Settlement
 
 
@@ -75,7 +75,7 @@ STALL_REASON = "job stalled more than allowable limit"
 """Why a job is poison, in BullMQ's words, which Node.js services look for."""
 
 
-class Succeeded(msgspec.Struct, frozen=True):
+class Succeeded(msgspec.Struct, tag=True, frozen=True):
     """The handler returned.
 
     Attributes:
@@ -85,7 +85,7 @@ class Succeeded(msgspec.Struct, frozen=True):
     result_json: str | None
 
 
-class Errored(msgspec.Struct, frozen=True):
+class Errored(msgspec.Struct, tag=True, frozen=True):
     """The attempt failed; another may succeed.
 
     Attributes:
@@ -97,7 +97,7 @@ class Errored(msgspec.Struct, frozen=True):
     after_ms: int | None = None
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, tag=True, frozen=True):
     """No further attempt is to be made: unrecoverable, cancelled, expired, or poison.
 
     Attributes:
@@ -107,7 +107,7 @@ class Ended(msgspec.Struct, frozen=True):
     error: AttemptError
 
 
-class GivenBack(msgspec.Struct, frozen=True):
+class GivenBack(msgspec.Struct, tag=True, frozen=True):
     """The attempt did not count: snoozed, or interrupted by a shutdown.
 
     Attributes:
@@ -117,7 +117,7 @@ class GivenBack(msgspec.Struct, frozen=True):
     delay_ms: int = 0
 
 
-class Forfeited(msgspec.Struct, frozen=True):
+class Forfeited(msgspec.Struct, tag=True, frozen=True):
     """The lease is lost: nothing may be written, somebody else has the job."""
 
 

@@ -15,6 +15,10 @@ from toril.model import codec
 from toril.queues.context import JobContext
 
 
+class ArgumentsError(ValidationError):
+    """A payload does not fit a function's signature, or its types."""
+
+
 class Arguments:
     """What a task's function takes, apart from the job's context."""
 
@@ -28,16 +32,23 @@ class Arguments:
         Raises:
             ConfigurationError: It takes what a JSON object cannot name.
         """
+        if not callable(function):
+            raise ConfigurationError(f"task {name!r}: {function!r} cannot be called")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(
+                f"task {name!r} is a generator: return its result, and use job.progress(...) for "
+                "what comes on the way"
+            )
         parameters = list(inspect.signature(function).parameters.values())
         hints = _hints(function)
-        self.context = _context_parameter(parameters, hints)
+        self.context = _context_parameter(parameters, hints, name)
         own = [p for p in parameters if p.name != self.context]
         for parameter in own:
             _require_named(parameter, name)
         self.result_type = hints.get("return", Any)
         self._signature = inspect.Signature(own)
-        self._fields = tuple(p.name for p in own)
-        self._decoder = msgspec.json.Decoder(_struct(name, own, hints))
+        self.names = tuple(p.name for p in own)
+        self._decoder = _decoder_for(name, own, hints)
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], limit: int) -> str:
         """Return a call's arguments as JSON, if the worker will be able to take them.
@@ -55,22 +66,25 @@ class Arguments:
         except TypeError as error:
             raise ValidationError("arguments", f"{error}; it takes {self._signature}") from None
         text = codec.encode(bound, "arguments", limit)
-        self.decode(text)
+        try:
+            self.decode(text)
+        except ArgumentsError as error:  # the caller's mistake, not a job's
+            raise ValidationError(*error.args) from None
         return text
 
     def decode(self, text: str) -> dict[str, Any]:
         """Return a payload as keyword arguments of the types that the function declares.
 
         Raises:
-            ValidationError: The payload does not fit the signature, or its types.
+            ArgumentsError: The payload does not fit the signature, or its types.
         """
         try:
             found = self._decoder.decode(text)
         except msgspec.ValidationError as error:
             what, _, path = str(error).partition(" - at `$")
             field = f"arguments{path.rstrip('`')}"
-            raise ValidationError(field, what) from None
-        return {name: getattr(found, name) for name in self._fields}
+            raise ArgumentsError(field, what) from None
+        return {name: getattr(found, name) for name in self.names}
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -79,18 +93,32 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         target = type(target).__call__
     try:
         return typing.get_type_hints(target, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise ConfigurationError(
             f"a type in the signature of {function!r} cannot be found ({error}); "
             "import it at run time, not only for type checking"
         ) from None
 
 
-def _context_parameter(parameters: list[inspect.Parameter], hints: dict[str, Any]) -> str | None:
-    """Return the name of the first parameter if it takes the job's context."""
-    if parameters and hints.get(parameters[0].name) is JobContext:
-        return parameters[0].name
-    return None
+def _context_parameter(
+    parameters: list[inspect.Parameter], hints: dict[str, Any], name: str
+) -> str | None:
+    """Return the name of the first parameter if it takes the job's context.
+
+    Raises:
+        ConfigurationError: Another parameter does.
+    """
+    first = parameters[0].name if parameters else None
+    for parameter in parameters:
+        hint = hints.get(parameter.name)
+        if hint is JobContext and parameter.name == first:
+            continue
+        if hint is JobContext or JobContext in typing.get_args(hint):
+            raise ConfigurationError(
+                f"task {name!r}: write the job's context as the first parameter, "
+                f"{parameter.name}: JobContext"
+            )
+    return first if first is not None and hints.get(first) is JobContext else None
 
 
 def _require_named(parameter: inspect.Parameter, name: str) -> None:
@@ -106,10 +134,14 @@ def _require_named(parameter: inspect.Parameter, name: str) -> None:
         )
 
 
-def _struct(
+def _decoder_for(
     name: str, parameters: list[inspect.Parameter], hints: dict[str, Any]
-) -> type[msgspec.Struct]:
-    """Return a struct with a field for each parameter."""
+) -> msgspec.json.Decoder[Any]:
+    """Return what reads arguments: a struct with a field for each parameter.
+
+    Raises:
+        ConfigurationError: A parameter's type has no JSON form.
+    """
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for parameter in parameters:
         kind = hints.get(parameter.name, Any)
@@ -120,11 +152,28 @@ def _struct(
             default = msgspec.field(default_factory=partial(_same, parameter.default))
             fields.append((parameter.name, kind, default))
     try:
-        return msgspec.defstruct(
+        struct = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True, module=__name__
         )
-    except TypeError as error:
+        _require_json(struct)
+        return msgspec.json.Decoder(struct)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"the arguments of task {name!r}: {error}") from None
+
+
+def _require_json(struct: type[msgspec.Struct]) -> None:
+    """Refuse a parameter of a class that no JSON can become.
+
+    Raises:
+        TypeError: It names the parameter.
+    """
+    info = msgspec.inspect.type_info(struct)
+    for field in getattr(info, "fields", ()):
+        if isinstance(field.type, msgspec.inspect.CustomType):
+            raise TypeError(
+                f"{field.name} is a {field.type.cls.__name__}, which JSON cannot carry; "
+                "take a dataclass, a msgspec.Struct, a dict, or an id to look it up by"
+            )
 
 
 def _same(value: Any) -> Any:

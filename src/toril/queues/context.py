@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from copy import deepcopy
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from toril.model import codec
 from toril.model.durations import from_epoch_ms
 from toril.model.job import Lease
-from toril.model.options import JobOptions
+from toril.model.job_options import JobOptions
 
 
 class Reporter(Protocol):
@@ -99,7 +100,7 @@ class JobContext:
     @property
     def metadata(self) -> dict[str, Any]:
         """What travels with it beside the payload."""
-        return self.lease.options.metadata or {}
+        return deepcopy(self.lease.options.metadata or {})  # jobs may share their options
 
     @property
     def correlation_id(self) -> str | None:
@@ -136,7 +137,8 @@ class JobContext:
         Args:
             line: The text; a line break is kept.
         """
-        self._reporter.line(self.lease, str(line))
+        # A store takes no lone surrogates, which the names of files can have.
+        self._reporter.line(self.lease, str(line).encode("utf-8", "replace").decode())
 
 
 def _never() -> bool:

@@ -15,6 +15,7 @@ from toril.errors import (
     JobRemovedError,
     NotFoundError,
     ResultTimeoutError,
+    ValidationError,
 )
 from toril.model.durations import Duration, to_ms
 from toril.model.job import Job
@@ -150,7 +151,10 @@ class JobHandle(Generic[R]):
     def _convert(self, result_json: str | None) -> R:
         if result_json is None:
             return cast("R", None)
-        return cast("R", msgspec.json.decode(result_json, type=self._result_type))
+        try:
+            return cast("R", msgspec.json.decode(result_json, type=self._result_type))
+        except msgspec.ValidationError as error:
+            raise ValidationError("result", f"{error}; the job returned {result_json}") from None
 
     async def cancel(self) -> None:
         """Fail the job if it waits; ask its handler to stop if it runs.

@@ -10,23 +10,20 @@ from weakref import WeakKeyDictionary
 from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
 from toril.errors import ConfigurationError, NotFoundError, ValidationError
 from toril.model import codec
+from toril.model.checks import check_text
 from toril.model.durations import Duration, to_ms
 from toril.model.events import EventBus, JobAdded
 from toril.model.ids import new_id
 from toril.model.job import DEFAULT_NAME, Job, NewJob, QueueRef
-from toril.model.options import (
-    HandlerKind,
-    JobOptionArgs,
-    JobOptions,
-    check_text,
-)
+from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions
 from toril.model.state import FINAL, STORED, JobState
 from toril.queues.batching import Batcher
 from toril.queues.context import JobContext
 from toril.queues.handle import JobHandle
 from toril.queues.metrics import QueueMetrics, summarize
+from toril.queues.registering import Processor, TaskDecorator
 from toril.queues.results import Results
-from toril.queues.task import AsyncTask, SyncTask, Task, is_async, resolve_kind
+from toril.queues.task import AsyncTask, SyncTask, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,25 +32,6 @@ _BULK_FIELDS = frozenset({"name", "data", "options"})
 _PAGE = 1000
 _CLEANED_AT_MOST = 10**9
 DEFAULT_WINDOW = 3600.0
-
-
-class Processor:
-    """A function that handles every job of a queue that no task does.
-
-    Attributes:
-        function: The function; it is given the job's context.
-        run_in: Where it runs: "async", "thread" or "process".
-    """
-
-    def __init__(self, function: Callable[[JobContext], Any], run_in: HandlerKind) -> None:
-        """Make a processor; `queue.processor` also registers it.
-
-        Args:
-            function: The function.
-            run_in: Where it runs.
-        """
-        self.function = function
-        self.run_in = resolve_kind(function, run_in, getattr(function, "__name__", "processor"))
 
 
 class Queue:
@@ -122,7 +100,7 @@ class Queue:
         run_in: HandlerKind = "auto",
         concurrency: int | None = None,
         **options: Unpack[JobOptionArgs],
-    ) -> _TaskDecorator: ...
+    ) -> TaskDecorator: ...
     @overload
     def task(  # type: ignore[overload-overlap]  # a coroutine function is a function, too
         self, name: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]]
@@ -163,7 +141,7 @@ class Queue:
             ConfigurationError: The name is taken, or the function cannot be a task.
             ValidationError: An option is refused.
         """
-        decorator = _TaskDecorator(self, name, run_in, concurrency, options)
+        decorator = TaskDecorator(self, name, run_in, concurrency, options)
         if callable(name):
             decorator.name = None
             return decorator(name)
@@ -252,9 +230,8 @@ class Queue:
             try:
                 prepared.append(self._prepare_one_of_many(job, known))
             except ValidationError as error:
-                raise ValidationError(
-                    f"jobs[{place}].{error.field}", _without_field(error)
-                ) from None
+                field = f"jobs[{place}].{error.field}"
+                raise ValidationError(field, error.message) from None
         return await self.add_jobs(prepared)
 
     def _prepare_one_of_many(
@@ -545,55 +522,8 @@ class Queue:
                 return total
 
 
-class _TaskDecorator:
-    """What `queue.task(...)` returns; a class, so that each kind of function keeps its type."""
-
-    def __init__(
-        self,
-        queue: Queue,
-        name: str | None,
-        run_in: HandlerKind,
-        concurrency: int | None,
-        options: Mapping[str, Any],
-    ) -> None:
-        self.name = name
-        self._queue = queue
-        self._run_in = run_in
-        self._concurrency = concurrency
-        self._options = options
-
-    @overload
-    def __call__(  # type: ignore[overload-overlap]  # as for `task`
-        self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]]
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, function: Callable[P, Coroutine[Any, Any, R]]
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[JobContext, P], R]) -> SyncTask[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R]) -> SyncTask[P, R]: ...
-    def __call__(self, function: Callable[..., Any]) -> Task[..., Any]:
-        make: type[Task[..., Any]] = AsyncTask if is_async(function) else SyncTask
-        task = make(
-            self._queue,
-            function,
-            _checked_name(function.__name__ if self.name is None else self.name),
-            options=self._options,
-            run_in=self._run_in,
-            concurrency=self._concurrency,
-        )
-        self._queue.add_task(task)
-        return task
-
-
 def _checked_name(name: Any) -> str:
     return check_text(name, "name")
-
-
-def _without_field(error: ValidationError) -> str:
-    return str(error).removeprefix(f"{error.field}: ")
 
 
 def parse_state(state: JobState | str, field: str = "state") -> JobState:

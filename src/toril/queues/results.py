@@ -84,7 +84,7 @@ class Results:
         if unknown:
             known = await self._engine.endings(self._queue, unknown)
             for job_id in unknown:
-                self._resolve(job_id, known.get(job_id, Ending(JobState.COMPLETED)))
+                self._resolve(job_id, known.get(job_id, _REMOVED))
 
     def _tell_from(self, record: EventRecord) -> None:
         match record.kind:

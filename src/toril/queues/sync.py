@@ -46,6 +46,11 @@ class LoopThread:
             )
         return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs in this thread."""
+        return threading.current_thread() is self._thread
+
     def close(self) -> None:
         """Stop the loop and end the thread."""
         with self._lock:

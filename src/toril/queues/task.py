@@ -9,11 +9,13 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from toril.errors import ConfigurationError
+from toril.model.checks import is_integer
 from toril.model.codec import encode_options
 from toril.model.ids import new_id
 from toril.model.job import NewJob
-from toril.model.options import HandlerKind, JobOptionArgs, JobOptions, is_integer
+from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions
 from toril.queues.arguments import Arguments
+from toril.queues.context import current_job
 from toril.queues.handle import JobHandle
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Task(Generic[P, R]):
             ConfigurationError: The function cannot be a task.
             ValidationError: An option is refused.
         """
+        if not callable(function):
+            raise ConfigurationError(f"{function!r} cannot be a task: give a function")
         update_wrapper(cast("Callable[..., Any]", self), function)
         self.queue = queue
         self.name = name
@@ -109,6 +113,22 @@ class Task(Generic[P, R]):
         clone._set_options({**self._options, **options})  # noqa: SLF001 - another of this class
         return clone
 
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function with the context of the job that the caller runs for."""
+        if self.arguments.context is not None and self.arguments.context not in kwargs:
+            try:
+                kwargs = {**kwargs, self.arguments.context: current_job()}
+            except LookupError:
+                raise ConfigurationError(
+                    f"task {self.name!r} takes the job's context, and no job runs here; "
+                    "call task.function(context, ...)"
+                ) from None
+            # The context is the first parameter: what stands by position comes after it.
+            names = self.arguments.names
+            kwargs.update(zip(names, args, strict=False))
+            args = args[len(names) :]
+        return self.function(*args, **kwargs)
+
     def _set_options(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._job_options = JobOptions.of(options)
@@ -120,7 +140,7 @@ class AsyncTask(Task[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Call the function here and now, without a queue."""
-        result: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
+        result: Coroutine[Any, Any, R] = self._call(args, kwargs)
         return result
 
 
@@ -129,7 +149,7 @@ class SyncTask(Task[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here and now, without a queue."""
-        result: R = self.function(*args, **kwargs)
+        result: R = self._call(args, kwargs)
         return result
 
 

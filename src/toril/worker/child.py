@@ -21,16 +21,14 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from toril.model import codec
 from toril.model.job import Lease
-from toril.model.outcome import OutcomeSignal, Retry, Snooze, is_signal
+from toril.model.outcome import Ended, Errored, Forfeited, GivenBack, Succeeded
 from toril.queues.arguments import Arguments
 from toril.queues.context import JobContext, set_current_job
-from toril.worker.failures import message_of, signal_of, stack_of
 from toril.worker.handlers import FunctionRef, Handler
+from toril.worker.judging import of_error, of_result
 
 HEADER = 4  # bytes of a message's length
-MAX_RESULT = codec.MAX_BYTES
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
@@ -50,11 +48,13 @@ class Run(msgspec.Struct, tag="run", frozen=True):
         function: What runs it.
         lease: The job.
         takes_context: The function takes the job's context alone.
+        max_result: The largest result, in bytes.
     """
 
     function: FunctionRef
     lease: Lease
     takes_context: bool
+    max_result: int
 
 
 class Progress(msgspec.Struct, tag="progress", frozen=True):
@@ -70,31 +70,17 @@ class Line(msgspec.Struct, tag="line", frozen=True):
 
 
 class Done(msgspec.Struct, tag="done", frozen=True):
-    """The handler returned."""
-
-    result_json: str | None
-
-
-class Failed(msgspec.Struct, tag="failed", frozen=True):
-    """The handler raised.
+    """The handler returned or raised.
 
     Attributes:
-        kind: The exception's class name.
-        message: Its message.
-        stack: Its traceback.
-        signal: The class name of the outcome that it asked for, if it did.
-        wait_ms: How long that outcome wants to wait.
+        outcome: What that means.
     """
 
-    kind: str
-    message: str
-    stack: str
-    signal: str | None = None
-    wait_ms: int | None = None
+    outcome: Succeeded | Errored | Ended | GivenBack | Forfeited
 
 
 Request = Hello | Run
-Reply = Progress | Line | Done | Failed
+Reply = Progress | Line | Done
 
 
 def frame(message: Any) -> bytes:
@@ -149,40 +135,16 @@ def _read(stream: BinaryIO, requests: SimpleQueue[Request]) -> None:
 
 
 def _run(request: Run, sender: _Sender) -> Reply:
+    lease = request.lease
     try:
-        context = JobContext(request.lease, sender)
+        context = JobContext(lease, sender)
         set_current_job(context)
         result = _handler(request).call(context)
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
-        if is_signal(result):
-            raise result  # noqa: TRY301 - returned or raised, it means the same
-        return Done(None if result is None else codec.encode(result, "result", MAX_RESULT))
-    except (KeyboardInterrupt, SystemExit) as error:
-        return _failed(error)
-    except Exception as error:  # noqa: BLE001 - whatever a handler raises is an answer
-        return _failed(error)
-
-
-def _failed(error: BaseException) -> Failed:
-    asked = signal_of(error)
-    return Failed(
-        type(error).__name__,
-        message_of(error),
-        stack_of(error),
-        None if asked is None else type(asked).__name__,
-        _wait_of(asked),
-    )
-
-
-def _wait_of(asked: OutcomeSignal | None) -> int | None:
-    match asked:
-        case Retry():
-            return asked.after_ms
-        case Snooze():
-            return asked.delay_ms
-        case _:
-            return None
+        return Done(of_result(lease, result, request.max_result))
+    except BaseException as error:  # noqa: BLE001 - whatever a handler raises is an answer
+        return Done(of_error(lease, error))
 
 
 _handlers: dict[FunctionRef, Handler] = {}

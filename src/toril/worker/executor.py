@@ -7,12 +7,12 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from toril.errors import ValidationError
+from toril.errors import TorilError
 from toril.model import codec
 from toril.model.job import AttemptError, Lease
 from toril.model.outcome import (
@@ -25,33 +25,31 @@ from toril.model.outcome import (
     GivenBack,
     Outcome,
     Succeeded,
-    from_signal,
-    is_signal,
 )
 from toril.queues.context import JobContext, set_current_job
 from toril.worker import failures
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.deadlines import Deadlines
-from toril.worker.failures import error_from, error_of, signal_of
+from toril.worker.failures import error_from, error_of
 from toril.worker.handlers import Handler, Routes
+from toril.worker.judging import of_error, of_result
 from toril.worker.middleware import Middleware, wrap
-from toril.worker.processes import HandlerFailedError, ProcessDiedError, ProcessPool
+from toril.worker.processes import ProcessDiedError, ProcessPool
 from toril.worker.reporting import Reports
 
 _logger = logging.getLogger("toril.worker")
 
 
-_NOTHING = Succeeded(None)
 _NO_LIMIT: nullcontext[None] = nullcontext()
 
 
-class _Encoded:
-    """A result that is JSON already."""
+class _EndedInProcessError(TorilError):
+    """A process handler did not return; middleware around it sees this."""
 
-    __slots__ = ("text",)
-
-    def __init__(self, text: str | None) -> None:
-        self.text = text
+    def __init__(self, outcome: Outcome) -> None:
+        error = getattr(outcome, "error", None)
+        super().__init__("given back" if error is None else f"{error.type}: {error.message}")
+        self.outcome = outcome
 
 
 class Executor:
@@ -149,44 +147,35 @@ class Executor:
         context = JobContext(lease, self._reports, attempt.is_stopped)
         set_current_job(context)
         if self._middleware:
-            call = partial(self._call, attempt, handler, context)
+            call = partial(self._call, attempt, handler, context, routes.max_result)
             result = await wrap(self._middleware, context, call)()
         elif handler.is_plain and attempt.options.timeout_ms is None:
             result = await handler.call(context)  # most jobs: nothing stands around the handler
         else:
-            result = await self._call(attempt, handler, context)
-        if result is None:
-            return _NOTHING
-        if is_signal(result):
-            return from_signal(result, error_from(lease, result))
-        return self._succeeded(lease, result, routes.max_result)
+            result = await self._call(attempt, handler, context, routes.max_result)
+        return of_result(lease, result, routes.max_result)
 
-    def _succeeded(self, lease: Lease, result: Any, max_result: int) -> Outcome:
-        if isinstance(result, _Encoded):
-            return Succeeded(result.text)
-        try:
-            return Succeeded(codec.encode(result, "result", max_result))
-        except ValidationError as error:
-            # Running it again would do its work again, for the same result.
-            return Ended(error_of(lease, failures.BAD_RESULT, str(error)))
-
-    async def _call(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
+    async def _call(
+        self, attempt: Attempt, handler: Handler, context: JobContext, max_result: int
+    ) -> Any:
         async with handler.limit or _NO_LIMIT:
             if handler.run_in == "process":
-                return await self._in_process(attempt, handler)
+                return await self._in_process(attempt, handler, max_result)
             self._set_deadline(attempt)
             if handler.run_in == "thread":
                 return await self._in_thread(attempt, handler, context)
             return await handler.call(context)
 
-    async def _in_process(self, attempt: Attempt, handler: Handler) -> _Encoded:
+    async def _in_process(self, attempt: Attempt, handler: Handler, max_result: int) -> Any:
         await self._processes.acquire()
         try:
             self._set_deadline(attempt)
-            result = await self._processes.run(handler, attempt.lease, self._reports)
+            outcome = await self._processes.run(handler, attempt.lease, self._reports, max_result)
         finally:
             self._processes.release()
-        return _Encoded(result)
+        if isinstance(outcome, Succeeded):
+            return None if outcome.result_json is None else codec.decode(outcome.result_json)
+        raise _EndedInProcessError(outcome)
 
     async def _in_thread(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
         loop = asyncio.get_running_loop()
@@ -195,7 +184,8 @@ class Executor:
         def run() -> Any:
             try:
                 return variables.run(handler.call, context)
-            except StopIteration as error:  # a future cannot hold one
+            except (StopIteration, CancelledError, asyncio.CancelledError) as error:
+                # A future cannot hold the first, and takes the others for its own end.
                 raise RuntimeError(f"the handler raised {error!r}") from error
 
         running = loop.run_in_executor(self._threads, run)
@@ -227,17 +217,13 @@ class Executor:
         return GivenBack()
 
     def _raised(self, attempt: Attempt, error: BaseException) -> Outcome:
-        lease = attempt.lease
         match error:
-            case HandlerFailedError():
-                return _from_process(lease, error)
+            case _EndedInProcessError():
+                return error.outcome
             case ProcessDiedError():
-                return Errored(error_of(lease, failures.PROCESS_DIED, str(error)))
-            case ValidationError() if error.field.startswith("arguments"):
-                return Ended(error_of(lease, failures.BAD_ARGUMENTS, str(error)))
-        found = error_from(lease, error)
-        asked = signal_of(error)
-        return Errored(found) if asked is None else from_signal(asked, found)
+                return Errored(error_of(attempt.lease, failures.PROCESS_DIED, str(error)))
+            case _:
+                return of_error(attempt.lease, error)
 
 
 async def _end_of(running: asyncio.Future[Any]) -> None:
@@ -284,17 +270,3 @@ def _timed_out(lease: Lease, *, still_running: bool) -> AttemptError:
     if still_running:
         message += " and is still running: it could not be stopped"
     return error_of(lease, failures.TIMEOUT, message)
-
-
-def _from_process(lease: Lease, error: HandlerFailedError) -> Outcome:
-    failure = error.failure
-    found = error_of(lease, failure.kind, failure.message, failure.stack)
-    match failure.signal:
-        case None:
-            return Errored(found)
-        case "Retry":
-            return Errored(found, failure.wait_ms)
-        case "Snooze":
-            return GivenBack(failure.wait_ms or 0)
-        case _:
-            return Ended(found)

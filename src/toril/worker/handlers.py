@@ -11,7 +11,7 @@ import msgspec
 
 from toril.errors import ConfigurationError, did_you_mean
 from toril.model.job import Lease
-from toril.model.options import HandlerKind
+from toril.model.job_options import HandlerKind
 from toril.queues.arguments import Arguments
 from toril.queues.context import JobContext
 from toril.queues.queue import Queue

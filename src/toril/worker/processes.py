@@ -12,8 +12,9 @@ import msgspec
 
 from toril.errors import TorilError
 from toril.model.job import Lease
+from toril.model.outcome import Outcome
 from toril.queues.context import Reporter
-from toril.worker.child import HEADER, Done, Failed, Hello, Line, Progress, Reply, Run, frame
+from toril.worker.child import HEADER, Done, Hello, Line, Progress, Reply, Run, frame
 from toril.worker.handlers import Handler, reference
 
 _PROGRAM = "from toril.worker.child import main; main()"
@@ -22,23 +23,6 @@ _decoder = msgspec.json.Decoder(Reply)
 
 class ProcessDiedError(TorilError):
     """The process that ran a handler ended in the middle of it."""
-
-
-class HandlerFailedError(TorilError):
-    """A handler raised in its process.
-
-    Attributes:
-        failure: What it raised.
-    """
-
-    def __init__(self, failure: Failed) -> None:
-        """Keep what the process told.
-
-        Args:
-            failure: What it raised.
-        """
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 class _Child:
@@ -64,17 +48,15 @@ class _Child:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def run(self, request: Run, reporter: Reporter) -> str | None:
-        """Run a job; return its result as JSON."""
+    async def run(self, request: Run, reporter: Reporter) -> Outcome:
+        """Run a job; return what it ended in."""
         try:
             self._stdin.write(frame(request))
             await self._stdin.drain()
             while True:
                 match await self._read():
-                    case Done(result_json):
-                        return result_json
-                    case Failed() as failure:
-                        raise HandlerFailedError(failure)
+                    case Done(outcome):
+                        return outcome
                     case Progress(progress_json):
                         reporter.progress(request.lease, progress_json)
                     case Line(text):
@@ -130,33 +112,32 @@ class ProcessPool:
         """Let another job use the place that `acquire` gave."""
         self._free.release()
 
-    async def run(self, handler: Handler, lease: Lease, reporter: Reporter) -> str | None:
+    async def run(
+        self, handler: Handler, lease: Lease, reporter: Reporter, max_result: int
+    ) -> Outcome:
         """Run a job in a process. Cancelling this kills the process.
 
         Args:
             handler: What runs it.
             lease: The job.
             reporter: Takes what it reports.
+            max_result: The largest result, in bytes.
 
         Returns:
-            The result as JSON.
+            What it ended in.
 
         Raises:
-            HandlerFailedError: The handler raised.
             ProcessDiedError: The process ended.
         """
-        request = Run(reference(handler.function), lease, handler.arguments is None)
+        request = Run(reference(handler.function), lease, handler.arguments is None, max_result)
         child = await self._take()
         try:
-            result = await child.run(request, reporter)
-        except HandlerFailedError:
-            self._give_back(child)
-            raise
+            outcome = await child.run(request, reporter)
         except BaseException:
             self._end(child)
             raise
         self._give_back(child)
-        return result
+        return outcome
 
     async def close(self) -> None:
         """Kill all processes."""

@@ -15,12 +15,13 @@ import msgspec
 
 from toril.clock import Clock, SystemClock
 from toril.engine.base import Engine
-from toril.errors import ConfigurationError
+from toril.errors import ConfigurationError, ValidationError
+from toril.model.checks import is_integer
 from toril.model.durations import Duration, to_ms
 from toril.model.events import EventBus
 from toril.model.ids import new_id
 from toril.model.job import AttemptError
-from toril.model.options import JobOptions, is_integer
+from toril.model.job_options import JobOptions
 from toril.model.state import READY
 from toril.queues.queue import Queue
 from toril.worker.attempt import Attempt, Stop
@@ -66,12 +67,16 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what no worker could work with."""
-        for name in ("concurrency", "processes"):
+        for name, least in (("concurrency", 1), ("processes", 1), ("max_stalls", 0)):
             value = getattr(self, name)
-            if not is_integer(value) or value < 1:
-                raise ConfigurationError(f"{name} is {value!r}; give a number from 1")
-        if to_ms(self.lease, "lease") < 1:
-            raise ConfigurationError("lease must be positive")
+            if not is_integer(value) or value < least:
+                raise ConfigurationError(f"{name} is {value!r}; give a number from {least}")
+        for name, least in (("lease", 1), ("grace", 0), ("cancel_grace", 0), ("report_every", 0)):
+            try:
+                if to_ms(getattr(self, name), name) < least:
+                    raise ConfigurationError(f"{name} leaves no time")
+            except ValidationError as error:
+                raise ConfigurationError(str(error)) from None
 
 
 class Worker:

@@ -18,10 +18,11 @@ from toril.cli.exits import Exit
 from toril.cli.options import run_loop, store_options
 from toril.clock import SystemClock
 from toril.errors import ConfigurationError
-from toril.manager import QueueManager, open_engine
+from toril.manager import QueueManager
 from toril.model.events import JobFailed, JobRetrying
 from toril.model.state import FINAL
 from toril.queues.queue import Queue
+from toril.stores import open_engine
 from toril.worker.worker import WorkerSettings
 
 _LOOK_SECONDS = 0.1

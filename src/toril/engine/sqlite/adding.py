@@ -27,7 +27,7 @@ def add(
     """Add jobs in order; see `Engine.add`."""
     line = lines.make(tx, queue)
     if batch is not None and _seen(tx, line, batch):
-        return [Added(job.id, AddStatus.DUPLICATE) for job in jobs]
+        return [_standing(tx, line, job) for job in jobs]
     added: list[Added] = []
     for has_key, run in groupby(jobs, key=lambda job: job.options.deduplication is not None):
         if has_key:
@@ -55,6 +55,20 @@ def _seen(tx: Transaction, line: lines.Line, batch: Batch) -> bool:
         before = tx.now - _PRODUCER_IDLE_MS
         tx.run(_sql["forget_idle_producers"], queue=line.id, before=before)
     return False
+
+
+def _standing(tx: Transaction, line: lines.Line, job: NewJob) -> Added:
+    """Say what stands for a job whose batch was added before."""
+    rule = job.options.deduplication
+    if rule is not None and not tx.row(_sql["exists"], queue=line.id, id=job.id):
+        owner = tx.row(_sql["key_owner"], queue=line.id, key=_key_of(job, rule), now=tx.now)
+        if owner is not None:
+            return Added(owner[0], AddStatus.DEDUPLICATED)
+    return Added(job.id, AddStatus.DUPLICATE)
+
+
+def _key_of(job: NewJob, rule: Deduplication) -> str:
+    return rule.key if rule.key is not None else payload_hash(job.name, job.data)
 
 
 def _add_plain(
@@ -101,7 +115,7 @@ def _add_with_key(tx: Transaction, line: lines.Line, job: NewJob) -> Added:
     if tx.row(_sql["exists"], queue=line.id, id=job.id):
         return Added(job.id, AddStatus.DUPLICATE)
     rule = job.options.deduplication or Deduplication()
-    key = rule.key if rule.key is not None else payload_hash(job.name, job.data)
+    key = _key_of(job, rule)
     expires = None if rule.ttl_ms is None else tx.now + rule.ttl_ms
     owner = tx.row(_sql["key_owner"], queue=line.id, key=key, now=tx.now)
     if owner is not None:

@@ -42,7 +42,9 @@ def _find(
 def _remove(tx: Transaction, line: lines.Line, jobs: Sequence[tuple[int, str]]) -> list[str]:
     ids = [job_id for _, job_id in jobs]
     if jobs:
-        tx.run(_hot["remove"], seqs=as_json([seq for seq, _ in jobs]))
+        seqs = as_json([seq for seq, _ in jobs])
+        tx.run(_sql["free_keys"], queue=line.id, seqs=seqs)
+        tx.run(_hot["remove"], seqs=seqs)
         recording.event(tx, line, "removed", ids)
     return ids
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -49,9 +50,16 @@ class SqliteEngine:
         """
         self._path = MEMORY if path is None else str(Path(path).absolute())
         self._clock = clock or SystemClock()
-        self._wake = Wake(path=None if path is None else self._path)
-        self._writer = Writer(self._path, self._clock, self._wake, create=create)
+        self._create = create
+        # Tokens must differ between processes whose workers have the same name.
+        self._salt = secrets.token_hex(4)
         self._fetches = count()
+        self._closed = False
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self._wake = Wake(None if self._path == MEMORY else self._path)
+        self._writer = Writer(self._path, self._clock, self._wake, create=self._create)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -63,9 +71,13 @@ class SqliteEngine:
         return "memory://" if self._path == MEMORY else f"sqlite:///{self._path}"
 
     async def open(self) -> None:
+        if self._closed:
+            self._closed = False
+            self._set_up()
         await self._writer.start()
 
     async def close(self) -> None:
+        self._closed = True
         self._wake.close()
         await self._writer.stop()
 
@@ -121,7 +133,7 @@ class SqliteEngine:
     ) -> Exchange:
         token, signal = "", 0
         if fetch is not None:
-            token = f"{fetch.worker}:{next(self._fetches)}"
+            token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
             signal = self._wake.signal(Topic.WORK, queue)
         return await self._writer.write(
             exchanging.exchange, queue, settlements, fetch, token=token, signal=signal

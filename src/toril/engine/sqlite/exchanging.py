@@ -122,20 +122,23 @@ def _complete(
     tx: Transaction, line: lines.Line, jobs: list[tuple[_Held, Complete]], counts: Counter[str]
 ) -> None:
     counts["completed"] += len(jobs)
-    rows = [(job.seq, s.result_json) for job, s in jobs if s.result_json is not None]
-    for keep, group in groupby(jobs, key=lambda pair: pair[1].keep):
-        kept = _finish(tx, line, JobState.COMPLETED, [job.seq for job, _ in group], keep)
-        if not kept:
-            rows = []
-    if rows:
+    rows = [
+        (job.seq, s.result_json)
+        for job, s in jobs
+        if s.result_json is not None and not _is_removed(s.keep)
+    ]
+    if rows:  # first: what is not kept takes its result along
         tx.run(_sql["insert_results"], rows=as_json(rows))
-    recording.event(tx, line, "completed", [s.lease.id for _, s in jobs], _removed_results(jobs))
+    for keep, group in groupby(jobs, key=lambda pair: pair[1].keep):
+        _finish(tx, line, JobState.COMPLETED, [job.seq for job, _ in group], keep)
+    recording.event(tx, line, "completed", [s.lease.id for _, s in jobs], _passing_results(jobs))
 
 
-def _removed_results(jobs: list[tuple[_Held, Complete]]) -> list[str | None] | None:
-    """Return the results of jobs that leave no record: who waits for one reads the event."""
-    results = [s.result_json if _is_removed(s.keep) else None for _, s in jobs]
-    return results if any(results) else None
+def _passing_results(jobs: list[tuple[_Held, Complete]]) -> list[str | None] | None:
+    """Return the results of jobs that may leave no record: who waits for one reads the event."""
+    if all(s.keep is None for _, s in jobs):
+        return None
+    return [None if s.keep is None else s.result_json or "null" for _, s in jobs]
 
 
 def _is_removed(keep: Keep | None) -> bool:
@@ -160,16 +163,15 @@ def _fail(
 
 def _finish(
     tx: Transaction, line: lines.Line, state: JobState, seqs: Sequence[int], keep: Keep | None
-) -> bool:
-    """Move jobs to a final state and keep to what is kept there; False if they left no record."""
+) -> None:
+    """Move jobs to a final state and keep to what is kept there."""
     packed = as_json(seqs)
     if _is_removed(keep):
         tx.run(_sql["remove"], seqs=packed)
-        return False
+        return
     tx.run(_sql["finish"], state=state, now=tx.now, seqs=packed)
     if keep is not None:
         trim(tx, line, state, keep)
-    return True
 
 
 def trim(tx: Transaction, line: lines.Line, state: JobState, keep: Keep) -> None:
@@ -272,7 +274,8 @@ def _take(
     )
     _count_against_limit(tx, line, len(found))
     recording.event(tx, line, "active", [row[0] for row in found])
-    return [_lease(line.ref, token, tx.now, row) for row in found], limited_until
+    leases = [_lease(line.ref, token, tx.now, row) for row in found]
+    return leases, limited_until if len(found) == room else None
 
 
 def _lease(queue: QueueRef, token: str, now: int, row: Sequence[Any]) -> Lease:

@@ -87,6 +87,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._opened: concurrent.futures.Future[None] | None = None
         self._ready = False
+        self._closed = False
 
     async def start(self) -> None:
         """Open the store in the thread that will keep it, unless it is open.
@@ -95,6 +96,8 @@ class Writer:
             EngineError: It cannot be opened; a later call tries again.
         """
         with self._lock:
+            if self._closed:
+                raise self._is_closed()
             if self._opened is None:
                 self._opened = concurrent.futures.Future()
                 self._thread = threading.Thread(
@@ -115,9 +118,10 @@ class Writer:
         """Finish the calls that are under way, close the file and end the thread."""
         with self._lock:
             thread, self._thread = self._thread, None
-            self._opened, self._ready = None, False
+            self._ready, self._closed = False, True
+            if thread is not None:
+                self._calls.put(None)
         if thread is not None:
-            self._calls.put(None)
             await asyncio.to_thread(thread.join)
 
     async def write(
@@ -163,10 +167,8 @@ class Writer:
     def _submit_blocking(
         self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], *, reads: bool
     ) -> Any:
-        if not self._ready:
-            raise StoreUnavailableError(f"{self._path} is not open")
         call = _Call(operation, args, kwargs, None, reads=reads)
-        self._calls.put(call)
+        self._put(call)
         return call.future.result()
 
     async def _submit(
@@ -175,8 +177,17 @@ class Writer:
         if not self._ready:
             await self.start()
         call = _Call(operation, args, kwargs, asyncio.get_running_loop(), reads=reads)
-        self._calls.put(call)
+        self._put(call)
         return await call.future  # type: ignore[misc]
+
+    def _put(self, call: _Call) -> None:
+        with self._lock:  # no call may come after the one that ends the thread
+            if not self._ready:
+                raise self._is_closed()
+            self._calls.put(call)
+
+    def _is_closed(self) -> StoreUnavailableError:
+        return StoreUnavailableError(f"{self._path} is closed; open the manager again")
 
     def _run(self, opened: concurrent.futures.Future[None]) -> None:
         try:
@@ -189,6 +200,17 @@ class Writer:
             while calls := self._take():
                 self._commit(connection, calls)
                 _deliver(calls)
+        self._refuse_the_rest()
+
+    def _refuse_the_rest(self) -> None:
+        """Fail the calls that came after the end: who waits for them must hear of it."""
+        left: list[_Call] = []
+        while not self._calls.empty():
+            call = self._calls.get_nowait()
+            if call is not None:
+                call.error = self._is_closed()
+                left.append(call)
+        _deliver(left)
 
     def _take(self) -> list[_Call]:
         """Wait for a call, and take all that came with it. None are left at the end."""

@@ -7,6 +7,11 @@ FROM json_each(:ids) AS wanted
 CROSS JOIN job ON job.queue = :queue AND job.id = wanted.value
 WHERE job.state IN (SELECT value FROM json_each(:states));
 
+-- name: free_keys
+-- Who removes a job by hand wants it gone, and its key with it.
+DELETE FROM dedup WHERE queue = :queue AND (key, job_id) IN (
+    SELECT dedup, id FROM job WHERE seq IN (SELECT value FROM json_each(:seqs)));
+
 -- name: run_again
 -- Each row: seq, position.
 UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,

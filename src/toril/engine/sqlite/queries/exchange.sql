@@ -30,9 +30,13 @@ SELECT job.seq, row.value->>1, row.value->>2, row.value->>3, row.value->>4, job.
 FROM json_each(:rows) AS row CROSS JOIN job ON job.seq = row.value->>0;
 
 -- name: forget_old_errors
--- A job that is tried ten thousand times keeps the errors of its last attempts.
-DELETE FROM error WHERE seq IN (SELECT value->>0 FROM json_each(:rows))
-AND attempt <= (SELECT max(e.attempt) FROM error e WHERE e.seq = error.seq) - :keep;
+-- A job that is tried ten thousand times keeps the errors of its last attempts. By age:
+-- the numbers begin anew when it is run again by hand.
+DELETE FROM error WHERE rowid IN (
+    SELECT rowid FROM (
+        SELECT rowid, row_number() OVER (PARTITION BY seq ORDER BY rowid DESC) AS place
+        FROM error WHERE seq IN (SELECT value->>0 FROM json_each(:rows)))
+    WHERE place > :keep);
 
 -- name: put_back
 -- Each row: seq, due_at, position. One whose cancellation was asked for does not wait:

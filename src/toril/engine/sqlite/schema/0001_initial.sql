@@ -182,5 +182,7 @@ CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
 END;
 
 CREATE TRIGGER job_removed_with_key AFTER DELETE ON job WHEN OLD.dedup IS NOT NULL BEGIN
-    DELETE FROM dedup WHERE queue = OLD.queue AND key = OLD.dedup AND job_id = OLD.id;
+    -- A key with an end outlives its job.
+    DELETE FROM dedup WHERE queue = OLD.queue AND key = OLD.dedup AND job_id = OLD.id
+                        AND expires_at IS NULL;
 END;

@@ -1,0 +1,96 @@
+"""Making functions handlers: the decorator behind `queue.task`, and processors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from toril.errors import ConfigurationError
+from toril.model.checks import check_text
+from toril.model.job_options import HandlerKind
+from toril.queues.context import JobContext
+from toril.queues.task import AsyncTask, SyncTask, Task, is_async, resolve_kind
+
+if TYPE_CHECKING:
+    from toril.queues.queue import Queue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Processor:
+    """A function that handles every job of a queue that no task does.
+
+    Attributes:
+        function: The function; it is given the job's context.
+        run_in: Where it runs: "async", "thread" or "process".
+    """
+
+    def __init__(self, function: Callable[[JobContext], Any], run_in: HandlerKind) -> None:
+        """Make a processor; `queue.processor` also registers it.
+
+        Args:
+            function: The function.
+            run_in: Where it runs.
+        """
+        name = getattr(function, "__name__", "processor")
+        try:
+            inspect.signature(function).bind(None)
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                f"{function!r} cannot be a processor: give a function that takes the job's context"
+            ) from None
+        self.function = function
+        self.run_in = resolve_kind(function, run_in, name)
+
+
+class TaskDecorator:
+    """What `queue.task(...)` returns; a class, so that each kind of function keeps its type."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        name: str | None,
+        run_in: HandlerKind,
+        concurrency: int | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.name = name
+        self._queue = queue
+        self._run_in = run_in
+        self._concurrency = concurrency
+        self._options = options
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # as for `task`
+        self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]]
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R]) -> SyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> SyncTask[P, R]: ...
+    def __call__(self, function: Callable[..., Any]) -> Task[..., Any]:
+        make: type[Task[..., Any]] = AsyncTask if is_async(function) else SyncTask
+        task = make(
+            self._queue,
+            function,
+            self._name_of(function),
+            options=self._options,
+            run_in=self._run_in,
+            concurrency=self._concurrency,
+        )
+        self._queue.add_task(task)
+        return task
+
+    def _name_of(self, function: Callable[..., Any]) -> str:
+        if self.name is not None:
+            return check_text(self.name, "name")
+        name = getattr(function, "__name__", None)
+        if name is None:
+            raise ConfigurationError(f'{function!r} has no name: give it one, @queue.task("name")')
+        return check_text(name, "name")

@@ -1,0 +1,58 @@
+"""From a URL to the engine that keeps the jobs there."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from toril.engine.base import Engine
+from toril.engine.sqlite import SqliteEngine
+from toril.errors import ConfigurationError
+
+
+def open_engine(url: str, *, create: bool = True) -> Engine:
+    """Return the engine that a URL names; it connects when it is first used.
+
+    Args:
+        url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute), or
+            "memory://".
+        create: Make a file that is not there when it is first used.
+
+    Raises:
+        ConfigurationError: There is no such engine, or the URL names no file.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{url!r} is no URL: {error}") from None
+    if parts.scheme == "memory" and url == "memory://":
+        return SqliteEngine(None)
+    if parts.scheme == "sqlite":
+        return SqliteEngine(_file_of(url, parts), create=create)
+    raise ConfigurationError(
+        f"{_without_password(url)!r}: there is no such engine; this version has "
+        "sqlite:///file.db and memory://"
+    )
+
+
+def _file_of(url: str, parts: SplitResult) -> str:
+    """Return the path in a sqlite URL."""
+    path = unquote(parts.path).removeprefix("/")
+    if not url.startswith("sqlite:///") or not path:
+        raise ConfigurationError(
+            f"{url!r} names no file; write sqlite:///toril.db, "
+            "or with four slashes sqlite:////var/lib/toril.db"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{url!r}: a sqlite URL has no parameters; in a name write %3F for ?, %23 for #"
+        )
+    if path == ":memory:":
+        raise ConfigurationError(f"{url!r}: write memory:// to keep jobs in memory")
+    return path
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    return url.replace(f":{parts.password}@", ":***@")
