@@ -37,7 +37,7 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
 def _file_of(url: str, parts: SplitResult) -> str:
     """Return the path in a sqlite URL."""
     path = unquote(parts.path).removeprefix("/")
-    if not url.startswith("sqlite:///") or not path:
+    if not url[len("sqlite") :].startswith(":///") or not path:
         raise ConfigurationError(
             f"{url!r} names no file; write sqlite:///toril.db, "
             "or with four slashes sqlite:////var/lib/toril.db"

@@ -181,11 +181,15 @@ class EventRecord(msgspec.Struct, frozen=True):
     """Something that happened to a job or a queue, as the store wrote it down.
 
     Attributes:
-        kind: "added", "active", "completed", "failed", "retrying", "released", "promoted",
-            "stalled", "cancelled", "removed", "paused", "resumed", "changed", "progress".
+        kind: "added", "deduplicated", "active", "progress", "completed", "failed",
+            "retrying", "released", "promoted", "stalled", "cancelled", "retried", "changed",
+            "removed", "paused", "resumed".
         job_id: The job; empty where it is about the queue.
         at_ms: When, by the store's clock.
-        data: What BullMQ's event of that kind carries, for example `returnvalue`.
+        data: What goes with the kind: the name of a job that was added; the id of the job
+            that was not, for "deduplicated"; progress as JSON; type and message of an
+            error as a JSON array, for "retrying" and "failed"; the result as JSON, for
+            "completed", where the job's retention may leave no record of it, else None.
     """
 
     kind: str
@@ -415,7 +419,7 @@ class Engine(Protocol):
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        """Return jobs in the order in which they will run, or in which they finished.
+        """Return a part of a queue's jobs, and where the next part begins.
 
         Args:
             queue: The queue.
@@ -423,7 +427,7 @@ class Engine(Protocol):
                 the state's: next to run first, last finished first. Else it is by id,
                 which for ids that Toril made is as added.
             name: With this name only.
-            tag: With this tag only.
+            tag: With this tag only, in the order in which they were added.
             limit: How many at most.
             cursor: Where the page before ended.
         """

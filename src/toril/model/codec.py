@@ -284,12 +284,21 @@ def _deduplication_out(dedup: Deduplication) -> dict[str, Any]:
     return out
 
 
-@lru_cache(maxsize=1024)
 def decode_options(text: str) -> JobOptions:
     """Return a job's options from BullMQ's JSON. What we do not know is passed over.
 
-    Jobs of one kind share their options' text, so the answers are kept.
+    Jobs of one kind share their options' text, so the answers are kept; but not where
+    they hold metadata, which a handler could change under the next job.
     """
+    return _parse_options(text) if '"metadata"' in text else _known_options(text)
+
+
+@lru_cache(maxsize=1024)
+def _known_options(text: str) -> JobOptions:
+    return _parse_options(text)
+
+
+def _parse_options(text: str) -> JobOptions:
     found: dict[str, Any] = decode(text) if text else {}
     plain = {ours: found[theirs] for ours, theirs in _PLAIN if theirs in found}
     plain["tags"] = tuple(plain.get("tags", ()))

@@ -146,8 +146,12 @@ class EventBus:
         """
         self._subscribers[kind].append(subscriber)
 
+        ended = False
+
         def end() -> None:
-            if subscriber in self._subscribers[kind]:
+            nonlocal ended
+            if not ended:
+                ended = True
                 self._subscribers[kind].remove(subscriber)
 
         return end

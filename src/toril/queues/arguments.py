@@ -84,7 +84,7 @@ class Arguments:
             what, _, path = str(error).partition(" - at `$")
             field = f"arguments{path.rstrip('`')}"
             raise ArgumentsError(field, what) from None
-        return {name: getattr(found, name) for name in self.names}
+        return {name: getattr(found, _field(place)) for place, name in enumerate(self.names)}
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -142,15 +142,17 @@ def _decoder_for(
     Raises:
         ConfigurationError: A parameter's type has no JSON form.
     """
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    for parameter in parameters:
-        kind = hints.get(parameter.name, Any)
+    fields: list[tuple[str, Any, Any]] = []
+    for place, parameter in enumerate(parameters):
+        # Python lets parameters have names that fields may not: in JSON they stand as written.
+        name_in_json = {"name": parameter.name}
         if parameter.default is parameter.empty:
-            fields.append((parameter.name, kind))
+            default = msgspec.field(**name_in_json)
         else:
             # A default may be mutable, which a struct's own defaults may not.
-            default = msgspec.field(default_factory=partial(_same, parameter.default))
-            fields.append((parameter.name, kind, default))
+            value = partial(_same, parameter.default)
+            default = msgspec.field(default_factory=value, **name_in_json)
+        fields.append((_field(place), hints.get(parameter.name, Any), default))
     try:
         struct = msgspec.defstruct(
             "Arguments", fields, kw_only=True, forbid_unknown_fields=True, module=__name__
@@ -159,6 +161,10 @@ def _decoder_for(
         return msgspec.json.Decoder(struct)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"the arguments of task {name!r}: {error}") from None
+
+
+def _field(place: int) -> str:
+    return f"a{place}"
 
 
 def _require_json(struct: type[msgspec.Struct]) -> None:
@@ -171,7 +177,7 @@ def _require_json(struct: type[msgspec.Struct]) -> None:
     for field in getattr(info, "fields", ()):
         if isinstance(field.type, msgspec.inspect.CustomType):
             raise TypeError(
-                f"{field.name} is a {field.type.cls.__name__}, which JSON cannot carry; "
+                f"{field.encode_name} is a {field.type.cls.__name__}, which JSON cannot carry; "
                 "take a dataclass, a msgspec.Struct, a dict, or an id to look it up by"
             )
 

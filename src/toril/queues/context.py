@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from copy import deepcopy
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
@@ -67,7 +66,7 @@ class JobContext:
         """The payload."""
         return codec.decode(self.lease.data)
 
-    @property
+    @cached_property
     def options(self) -> JobOptions:
         """The options."""
         return self.lease.options
@@ -100,7 +99,7 @@ class JobContext:
     @property
     def metadata(self) -> dict[str, Any]:
         """What travels with it beside the payload."""
-        return deepcopy(self.lease.options.metadata or {})  # jobs may share their options
+        return self.options.metadata or {}
 
     @property
     def correlation_id(self) -> str | None:

@@ -35,6 +35,8 @@ class Processor:
             run_in: Where it runs.
         """
         name = getattr(function, "__name__", "processor")
+        if not callable(function):
+            raise ConfigurationError(f"{function!r} cannot be called, so it is no processor")
         try:
             inspect.signature(function).bind(None)
         except (TypeError, ValueError):

@@ -27,6 +27,7 @@ class Results:
         """
         self._engine = engine
         self._queue = queue
+        self._loop = asyncio.get_running_loop()
         self._waiting: defaultdict[str, list[asyncio.Future[Ending | None]]] = defaultdict(list)
         self._cursor: asyncio.Future[str] | None = None
         self._follower: asyncio.Task[None] | None = None
@@ -61,10 +62,15 @@ class Results:
         try:
             _, cursor = await self._engine.events(self._queue, None)
             start.set_result(cursor)
+            look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
             while self._waiting:
                 await self._engine.wait_event(self._queue, cursor, _LOOK_AGAIN_SECONDS)
                 records, cursor = await self._engine.events(self._queue, cursor)
                 await self._tell(records)
+                if self._loop.time() >= look_again:
+                    # The record keeps the newest events only: who was slow may have missed one.
+                    look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
+                    await self._ask(list(self._waiting))
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
             if not start.done():
                 start.set_exception(error)
@@ -82,9 +88,15 @@ class Results:
                 else:
                     self._tell_from(record)
         if unknown:
-            known = await self._engine.endings(self._queue, unknown)
-            for job_id in unknown:
-                self._resolve(job_id, known.get(job_id, _REMOVED))
+            await self._ask(unknown)
+
+    async def _ask(self, job_ids: Sequence[str]) -> None:
+        """Ask the store itself how jobs ended."""
+        known = await self._engine.endings(self._queue, job_ids)
+        for job_id in job_ids:
+            ending = known.get(job_id, _REMOVED)
+            if ending is not None or job_id not in known:
+                self._resolve(job_id, ending)
 
     def _tell_from(self, record: EventRecord) -> None:
         match record.kind:

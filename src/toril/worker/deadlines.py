@@ -64,6 +64,6 @@ class Deadlines:
         self._timer = None
         while self._ticks and self._ticks[0] * _TICK <= loop.time() + _TICK / 2:
             for call in self._due.pop(heapq.heappop(self._ticks)).values():
-                call()
+                loop.call_soon(call)  # one that fails does not take the others along
         if self._ticks:
             self._set_timer(loop)

@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ from toril.worker.judging import of_error, of_result
 from toril.worker.middleware import Middleware, wrap
 from toril.worker.processes import ProcessDiedError, ProcessPool
 from toril.worker.reporting import Reports
+from toril.worker.threads import Threads
 
 _logger = logging.getLogger("toril.worker")
 
@@ -60,7 +61,7 @@ class Executor:
         *,
         reports: Reports,
         middleware: Sequence[Middleware],
-        threads: ThreadPoolExecutor,
+        threads: Threads,
         processes: ProcessPool,
         cancel_grace: float,
     ) -> None:
@@ -178,7 +179,6 @@ class Executor:
         raise _EndedInProcessError(outcome)
 
     async def _in_thread(self, attempt: Attempt, handler: Handler, context: JobContext) -> Any:
-        loop = asyncio.get_running_loop()
         variables = contextvars.copy_context()
 
         def run() -> Any:
@@ -188,7 +188,7 @@ class Executor:
                 # A future cannot hold the first, and takes the others for its own end.
                 raise RuntimeError(f"the handler raised {error!r}") from error
 
-        running = loop.run_in_executor(self._threads, run)
+        running = asyncio.wrap_future(self._threads.submit(run))
         try:
             result = await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -25,7 +25,7 @@ from toril.model.events import (
     LeaseLost,
 )
 from toril.model.job import Lease, QueueRef
-from toril.model.outcome import Outcome, RetryDelay, settle
+from toril.model.outcome import GivenBack, Outcome, RetryDelay, settle
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
 from toril.queues.queue import Queue
 from toril.worker.attempt import Attempt, Stop
@@ -40,6 +40,7 @@ _logger = logging.getLogger("toril.worker")
 
 _FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
 _LONGEST_PAUSE = 5.0
+_ASIDE_MS = 1_000
 BURST_HORIZON_MS = 60_000
 
 
@@ -60,6 +61,7 @@ class Pump:
         retry_delay: RetryDelay,
         bus: EventBus,
         statistics: Statistics,
+        last_chance: int,
     ) -> None:
         """Prepare; the arguments are the worker's parts that all its queues share."""
         self.queue = queue
@@ -78,6 +80,7 @@ class Pump:
         self._retry_delay = retry_delay
         self._bus = bus
         self._statistics = statistics
+        self._last_chance = last_chance
         self._done: list[tuple[Attempt, Settlement, float]] = []
         self._poke = asyncio.Event()
         self._stopping = False
@@ -125,6 +128,10 @@ class Pump:
     def stop_attempt(self, attempt: Attempt, why: Stop) -> None:
         """Tell one handler to end, and do not wait for it for ever."""
         attempt.stop(why)
+        if attempt.task is None:  # it was set aside and has not started
+            attempt.settle(GivenBack())
+            self._on_end(attempt)
+            return
         self._executor.abandon_later(attempt)
 
     def forsake(self) -> None:
@@ -172,6 +179,7 @@ class Pump:
             self._slots.give(room - len(answer.leases), self)
             self._start(answer.leases)
             self._set_idle(answer, room)
+        self._start_suspect()
 
     def _set_idle(self, answer: Exchange, room: int) -> None:
         """Wait for work if less came than was asked for."""
@@ -202,19 +210,46 @@ class Pump:
 
     def _start(self, leases: Sequence[Lease]) -> None:
         now = self._loop.time()
-        announce = self._bus.wants(JobStarted)
-        run, hold, create_task = self._executor.run, self._heartbeat.hold, self._loop.create_task
+        hold = self._heartbeat.hold
         for lease in leases:
             attempt = Attempt(lease, now, self._on_outcome)
             self.running.add(attempt)
             hold(attempt)
-            if announce:
-                self._bus.emit(JobStarted(self._ref, lease))
-            attempt.task = create_task(run(attempt, self._routes, self._on_end))
+            if lease.stalls < self._last_chance or lease.deferred_failure is not None:
+                self._run_attempt(attempt)
+            else:
+                self._set_aside(attempt)
+
+    def _run_attempt(self, attempt: Attempt) -> None:
+        if self._bus.wants(JobStarted):
+            self._bus.emit(JobStarted(self._ref, attempt.lease))
+        run = self._executor.run(attempt, self._routes, self._on_end)
+        attempt.task = self._loop.create_task(run)
+
+    def _set_aside(self, attempt: Attempt) -> None:
+        """Keep a job that stalled as often as it may from taking others of its kind along.
+
+        Which of the jobs that were lost together killed their worker is not known. So of
+        those on their last chance a worker runs one at a time, and gives the others back
+        before it starts it: the next worker that dies tells which one it was.
+        """
+        if self._slots.suspect is None:
+            self._slots.suspect = attempt
+        else:
+            attempt.settle(GivenBack(_ASIDE_MS))
+            self._on_end(attempt)
+
+    def _start_suspect(self) -> None:
+        """Start the job on its last chance, once nothing that it could take along is unsettled."""
+        suspect = self._slots.suspect
+        if suspect in self.running and not self._done and suspect.task is None:
+            self._run_attempt(suspect)
 
     def _on_end(self, attempt: Attempt) -> None:
         """Free an attempt's slot: its handler does not run any more."""
         self.running.discard(attempt)
+        if self._slots.suspect is attempt:
+            self._slots.suspect = None
         self._slots.give(1, self)
         self._poke.set()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from toril.worker.attempt import Attempt
+
 
 class Hungry(Protocol):
     """A queue's pump, as the slots see it."""
@@ -19,7 +21,13 @@ class Hungry(Protocol):
 
 
 class Slots:
-    """A number of places; a queue that has work takes its share of the free ones."""
+    """A number of places; a queue that has work takes its share of the free ones.
+
+    Attributes:
+        total: How many jobs may run at once.
+        free: How many places are free.
+        suspect: The job on its last chance that runs, or is about to; at most one does.
+    """
 
     def __init__(self, total: int) -> None:
         """Prepare.
@@ -29,6 +37,7 @@ class Slots:
         """
         self.total = total
         self.free = total
+        self.suspect: Attempt | None = None
         self._pumps: list[Hungry] = []
 
     def join(self, pump: Hungry) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -34,6 +33,7 @@ from toril.worker.reporting import Reports
 from toril.worker.rescuer import Rescuer
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
+from toril.worker.threads import Threads
 
 _logger = logging.getLogger("toril.worker")
 
@@ -151,7 +151,7 @@ class Worker:
         lease_ms = to_ms(settings.lease, "lease")
         loop = asyncio.get_running_loop()
         reports = Reports(self._engine, loop)
-        threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="toril-job")
+        threads = Threads(settings.concurrency)
         processes = ProcessPool(settings.processes)
         executor = Executor(
             reports=reports,
@@ -181,6 +181,7 @@ class Worker:
                 retry_delay=self._retry_delay,
                 bus=self._bus,
                 statistics=self.statistics,
+                last_chance=max(1, settings.max_stalls),
             )
             for queue in self._queues
         ]
@@ -198,7 +199,7 @@ class Worker:
             executor.close()
             await asyncio.to_thread(heartbeat.stop)
             await processes.close()
-            threads.shutdown(wait=False, cancel_futures=True)
+            threads.close()
 
     async def _work(self, rescuer: Rescuer, *, burst: bool) -> None:
         chores = [

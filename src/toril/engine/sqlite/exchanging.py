@@ -50,12 +50,17 @@ def exchange(
     """Settle and fetch; see `Engine.exchange`. The token is that of all new leases."""
     line = lines.make(tx, queue)
     results: Sequence[Refusal | None] = ()
+    made_work = False
     if settlements:
-        results = _settle(tx, line, settlements, alone=fetch is None)
+        results, made_work = _settle(tx, line, settlements)
     if fetch is None:
+        if made_work:
+            tx.work.add(queue)
         return Exchange(results, (), None, None, signal)
     _promote_due(tx, line)
     leases, limited_until = _take(tx, line, fetch, token)
+    if made_work and len(leases) == fetch.limit:
+        tx.work.add(queue)  # more may be left than this worker took: others have to look
     due = None if len(leases) == fetch.limit else tx.value(_sql["next_due"], queue=line.id)
     return Exchange(results, leases, due, limited_until, signal)
 
@@ -72,8 +77,9 @@ def held(tx: Transaction, line: lines.Line, leases: Sequence[Lease]) -> list[_He
 
 
 def _settle(
-    tx: Transaction, line: lines.Line, settlements: Sequence[Settlement], *, alone: bool
-) -> list[Refusal | None]:
+    tx: Transaction, line: lines.Line, settlements: Sequence[Settlement]
+) -> tuple[list[Refusal | None], bool]:
+    """Settle; return what became of each, and whether that made work for others."""
     mine = held(tx, line, [s.lease for s in settlements])
     results: list[Refusal | None] = [None] * len(settlements)
     if len(mine) < len(settlements):
@@ -89,9 +95,9 @@ def _settle(
     for bits, n in Counter(map(int.bit_length, durations)).items():
         counts[recording.bucket(bits)] += n
     recording.count(tx, line, counts)
-    if alone and any(not _is_final(s) for s in settlements):
-        tx.work.add(line.ref)  # the settling worker looks for no work: others have to
-    return results
+    given_back = any(not _is_final(settlements[job.place]) for job in mine)
+    freed = line.concurrency is not None and bool(mine)
+    return results, given_back or freed
 
 
 def _is_final(settlement: Settlement) -> bool:

@@ -11,6 +11,7 @@ from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
 from toril.errors import ValidationError
 from toril.model import codec
+from toril.model.checks import is_integer
 from toril.model.job import AttemptError, Job, QueueRef
 from toril.model.state import STORED, JobState
 
@@ -144,8 +145,9 @@ def _read_cursor(cursor: str | None, start: Sequence[Any]) -> Sequence[Any]:
         a, b = codec.decode(cursor)
     except (ValueError, TypeError):
         raise ValidationError("cursor", f"{cursor!r} is not from a page of this queue") from None
-    if type(a) is not type(start[0]):
-        raise ValidationError("cursor", f"{cursor!r} is from another listing")
+    for given, first in ((a, start[0]), (b, start[1])):
+        if type(given) is not type(first) or (is_integer(given) and abs(given) > _END):
+            raise ValidationError("cursor", f"{cursor!r} is from another listing")
     return a, b
 
 

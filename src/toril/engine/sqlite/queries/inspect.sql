@@ -31,9 +31,9 @@ WHERE queue = :queue AND state IN ('waiting', 'prioritized') AND state = :state
 ORDER BY priority, position LIMIT :limit;
 
 -- name: page_due
-SELECT seq, due_at, seq FROM job
-WHERE queue = :queue AND state = 'delayed' AND (due_at, seq) > (:a, :b)
-ORDER BY due_at, seq LIMIT :limit;
+SELECT seq, due_at, position FROM job
+WHERE queue = :queue AND state = 'delayed' AND (due_at, position) > (:a, :b)
+ORDER BY due_at, position LIMIT :limit;
 
 -- name: page_active
 -- Sorted here: as many as there are slots in all workers.

@@ -55,7 +55,7 @@ CREATE TABLE job (
 -- One partial index a state that is scanned, so that a job stands in one of them at a time.
 CREATE INDEX job_ready ON job (queue, priority, position)
     WHERE state IN ('waiting', 'prioritized');
-CREATE INDEX job_due ON job (queue, due_at) WHERE state = 'delayed';
+CREATE INDEX job_due ON job (queue, due_at, position) WHERE state = 'delayed';
 CREATE INDEX job_active ON job (queue, lease_until) WHERE state = 'active';
 CREATE INDEX job_finished ON job (queue, state, finished_at)
     WHERE state IN ('completed', 'failed');

@@ -1,0 +1,72 @@
+"""Threads for sync handlers that do not keep the program from ending."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
+
+R = TypeVar("R")
+
+_Work: TypeAlias = tuple["Future[Any]", Callable[[], Any]]
+
+
+class Threads:
+    """A pool of daemon threads.
+
+    The standard library's pool joins its threads when the interpreter exits: a handler
+    that does not return would hold up a worker that was told twice to stop, while another
+    worker runs its job already.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Prepare.
+
+        Args:
+            size: How many at most; each is started when it is first needed.
+        """
+        self._size = size
+        self._idle = 0
+        self._started = 0
+        self._lock = threading.Lock()
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+
+    def submit(self, call: Callable[[], R]) -> Future[R]:
+        """Call a function in a thread.
+
+        Args:
+            call: The function.
+        """
+        future: Future[R] = Future()
+        self._work.put((future, call))
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            elif self._started < self._size:
+                self._started += 1
+                name = f"toril-job-{self._started}"
+                threading.Thread(target=self._run, name=name, daemon=True).start()
+        return future
+
+    def close(self) -> None:
+        """Drop what has not begun, and let each thread end when its handler has."""
+        while not self._work.empty():
+            work = self._work.get_nowait()
+            if work is not None:
+                work[0].cancel()
+        for _ in range(self._started):
+            self._work.put(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            future, call = work
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # noqa: BLE001 - it belongs to who waits
+                    future.set_exception(error)
+            del work, future, call  # while it waits, a thread keeps nothing alive
+            with self._lock:
+                self._idle += 1
