@@ -36,7 +36,7 @@ class Processor:
         """
         name = getattr(function, "__name__", "processor")
         if not callable(function):
-            raise ConfigurationError(f"{function!r} cannot be called, so it is no processor")
+            raise ConfigurationError(f"{function!r} cannot be a processor: give a function")
         try:
             inspect.signature(function).bind(None)
         except (TypeError, ValueError):

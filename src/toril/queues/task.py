@@ -61,7 +61,7 @@ class Task(Generic[P, R]):
             ValidationError: An option is refused.
         """
         if not callable(function):
-            raise ConfigurationError(f"{function!r} cannot be called, so it cannot be a task")
+            raise ConfigurationError(f"{function!r} cannot be a task: give a function")
         update_wrapper(cast("Callable[..., Any]", self), function)
         self.queue = queue
         self.name = name

@@ -59,7 +59,13 @@ class SqliteEngine:
 
     def _set_up(self) -> None:
         self._wake = Wake(None if self._path == MEMORY else self._path)
-        self._writer = Writer(self._path, self._clock, self._wake, create=self._create)
+        self._writer = Writer(
+            self._path,
+            self._clock,
+            self._wake,
+            create=self._create,
+            before_commit=recording.write_down,
+        )
 
     @property
     def capabilities(self) -> Capabilities:

@@ -87,8 +87,11 @@ def _settle(
     counts: Counter[str] = Counter()
     if any(job.has_key for job in mine):
         _release_keys(tx, line, [j for j in mine if _is_final(settlements[j.place])])
-    for kind, group in groupby(mine, key=lambda job: type(settlements[job.place])):
-        jobs = [(job, settlements[job.place]) for job in group]
+    by_kind: dict[type[Settlement], list[tuple[_Held, Any]]] = {}
+    for job in mine:
+        settlement = settlements[job.place]
+        by_kind.setdefault(type(settlement), []).append((job, settlement))
+    for kind, jobs in by_kind.items():
         _SETTLE[kind](tx, line, jobs, counts)
     durations = [tx.now - job.started_at for job in mine]
     counts["duration_ms"] += sum(durations)

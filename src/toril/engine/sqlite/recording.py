@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import count as count_from
 
 from toril.engine.base import EventRecord, MetricsWindow
 from toril.engine.sqlite import lines
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
+from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.job import QueueRef
 
 _sql = load("record")
 
-KEPT_EVENTS = 10_000  # as many as BullMQ keeps
-_TRIM_EVERY = 50  # rows
-_written = count_from(1)
+KEPT_EVENTS = 10_000  # of each queue, as many as BullMQ keeps
+_LONGEST_CURSOR = 18  # digits
+_TRIM_EVERY = 500  # rows
 _KEPT_MINUTES = 14 * 24 * 60
 _TRIM_WITHIN_MS = 1_000
 MINUTE_MS = 60_000
@@ -40,21 +40,19 @@ def event(
         ids: The jobs; one empty id stands for the queue itself.
         data: What goes with each.
     """
-    if not ids:
+    if ids:
+        packed = None if data is None else as_json(data)
+        tx.record.append((line.id, kind, as_json(ids), packed, len(ids)))
+        tx.events.add(line.ref)
+
+
+def write_down(tx: Transaction) -> None:
+    """Store the events of a transaction, all in one statement, before it is committed."""
+    if not tx.record:
         return
-    tx.run(
-        _sql["insert_event"],
-        queue=line.id,
-        now=tx.now,
-        kind=kind,
-        jobs=as_json(ids),
-        data=None if data is None else as_json(data),
-        count=len(ids),
-    )
-    if next(_written) % _TRIM_EVERY == 0:
-        kept_from = tx.value(_sql["events_so_far"], queue=line.id) - KEPT_EVENTS
-        tx.run(_sql["trim_events"], queue=line.id, kept_from=kept_from)
-    tx.events.add(line.ref)
+    tx.run(_sql["insert_events"], now=tx.now, rows=as_json(tx.record))
+    if tx.value(_sql["last_cursor"]) % _TRIM_EVERY < len(tx.record):
+        tx.run(_sql["trim_events"], kept=KEPT_EVENTS)
 
 
 def count(tx: Transaction, line: lines.Line, counts: Mapping[str, int]) -> None:
@@ -97,6 +95,12 @@ def window(tx: Transaction, queue: QueueRef, window_ms: int) -> MetricsWindow:
     )
 
 
+def _read_cursor(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal()) or len(cursor) > _LONGEST_CURSOR:
+        raise ValidationError("cursor", f"{cursor!r} is not from the events of a queue")
+    return int(cursor)
+
+
 def events_after(
     tx: Transaction, queue: QueueRef, cursor: str | None, limit: int
 ) -> tuple[list[EventRecord], str]:
@@ -107,7 +111,7 @@ def events_after(
     if cursor is None:
         return [], str(tx.value(_sql["last_event"], queue=line.id))
     found: list[EventRecord] = []
-    last = int(cursor)
+    last = _read_cursor(cursor)
     rows = tx.rows(_sql["events_after"], queue=line.id, cursor=last, limit=limit)
     for row, at, kind, jobs, data in rows:
         last = row

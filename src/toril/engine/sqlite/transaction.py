@@ -28,9 +28,10 @@ class Transaction:
         now: The store's time when it began, in milliseconds since 1970.
         work: Queues in which there may be new work for others.
         events: Queues in which something happened that others may follow.
+        record: What happened, as rows that are stored before the commit.
     """
 
-    __slots__ = ("_cursor", "events", "now", "work")
+    __slots__ = ("_cursor", "events", "now", "record", "work")
 
     def __init__(self, connection: apsw.Connection, now: int) -> None:
         """Begin to keep track; BEGIN is the writer's."""
@@ -38,6 +39,7 @@ class Transaction:
         self.now = now
         self.work: set[QueueRef] = set()
         self.events: set[QueueRef] = set()
+        self.record: list[Sequence[Any]] = []
 
     def run(self, sql: str, **params: Any) -> int:
         """Run a statement that answers nothing; return how many rows it changed."""

@@ -69,7 +69,15 @@ class _Call:
 class Writer:
     """Runs operations on one connection in one thread, many to a commit."""
 
-    def __init__(self, path: str, clock: Clock, wake: Wake, *, create: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        clock: Clock,
+        wake: Wake,
+        *,
+        create: bool,
+        before_commit: Callable[[Transaction], None],
+    ) -> None:
         """Prepare; `start` opens the file.
 
         Args:
@@ -77,9 +85,11 @@ class Writer:
             clock: The store's time.
             wake: Rung after commits.
             create: Make the file if it is not there.
+            before_commit: Called with each transaction that writes, at its end.
         """
         self._path = path
         self._create = create
+        self._before_commit = before_commit
         self._clock = clock
         self._wake = wake
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
@@ -235,6 +245,7 @@ class Writer:
             connection.execute("BEGIN DEFERRED" if only_reads else "BEGIN IMMEDIATE")
             for call in calls:
                 call.result = call.operation(transaction, *call.args, **call.kwargs)
+            self._before_commit(transaction)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the call
             self._roll_back(connection)

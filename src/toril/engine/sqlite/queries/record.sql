@@ -1,17 +1,19 @@
 -- The record of what happened: events and counters.
 
--- name: insert_event
-INSERT INTO event (queue, at, kind, jobs, data, upto)
-SELECT :queue, :now, :kind, :jobs, :data, :count + coalesce(
-    (SELECT upto FROM event WHERE queue = :queue ORDER BY cursor DESC LIMIT 1), 0);
+-- name: insert_events
+-- Each row: queue, kind, jobs, data, number of jobs.
+INSERT INTO event (queue, at, kind, jobs, data, n)
+SELECT value->>0, :now, value->>1, value->>2, value->>3, value->>4 FROM json_each(:rows);
+
+-- name: last_cursor
+SELECT last_insert_rowid();
 
 -- name: trim_events
+-- What comes before the newest :kept of each queue.
 DELETE FROM event WHERE cursor IN (
-    SELECT cursor FROM event WHERE queue = :queue AND upto < :kept_from
-    ORDER BY cursor LIMIT 1000);
-
--- name: events_so_far
-SELECT upto FROM event WHERE queue = :queue ORDER BY cursor DESC LIMIT 1;
+    SELECT cursor FROM (
+        SELECT cursor, sum(n) OVER (PARTITION BY queue ORDER BY cursor DESC) AS newer FROM event)
+    WHERE newer > :kept);
 
 -- name: last_event
 SELECT coalesce(max(cursor), 0) FROM event WHERE queue = :queue;

@@ -111,7 +111,7 @@ CREATE TABLE producer (
     PRIMARY KEY (queue, id)
 ) STRICT, WITHOUT ROWID;
 
--- What happened, a row for each kind and call. `upto` counts events, not rows.
+-- What happened, a row for each kind and call.
 CREATE TABLE event (
     cursor INTEGER PRIMARY KEY AUTOINCREMENT,
     queue  INTEGER NOT NULL,
@@ -119,7 +119,7 @@ CREATE TABLE event (
     kind   TEXT    NOT NULL,
     jobs   TEXT    NOT NULL,  -- ids, a JSON array
     data   TEXT,              -- what goes with each, a JSON array as long
-    upto   INTEGER NOT NULL
+    n      INTEGER NOT NULL   -- how many jobs
 ) STRICT;
 CREATE INDEX event_of_queue ON event (queue, cursor);
 
