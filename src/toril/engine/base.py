@@ -241,7 +241,7 @@ class LeaseKeeper(Protocol):
     """Keeps leases alive from a thread of its own, so it is blocking and not async."""
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
-        """Start the leases' time anew.
+        """Start the leases' time anew, and that of leases whose exchange is on its way here.
 
         Args:
             leases: The jobs that run, of any queues.

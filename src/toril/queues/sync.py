@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from toril.errors import ConfigurationError
@@ -186,12 +187,11 @@ def blocking(
         method: The coroutine method of the class that the facade stands for.
     """
 
+    @wraps(method)
     def call(self: _HasThread, /, *args: P.args, **kwargs: P.kwargs) -> R:
         thread, target = self._thread, self._target
         return thread.run(method(target, *args, **kwargs))
 
-    call.__name__ = method.__name__
-    call.__doc__ = method.__doc__
     return call
 
 

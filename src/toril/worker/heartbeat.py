@@ -80,9 +80,7 @@ class Heartbeat:
             self._check_cancelled(attempts)
 
     def _renew(self, attempts: list[Attempt]) -> None:
-        if not attempts:
-            return
-        try:
+        try:  # without attempts, too: an answer may be on its way to a loop that is blocked
             lost = self._keeper.extend([a.lease for a in attempts], self._lease_ms)
         except TorilError as error:
             _logger.warning("%d leases could not be renewed: %s", len(attempts), error)

@@ -42,6 +42,7 @@ BackoffStrategy = Callable[[int, AttemptError], float]
 
 _FALLBACK_DELAY_MS = 1000
 _DRAINED_CHECK_SECONDS = 0.05
+_SETTLE_SECONDS = 3.0
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,10 +217,10 @@ class Worker:
             for pump in self._pumps:
                 pump.stop_fetching()
             await self._finish(pumps)
-            await asyncio.gather(*pumps)
-            for chore in chores:
-                if chore.done() and not chore.cancelled():
-                    chore.result()  # a chore that ended by itself ended with an error
+            await asyncio.wait(pumps)
+            for end in (*pumps, *chores):
+                if end.done() and not end.cancelled():
+                    end.result()  # one that ended with an error raises it here
         finally:
             for task in (stopped, *chores, *pumps):
                 task.cancel()
@@ -239,13 +240,22 @@ class Worker:
             _logger.warning("giving back %d jobs that did not finish", self.running)
             for pump in self._pumps:
                 pump.stop_running(Stop.SHUTDOWN)
-            await self._wait_for_settlements(finished)
+            await self._wait_for_settlements(finished, pumps)
 
     async def _wait_for_settlements(
-        self, finished: asyncio.Future[list[BaseException | None]]
+        self,
+        finished: asyncio.Future[list[BaseException | None]],
+        pumps: Sequence[asyncio.Task[None]],
     ) -> None:
         """Wait until each job is given back; not for handlers that go on regardless."""
+        loop = asyncio.get_running_loop()
+        patience = to_ms(self.settings.cancel_grace, "cancel_grace") / 1000 + _SETTLE_SECONDS
+        give_up = loop.time() + patience
         while not finished.done():
+            if loop.time() > give_up:  # the store takes nothing
+                _logger.error("some jobs could not be given back; they run when their leases end")
+                for task in pumps:
+                    task.cancel()
             attempts = [a for pump in self._pumps for a in pump.running]
             if attempts and all(a.settled for a in attempts):
                 for pump in self._pumps:

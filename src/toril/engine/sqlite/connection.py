@@ -161,20 +161,25 @@ def _may_be_ours(connection: apsw.Connection) -> bool:
     return _is_ours(connection) or (tables is not None and tables[0] == 0)
 
 
-def translate(error: apsw.Error, path: str) -> EngineError:
+def translate(error: apsw.Error, path: str, system_errno: int = 0) -> EngineError:
     """Return an error of SQLite as one of ours, with the way out.
 
     Args:
         error: What apsw raised.
         path: The store.
+        system_errno: What the system answered last, as the connection tells it.
     """
-    if isinstance(error, apsw.IOError) and _disk_is_full(path):
+    no_room = system_errno in _NO_ROOM or _disk_is_full(path)
+    if isinstance(error, apsw.IOError | apsw.CantOpenError) and no_room:
         return StoreFullError(_FULL.format(path=path))
     for kinds, ours, message in _TRANSLATIONS:
         if isinstance(error, kinds):
             return ours(message.format(path=path, error=error))
     return EngineError(f"{path}: {error}")
 
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""SQLite says "full" only of the first."""
 
 _FULL = "{path}: the disk is full; make room. Nothing was written"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class SqliteEngine:
         # Tokens must differ between processes whose workers have the same name.
         self._salt = secrets.token_hex(4)
         self._fetches = count()
+        self._on_the_way: dict[str, QueueRef] = {}
         self._closed = False
         self._set_up()
 
@@ -137,20 +138,28 @@ class SqliteEngine:
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
     ) -> Exchange:
-        token, signal = "", 0
-        if fetch is not None:
-            token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
-            signal = self._wake.signal(Topic.WORK, queue)
-        return await self._writer.write(
-            exchanging.exchange, queue, settlements, fetch, token=token, signal=signal
-        )
+        if fetch is None:
+            return await self._writer.write(
+                exchanging.exchange, queue, settlements, None, token="", signal=0
+            )
+        token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
+        signal = self._wake.signal(Topic.WORK, queue)
+        # A handler may block the event loop before the answer arrives: the keeper holds
+        # on to what nobody has seen yet.
+        self._on_the_way[token] = queue
+        try:
+            return await self._writer.write(
+                exchanging.exchange, queue, settlements, fetch, token=token, signal=signal
+            )
+        finally:
+            del self._on_the_way[token]
 
     async def wait(self, queue: QueueRef, until_ms: int | None, signal: int) -> None:
         timeout = None if until_ms is None else (until_ms - self._clock.wall_ms()) / 1000
         await self._wake.wait(Topic.WORK, queue, signal, timeout)
 
     def keeper(self) -> SqliteKeeper:
-        return SqliteKeeper(self._writer)
+        return SqliteKeeper(self._writer, self._on_the_way)
 
     async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
         await self._writer.write(exchanging.note, queue, notes)
@@ -233,11 +242,15 @@ class SqliteEngine:
 class SqliteKeeper:
     """Renews leases through the writer's thread, which no handler can block."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, on_the_way: Mapping[str, QueueRef]) -> None:
         self._writer = writer
+        self._on_the_way = on_the_way
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
-        return self._writer.write_blocking(exchanging.extend, leases, lease_ms)
+        on_the_way = list(self._on_the_way.items())
+        if not leases and not on_the_way:
+            return []
+        return self._writer.write_blocking(exchanging.extend, leases, on_the_way, lease_ms)
 
     def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
         return self._writer.read_blocking(exchanging.asked_to_cancel, leases)

@@ -335,8 +335,18 @@ def _count_against_limit(tx: Transaction, line: lines.Line, taken: int) -> None:
     )
 
 
-def extend(tx: Transaction, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
-    """Start leases' time anew; return the lost."""
+def extend(
+    tx: Transaction,
+    leases: Sequence[Lease],
+    on_the_way: Sequence[tuple[str, QueueRef]],
+    lease_ms: int,
+) -> list[Lease]:
+    """Start the time of leases anew, and of fetches on their way; return the lost leases."""
+    for token, queue in on_the_way:
+        line = lines.find(tx, queue)
+        if line is not None:
+            until = tx.now + lease_ms
+            tx.run(_sql["extend_token"], queue=line.id, token=token, until=until, now=tx.now)
     lost: list[Lease] = []
     for queue, its in _by_queue(leases):
         line = lines.find(tx, queue)

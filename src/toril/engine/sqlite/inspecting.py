@@ -130,7 +130,7 @@ def _listing(states: Sequence[JobState], tag: str | None) -> tuple[str, tuple[An
 
 _LISTINGS: dict[JobState, tuple[str, tuple[Any, Any]]] = {
     JobState.WAITING: ("page_ready", (_LEAST, _LEAST)),
-    JobState.PRIORITIZED: ("page_ready", (_LEAST, _LEAST)),
+    JobState.PRIORITIZED: ("page_ready", (0, _END)),  # after those without a priority
     JobState.DELAYED: ("page_due", (_LEAST, _LEAST)),
     JobState.ACTIVE: ("page_active", (_LEAST, _LEAST)),
     JobState.COMPLETED: ("page_finished", (_END, _END)),

@@ -248,18 +248,23 @@ class Writer:
             self._before_commit(transaction)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the call
+            errno = connection.system_errno
             self._roll_back(connection)
             if len(calls) > 1:
                 for call in calls:
                     self._commit(connection, [call])
             else:
-                calls[0].error = (
-                    translate(error, self._path) if isinstance(error, apsw.Error) else error
-                )
-                calls[0].error.__cause__ = error if isinstance(error, apsw.Error) else None
+                calls[0].error = self._translated(error, errno)
             return
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
+
+    def _translated(self, error: Exception, errno: int) -> Exception:
+        if not isinstance(error, apsw.Error):
+            return error
+        ours = translate(error, self._path, errno)
+        ours.__cause__ = error
+        return ours
 
     def _roll_back(self, connection: apsw.Connection) -> None:
         if connection.in_transaction:  # a full disk makes SQLite roll back by itself

@@ -75,7 +75,9 @@ SELECT json_group_array(json_array(seq, id)) FROM (
 
 -- name: finished_seqs
 SELECT json_group_array(json_array(seq, id)) FROM (
-    SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
+    SELECT seq, id FROM job
+    WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
+      AND finished_at <= :before
     ORDER BY finished_at, seq LIMIT :limit);
 
 -- name: old_seqs

@@ -62,12 +62,14 @@ DELETE FROM job WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: trim_by_count
 DELETE FROM job WHERE seq IN (
-    SELECT seq FROM job WHERE queue = :queue AND state = :state
+    SELECT seq FROM job WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
     ORDER BY finished_at, seq LIMIT :excess);
 
 -- name: trim_by_age
 DELETE FROM job WHERE seq IN (
-    SELECT seq FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
+    SELECT seq FROM job
+    WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
+      AND finished_at <= :before
     ORDER BY finished_at, seq LIMIT 1000);
 
 -- name: next_due
@@ -101,6 +103,11 @@ WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: extend
 UPDATE job SET lease_until = :until WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: extend_token
+-- All of a fetch whose answer has not arrived yet.
+UPDATE job SET lease_until = :until
+WHERE queue = :queue AND state = 'active' AND lease_token = :token AND lease_until > :now;
 
 -- name: expired
 SELECT json_group_array(json_array(seq, id, stalls + 1)) FROM (
