@@ -230,13 +230,15 @@ class Queue:
             try:
                 prepared.append(self._prepare_one_of_many(job, known))
             except ValidationError as error:
-                field = f"jobs[{place}].{error.field}"
+                field = f"jobs[{place}].{error.field}".rstrip(".")
                 raise ValidationError(field, error.message) from None
         return await self.add_jobs(prepared)
 
     def _prepare_one_of_many(
         self, job: Mapping[str, Any], known: dict[int, tuple[JobOptions, str]]
     ) -> NewJob:
+        if not isinstance(job, Mapping):
+            raise ValidationError("", f"{job!r} is no mapping with name, data and options")
         unknown = job.keys() - _BULK_FIELDS
         if unknown:
             raise ValidationError(min(unknown), "a job has name, data and options")

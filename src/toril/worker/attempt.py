@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Any
 
 from toril.model.job import Lease
 from toril.model.outcome import Outcome
@@ -31,6 +32,7 @@ class Attempt:
         settled: Its outcome has been handed over.
         deadline: Its place in the timer wheel.
         begun: Its task has taken its first step.
+        thread: What runs of it in a thread, which goes on when the task is cancelled.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class Attempt:
         "started",
         "stopped",
         "task",
+        "thread",
     )
 
     def __init__(
@@ -64,6 +67,7 @@ class Attempt:
         self.settled = False
         self.deadline: tuple[int, int] | None = None
         self.begun = False
+        self.thread: asyncio.Future[Any] | None = None
 
     def stop(self, why: Stop) -> None:
         """Tell the handler to end. The first reason counts."""

@@ -103,9 +103,13 @@ class Executor:
         if attempt.deadline is not None:
             self._deadlines.discard(attempt.deadline)
         try:
-            attempt.settle(_after_stop(attempt, outcome))
+            in_thread = attempt.thread is not None and not attempt.thread.done()
+            attempt.settle(_after_stop(attempt, outcome, still_running=in_thread))
         finally:
-            on_end(attempt)
+            if attempt.thread is None:
+                on_end(attempt)
+            else:  # it cannot be stopped, and its place is taken until it ends
+                attempt.thread.add_done_callback(lambda _: on_end(attempt))
 
     def abandon_later(self, attempt: Attempt) -> None:
         """Settle an attempt that was told to end even if its handler goes on regardless."""
@@ -188,14 +192,10 @@ class Executor:
                 # A future cannot hold the first, and takes the others for its own end.
                 raise RuntimeError(f"the handler raised {error!r}") from error
 
-        running = asyncio.wrap_future(self._threads.submit(run))
-        try:
-            result = await asyncio.shield(running)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped. Who waits is told now, the place stays taken.
-            attempt.settle(_after_stop(attempt, GivenBack(), still_running=not running.done()))
-            await _end_of(running)
-            raise
+        attempt.thread = asyncio.wrap_future(self._threads.submit(run))
+        attempt.thread.add_done_callback(_look_at_error)
+        result = await asyncio.shield(attempt.thread)
+        attempt.thread = None
         if inspect.isawaitable(result):
             return await result
         return result
@@ -226,15 +226,10 @@ class Executor:
                 return of_error(attempt.lease, error)
 
 
-async def _end_of(running: asyncio.Future[Any]) -> None:
-    """Wait for a thread's end, however often the waiting is cancelled."""
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            continue
-    if not running.cancelled():
-        running.exception()  # looked at, so that nothing complains of it
+def _look_at_error(thread: asyncio.Future[Any]) -> None:
+    """Look at a thread's error, so that nothing complains of one that comes too late."""
+    if not thread.cancelled():
+        thread.exception()
 
 
 def _deferred_kind(lease: Lease) -> str:
@@ -247,7 +242,7 @@ def _deferred_kind(lease: Lease) -> str:
             return "Unrecoverable"
 
 
-def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool = False) -> Outcome:
+def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool) -> Outcome:
     """Return what an attempt ended in, given that it may have been told to end."""
     if attempt.stopped is None:
         return outcome
@@ -261,12 +256,12 @@ def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool = Fal
         case Stop.CANCEL:
             return Ended(error_of(lease, CANCELLED, CANCEL_REASON))
         case Stop.TIMEOUT:
-            return Errored(_timed_out(lease, still_running=still_running))
+            return Errored(_timed_out(attempt, still_running=still_running))
 
 
-def _timed_out(lease: Lease, *, still_running: bool) -> AttemptError:
-    seconds = (lease.options.timeout_ms or 0) / 1000
+def _timed_out(attempt: Attempt, *, still_running: bool) -> AttemptError:
+    seconds = (attempt.options.timeout_ms or 0) / 1000
     message = f"it did not finish within {seconds:g} s"
     if still_running:
         message += " and is still running: it could not be stopped"
-    return error_of(lease, failures.TIMEOUT, message)
+    return error_of(attempt.lease, failures.TIMEOUT, message)

@@ -142,6 +142,11 @@ class Worker:
         """How many jobs run now."""
         return sum(len(pump.running) for pump in self._pumps)
 
+    @property
+    def forsaken(self) -> int:
+        """How many handlers go on although their jobs were given back; once it has ended."""
+        return self.running
+
     async def run(self, *, burst: bool = False) -> None:
         """Work until told to stop.
 

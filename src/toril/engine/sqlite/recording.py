@@ -52,7 +52,8 @@ def write_down(tx: Transaction) -> None:
         return
     tx.run(_sql["insert_events"], now=tx.now, rows=as_json(tx.record))
     if tx.value(_sql["last_cursor"]) % _TRIM_EVERY < len(tx.record):
-        tx.run(_sql["trim_events"], kept=KEPT_EVENTS)
+        for queue in {row[0] for row in tx.record}:
+            tx.run(_sql["trim_events"], queue=queue, kept=KEPT_EVENTS)
 
 
 def count(tx: Transaction, line: lines.Line, counts: Mapping[str, int]) -> None:

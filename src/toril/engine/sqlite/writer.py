@@ -239,10 +239,11 @@ class Writer:
         return calls
 
     def _commit(self, connection: apsw.Connection, calls: list[_Call]) -> None:
-        transaction = Transaction(connection, self._clock.wall_ms())
         only_reads = all(call.reads for call in calls)
         try:
             connection.execute("BEGIN DEFERRED" if only_reads else "BEGIN IMMEDIATE")
+            # Read now: other processes may have held the lock for long.
+            transaction = Transaction(connection, self._clock.wall_ms())
             for call in calls:
                 call.result = call.operation(transaction, *call.args, **call.kwargs)
             self._before_commit(transaction)

@@ -37,13 +37,6 @@ WHERE seq IN (SELECT value FROM json_each(:seqs));
 -- name: cancel_active
 UPDATE job SET cancel_requested = 1 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
--- name: asked_to_cancel
-SELECT json_group_array(lease.key)
-FROM json_each(:leases) AS lease
-CROSS JOIN job ON job.queue = :queue AND job.id = lease.value->>0
-              AND job.lease_token = lease.value->>1
-WHERE job.cancel_requested = 1;
-
 -- name: state_of
 SELECT seq, state FROM job WHERE queue = :queue AND id = :id;
 
@@ -75,9 +68,7 @@ SELECT json_group_array(json_array(seq, id)) FROM (
 
 -- name: finished_seqs
 SELECT json_group_array(json_array(seq, id)) FROM (
-    SELECT seq, id FROM job
-    WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
-      AND finished_at <= :before
+    SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
     ORDER BY finished_at, seq LIMIT :limit);
 
 -- name: old_seqs

@@ -62,14 +62,12 @@ DELETE FROM job WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: trim_by_count
 DELETE FROM job WHERE seq IN (
-    SELECT seq FROM job WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
+    SELECT seq FROM job WHERE queue = :queue AND state = :state AND finished_at IS NOT NULL
     ORDER BY finished_at, seq LIMIT :excess);
 
 -- name: trim_by_age
 DELETE FROM job WHERE seq IN (
-    SELECT seq FROM job
-    WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
-      AND finished_at <= :before
+    SELECT seq FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
     ORDER BY finished_at, seq LIMIT 1000);
 
 -- name: next_due

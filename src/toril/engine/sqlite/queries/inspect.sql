@@ -43,7 +43,7 @@ ORDER BY started_at, seq LIMIT :limit;
 
 -- name: page_finished
 SELECT seq, finished_at, seq FROM job
-WHERE queue = :queue AND state IN ('completed', 'failed') AND state = :state
+WHERE queue = :queue AND state = :state AND finished_at IS NOT NULL
   AND (finished_at, seq) < (:a, :b)
 ORDER BY finished_at DESC, seq DESC LIMIT :limit;
 

@@ -9,10 +9,11 @@ SELECT value->>0, :now, value->>1, value->>2, value->>3, value->>4 FROM json_eac
 SELECT last_insert_rowid();
 
 -- name: trim_events
--- What comes before the newest :kept of each queue.
+-- What comes before the newest :kept.
 DELETE FROM event WHERE cursor IN (
     SELECT cursor FROM (
-        SELECT cursor, sum(n) OVER (PARTITION BY queue ORDER BY cursor DESC) AS newer FROM event)
+        SELECT cursor, sum(n) OVER (ORDER BY cursor DESC) AS newer
+        FROM event WHERE queue = :queue)
     WHERE newer > :kept);
 
 -- name: last_event

@@ -58,7 +58,7 @@ CREATE INDEX job_ready ON job (queue, priority, position)
 CREATE INDEX job_due ON job (queue, due_at, position) WHERE state = 'delayed';
 CREATE INDEX job_active ON job (queue, lease_until) WHERE state = 'active';
 CREATE INDEX job_finished ON job (queue, state, finished_at)
-    WHERE state IN ('completed', 'failed');
+    WHERE finished_at IS NOT NULL;
 
 CREATE TABLE body (
     seq     INTEGER PRIMARY KEY,
