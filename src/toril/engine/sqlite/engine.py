@@ -95,7 +95,7 @@ class SqliteEngine:
         rate_limit: RateLimit | None = None,
         concurrency: int | None = None,
     ) -> None:
-        await self._writer.write(
+        await self._writer.promise(
             lines.register, queue, rate_limit=rate_limit, concurrency=concurrency
         )
 
@@ -103,14 +103,16 @@ class SqliteEngine:
         return await self._writer.read(lines.every)
 
     async def pause(self, queue: QueueRef) -> None:
-        await self._writer.write(controlling.set_paused, queue, paused=True)
+        await self._writer.promise(controlling.set_paused, queue, paused=True)
 
     async def resume(self, queue: QueueRef) -> None:
-        await self._writer.write(controlling.set_paused, queue, paused=False)
+        await self._writer.promise(controlling.set_paused, queue, paused=False)
 
     async def drain(self, queue: QueueRef, *, delayed: bool = False) -> int:
         total = 0
-        while removed := await self._writer.write(controlling.remove_ready, queue, delayed=delayed):
+        while removed := await self._writer.promise(
+            controlling.remove_ready, queue, delayed=delayed
+        ):
             total += removed
         return total
 
@@ -118,7 +120,7 @@ class SqliteEngine:
         removed: list[str] = []
         while len(removed) < limit:
             most = min(controlling.CHUNK, limit - len(removed))
-            some = await self._writer.write(controlling.remove_old, queue, state, grace_ms, most)
+            some = await self._writer.promise(controlling.remove_old, queue, state, grace_ms, most)
             removed += some
             if len(some) < most:
                 break
@@ -126,20 +128,20 @@ class SqliteEngine:
 
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
         total = 0
-        while removed := await self._writer.write(controlling.obliterate, queue, force=force):
+        while removed := await self._writer.promise(controlling.obliterate, queue, force=force):
             total += removed
         return total
 
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
-        return await self._writer.write(adding.add, queue, jobs, batch)
+        return await self._writer.promise(adding.add, queue, jobs, batch)
 
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
     ) -> Exchange:
         if fetch is None:
-            return await self._writer.write(
+            return await self._writer.promise(
                 exchanging.exchange, queue, settlements, None, token="", signal=0
             )
         token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
@@ -148,7 +150,10 @@ class SqliteEngine:
         # on to what nobody has seen yet.
         self._on_the_way[token] = queue
         try:
-            return await self._writer.write(
+            # Nothing is promised to who only takes jobs: a fetch that a loss of power undoes
+            # is fetched again.
+            run = self._writer.promise if settlements else self._writer.write
+            return await run(
                 exchanging.exchange, queue, settlements, fetch, token=token, signal=signal
             )
         finally:
@@ -214,16 +219,16 @@ class SqliteEngine:
         return await asyncio.to_thread(examine, path)
 
     async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.write(controlling.promote, queue, ids)
+        return await self._writer.promise(controlling.promote, queue, ids)
 
     async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.write(controlling.retry, queue, ids)
+        return await self._writer.promise(controlling.retry, queue, ids)
 
     async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.write(controlling.remove, queue, ids)
+        return await self._writer.promise(controlling.remove, queue, ids)
 
     async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.write(controlling.cancel, queue, ids)
+        return await self._writer.promise(controlling.cancel, queue, ids)
 
     async def change(
         self,
@@ -234,7 +239,7 @@ class SqliteEngine:
         delay_ms: int | None = None,
         data: str | None = None,
     ) -> None:
-        await self._writer.write(
+        await self._writer.promise(
             controlling.change, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
         )
 

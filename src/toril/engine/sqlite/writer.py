@@ -14,13 +14,14 @@ import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from enum import IntEnum, auto
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 
 from toril.clock import Clock
-from toril.engine.sqlite.connection import connect, translate
+from toril.engine.sqlite.connection import connect, pragma, translate
 from toril.engine.sqlite.transaction import Operation, Transaction
 from toril.engine.sqlite.wake import Topic, Wake
 from toril.errors import EngineError, StoreUnavailableError
@@ -31,10 +32,24 @@ R = TypeVar("R")
 _MOST_CALLS = 500  # that share a commit
 
 
+class _Care(IntEnum):
+    """What a call needs of its transaction; one that is shared gets the most that is asked."""
+
+    READ = auto()
+    """No lock that others wait for."""
+    WRITE = auto()
+    """It survives the end of the process: the system has it."""
+    PROMISE = auto()
+    """It survives a loss of power: the disk has it."""
+
+
+_SYNCHRONOUS = {_Care.WRITE: "NORMAL", _Care.PROMISE: "FULL"}
+
+
 class _Call:
     """An operation on its way, and who waits for it."""
 
-    __slots__ = ("args", "error", "future", "kwargs", "loop", "operation", "reads", "result")
+    __slots__ = ("args", "care", "error", "future", "kwargs", "loop", "operation", "result")
 
     def __init__(
         self,
@@ -42,14 +57,13 @@ class _Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         loop: asyncio.AbstractEventLoop | None,
-        *,
-        reads: bool,
+        care: _Care,
     ) -> None:
         self.operation = operation
         self.args = args
         self.kwargs = kwargs
         self.loop = loop
-        self.reads = reads
+        self.care = care
         self.future: asyncio.Future[Any] | concurrent.futures.Future[Any] = (
             concurrent.futures.Future() if loop is None else loop.create_future()
         )
@@ -98,6 +112,7 @@ class Writer:
         self._opened: concurrent.futures.Future[None] | None = None
         self._ready = False
         self._closed = False
+        self._care = _Care.PROMISE  # as the connection is opened
 
     async def start(self) -> None:
         """Open the store in the thread that will keep it, unless it is open.
@@ -134,16 +149,6 @@ class Writer:
         if thread is not None:
             await asyncio.to_thread(thread.join)
 
-    async def write(
-        self,
-        operation: Callable[Concatenate[Transaction, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Run an operation in the next transaction; return when it is committed."""
-        result: R = await self._submit(operation, args, kwargs, reads=False)
-        return result
-
     async def read(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
@@ -151,17 +156,30 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Run an operation that changes nothing, without the lock that writers take."""
-        result: R = await self._submit(operation, args, kwargs, reads=True)
+        result: R = await self._submit(operation, args, kwargs, _Care.READ)
         return result
 
-    def write_blocking(
+    async def write(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Do as `write`, from a thread that may block."""
-        result: R = self._submit_blocking(operation, args, kwargs, reads=False)
+        """Run an operation in the next transaction; return when it is committed.
+
+        A loss of power may undo it: fit for what only has to be done again, as a fetch.
+        """
+        result: R = await self._submit(operation, args, kwargs, _Care.WRITE)
+        return result
+
+    async def promise(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `write`; return when it would survive a loss of power, too."""
+        result: R = await self._submit(operation, args, kwargs, _Care.PROMISE)
         return result
 
     def read_blocking(
@@ -171,22 +189,32 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Do as `read`, from a thread that may block."""
-        result: R = self._submit_blocking(operation, args, kwargs, reads=True)
+        result: R = self._submit_blocking(operation, args, kwargs, _Care.READ)
+        return result
+
+    def write_blocking(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `write`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, _Care.WRITE)
         return result
 
     def _submit_blocking(
-        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], *, reads: bool
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], care: _Care
     ) -> Any:
-        call = _Call(operation, args, kwargs, None, reads=reads)
+        call = _Call(operation, args, kwargs, None, care)
         self._put(call)
         return call.future.result()
 
     async def _submit(
-        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], *, reads: bool
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], care: _Care
     ) -> Any:
         if not self._ready:
             await self.start()
-        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), reads=reads)
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), care)
         self._put(call)
         return await call.future  # type: ignore[misc]
 
@@ -239,9 +267,9 @@ class Writer:
         return calls
 
     def _commit(self, connection: apsw.Connection, calls: list[_Call]) -> None:
-        only_reads = all(call.reads for call in calls)
+        care = max(call.care for call in calls)
         try:
-            connection.execute("BEGIN DEFERRED" if only_reads else "BEGIN IMMEDIATE")
+            self._begin(connection, care)
             # Read now: other processes may have held the lock for long.
             transaction = Transaction(connection, self._clock.wall_ms())
             for call in calls:
@@ -259,6 +287,15 @@ class Writer:
             return
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
+
+    def _begin(self, connection: apsw.Connection, care: _Care) -> None:
+        if care is _Care.READ:
+            connection.execute("BEGIN DEFERRED")
+            return
+        if care is not self._care:
+            pragma(connection, f"synchronous = {_SYNCHRONOUS[care]}")
+            self._care = care
+        connection.execute("BEGIN IMMEDIATE")
 
     def _translated(self, error: Exception, errno: int) -> Exception:
         if not isinstance(error, apsw.Error):
