@@ -41,6 +41,10 @@ class Hello(msgspec.Struct, tag="hello", frozen=True):
     path: list[str]
 
 
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The handler has been imported; its time begins."""
+
+
 class Run(msgspec.Struct, tag="run", frozen=True):
     """Run a job.
 
@@ -80,7 +84,7 @@ class Done(msgspec.Struct, tag="done", frozen=True):
 
 
 Request = Hello | Run
-Reply = Progress | Line | Done
+Reply = Ready | Progress | Line | Done
 
 
 def frame(message: Any) -> bytes:
@@ -137,9 +141,11 @@ def _read(stream: BinaryIO, requests: SimpleQueue[Request]) -> None:
 def _run(request: Run, sender: _Sender) -> Reply:
     lease = request.lease
     try:
+        handler = _handler(request)
+        sender.send(Ready())
         context = JobContext(lease, sender)
         set_current_job(context)
-        result = _handler(request).call(context)
+        result = handler.call(context)
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
         return Done(of_result(lease, result, request.max_result))

@@ -29,9 +29,10 @@ from toril.model.outcome import (
 from toril.queues.context import JobContext, set_current_job
 from toril.worker import failures
 from toril.worker.attempt import Attempt, Stop
+from toril.worker.child import Run
 from toril.worker.deadlines import Deadlines
 from toril.worker.failures import error_from, error_of
-from toril.worker.handlers import Handler, Routes
+from toril.worker.handlers import Handler, Routes, reference
 from toril.worker.judging import of_error, of_result
 from toril.worker.middleware import Middleware, wrap
 from toril.worker.processes import ProcessDiedError, ProcessPool
@@ -174,8 +175,11 @@ class Executor:
     async def _in_process(self, attempt: Attempt, handler: Handler, max_result: int) -> Any:
         await self._processes.acquire()
         try:
-            self._set_deadline(attempt)
-            outcome = await self._processes.run(handler, attempt.lease, self._reports, max_result)
+            request = Run(
+                reference(handler.function), attempt.lease, handler.arguments is None, max_result
+            )
+            on_ready = partial(self._set_deadline, attempt)
+            outcome = await self._processes.run(request, self._reports, on_ready)
         finally:
             self._processes.release()
         if isinstance(outcome, Succeeded):

@@ -7,15 +7,14 @@ import contextlib
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 
 import msgspec
 
 from toril.errors import TorilError
-from toril.model.job import Lease
 from toril.model.outcome import Outcome
 from toril.queues.context import Reporter
-from toril.worker.child import HEADER, Done, Hello, Line, Progress, Reply, Run, frame
-from toril.worker.handlers import Handler, reference
+from toril.worker.child import HEADER, Done, Hello, Line, Progress, Ready, Reply, Run, frame
 
 _PROGRAM = "from toril.worker.child import main; main()"
 _decoder = msgspec.json.Decoder(Reply)
@@ -48,7 +47,7 @@ class _Child:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def run(self, request: Run, reporter: Reporter) -> Outcome:
+    async def run(self, request: Run, reporter: Reporter, on_ready: Callable[[], None]) -> Outcome:
         """Run a job; return what it ended in."""
         try:
             self._stdin.write(frame(request))
@@ -57,6 +56,8 @@ class _Child:
                 match await self._read():
                     case Done(outcome):
                         return outcome
+                    case Ready():
+                        on_ready()
                     case Progress(progress_json):
                         reporter.progress(request.lease, progress_json)
                     case Line(text):
@@ -113,15 +114,17 @@ class ProcessPool:
         self._free.release()
 
     async def run(
-        self, handler: Handler, lease: Lease, reporter: Reporter, max_result: int
+        self,
+        request: Run,
+        reporter: Reporter,
+        on_ready: Callable[[], None],
     ) -> Outcome:
         """Run a job in a process. Cancelling this kills the process.
 
         Args:
-            handler: What runs it.
-            lease: The job.
+            request: The job, and what runs it.
             reporter: Takes what it reports.
-            max_result: The largest result, in bytes.
+            on_ready: Called when the handler begins: starting a process takes time, too.
 
         Returns:
             What it ended in.
@@ -129,10 +132,9 @@ class ProcessPool:
         Raises:
             ProcessDiedError: The process ended.
         """
-        request = Run(reference(handler.function), lease, handler.arguments is None, max_result)
         child = await self._take()
         try:
-            outcome = await child.run(request, reporter)
+            outcome = await child.run(request, reporter, on_ready)
         except BaseException:
             self._end(child)
             raise

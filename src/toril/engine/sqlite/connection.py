@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,6 +25,7 @@ APPLICATION_ID = 0x546F726C  # "Torl", in the file's header: `file` and we tell 
 BUSY_MS = 10_000
 PAGE_CACHE_KIB = 16_384
 MEMORY = ":memory:"
+_RETRY_SECONDS = 0.005
 
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -51,14 +53,18 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         EngineError: It cannot be opened, is no Toril store, is damaged, or was written
             by a newer version. The message says what to do.
     """
-    check_folder(path)
-    if not create and path != MEMORY and not Path(path).exists():
-        raise StoreUnavailableError(f"there is no store at {path}; adding a job makes it")
     try:
+        check_folder(path)
+        if not create and path != MEMORY and not Path(path).exists():
+            raise StoreUnavailableError(f"there is no store at {path}; adding a job makes it")
         connection = apsw.Connection(path)
     except apsw.Error as error:
         raise translate(error, path) from error
+    except (OSError, ValueError) as error:
+        raise StoreUnavailableError(f"{path!r} cannot be opened: {error}") from error
     try:
+        connection.set_busy_timeout(BUSY_MS)
+        _version(connection, path)  # before anything is changed in a file that is not ours
         _configure(connection, path)
         _migrate(connection, path)
     except apsw.Error as error:
@@ -94,12 +100,11 @@ def check_folder(path: str) -> None:
 
 
 def _configure(connection: apsw.Connection, path: str) -> None:
-    connection.set_busy_timeout(BUSY_MS)
     # Other processes hold the lock for a millisecond or so: wait on it in small steps
     # where the library can, instead of SQLite's own that grow to a tenth of a second.
     if hasattr(connection, "setlk_timeout"):
         connection.setlk_timeout(BUSY_MS, 0)
-    pragma(connection, "journal_mode = WAL")
+    _keep_a_log(connection)
     # What add() has promised must survive a power loss.
     pragma(connection, "synchronous = FULL")
     pragma(connection, f"cache_size = -{PAGE_CACHE_KIB}")
@@ -108,6 +113,20 @@ def _configure(connection: apsw.Connection, path: str) -> None:
         raise StoreUnavailableError(
             f"{path}: this file system cannot keep a write-ahead log; put the file on a local disk"
         )
+
+
+def _keep_a_log(connection: apsw.Connection) -> None:
+    """Switch to a write-ahead log, which SQLite refuses at once while others open the file."""
+    give_up = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            pragma(connection, "journal_mode = WAL")
+        except apsw.BusyError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 def pragma(connection: apsw.Connection, text: str) -> object:
@@ -119,11 +138,11 @@ def pragma(connection: apsw.Connection, text: str) -> object:
 def _migrate(connection: apsw.Connection, path: str) -> None:
     steps = migrations()
     newest = max(steps)
-    if pragma(connection, "user_version") == newest and _is_ours(connection):
+    if _version(connection, path) == newest:
         return
     connection.execute("BEGIN IMMEDIATE")  # two processes may have found a new file at once
     try:
-        version = _version(connection, path, newest)
+        version = _version(connection, path)
         for step, script in steps.items():
             if step > version:
                 connection.execute(script)
@@ -136,8 +155,14 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
         raise
 
 
-def _version(connection: apsw.Connection, path: str, newest: int) -> int:
-    """Return the store's version; 0 is an empty file."""
+def _version(connection: apsw.Connection, path: str) -> int:
+    """Return the store's version; 0 is an empty file.
+
+    Raises:
+        StoreCorruptError: It is another program's.
+        StoreVersionError: It is newer than this program.
+    """
+    newest = max(migrations())
     version = pragma(connection, "user_version")
     if not isinstance(version, int) or not _may_be_ours(connection):
         raise StoreCorruptError(

@@ -111,3 +111,4 @@ def forget(tx: Transaction, line: Line) -> None:
     for what in ("counts", "events", "metrics", "keys", "producers"):
         tx.run(_sql[f"forget_{what}"], queue=line.id)
     tx.run(_sql["forget"], queue=line.id)
+    tx.record = [row for row in tx.record if row[0] != line.id]

@@ -230,7 +230,7 @@ class Writer:
     def _run(self, opened: concurrent.futures.Future[None]) -> None:
         try:
             connection = connect(self._path, create=self._create)
-        except EngineError as error:
+        except Exception as error:  # noqa: BLE001 - it belongs to who waits for the store
             opened.set_exception(error)
             return
         opened.set_result(None)
