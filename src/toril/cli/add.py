@@ -6,16 +6,18 @@ import sys
 from typing import Any
 
 import click
+import msgspec
 
 from toril.cli.console import print_facts, print_json, say
-from toril.cli.options import existing, json_option, opened, runs, store_options
-from toril.errors import NotFoundError
-from toril.model.codec import decode_untrusted
+from toril.cli.naming import existing, queue_argument
+from toril.cli.options import json_option, opened, runs, store_options
+from toril.errors import NotFoundError, ValidationError
+from toril.model.codec import MAX_BYTES, decode_untrusted
 from toril.queues.handle import JobHandle
 
 
 @click.command()
-@click.argument("queue")
+@queue_argument
 @click.argument("name")
 @click.argument("data", metavar="[JSON]", default="{}")
 @click.option("--priority", help="A name from critical to background, or a number; 1 is first.")
@@ -44,9 +46,9 @@ async def add(
     **options: Any,
 ) -> None:  # fmt: skip - as on the command line
     """Add a job NAME to a QUEUE, with JSON as its data; - reads the JSON from stdin."""
-    value = decode_untrusted(sys.stdin.buffer.read() if data == "-" else data, "JSON")
+    value = decode_untrusted(_from_stdin() if data == "-" else data, "JSON")
     given = {key: v for key, v in options.items() if v not in (None, (), False)}
-    if "priority" in given and str(given["priority"]).isdecimal():
+    if "priority" in given and given["priority"].isdecimal():
         given["priority"] = int(given["priority"])
     async with opened(url, create=create) as manager:
         try:
@@ -56,8 +58,20 @@ async def add(
                 raise NotFoundError(f"{error} (--create makes a new one)") from None
             found = manager.queue(queue)
         handle = await found.add(name, value, **given)
-        result = await handle.result(wait) if wait is not None else None
+        if not handle.created:
+            say(f"job {handle.id} was there already; nothing was added")
+        result = None
+        if wait is not None:
+            say(f"waiting for job {handle.id}")
+            result = await handle.result(wait)
     _print(handle, result, waited=wait is not None, as_json=as_json)
+
+
+def _from_stdin() -> bytes:
+    """Return what stdin has, but no more than it takes to see that it is too much."""
+    if sys.stdin is None:
+        raise ValidationError("JSON", "- reads it from stdin, which is closed")
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _print(handle: JobHandle[Any], result: Any, *, waited: bool, as_json: bool) -> None:
@@ -65,7 +79,7 @@ def _print(handle: JobHandle[Any], result: Any, *, waited: bool, as_json: bool) 
         document = {"id": handle.id, "created": handle.created, "stored_in": handle.stored_in}
         print_json({**document, "result": result} if waited else document)
         return
-    if not handle.created:
-        say("a job was there already:")
     facts: list[tuple[str, Any]] = [("id", handle.id), ("stored in", handle.stored_in)]
-    print_facts([*facts, ("result", result)] if waited else facts)
+    if waited:
+        facts.append(("result", msgspec.json.encode(result).decode()))
+    print_facts(facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,13 +16,10 @@ from rich.table import Table
 
 from toril.cli.exits import Exit
 
-_WIDE = 240  # columns, where nobody looks: a pipe must not lose what a window would cut
-
 
 def out() -> Console:
     """Return stdout. Rich itself honours NO_COLOR."""
-    width = None if sys.stdout.isatty() else _WIDE
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def err() -> Console:
@@ -31,17 +29,32 @@ def err() -> Console:
 
 def say(text: str) -> None:
     """Tell something that is no data."""
-    err().print(text)
+    err().print(clean(text))
+
+
+def clean(text: str) -> str:
+    """Return text that cannot steer the terminal, whoever wrote it."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def counted(number: int, noun: str = "job") -> str:
+    """Return "1 job", or "2,000 jobs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    sys.stdout.write(text + "\n")
+    """Print one JSON document, in UTF-8 whatever the terminal's encoding is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def print_lines(text: str) -> None:
+    """Print text that may be long; a terminal is kept from obeying it."""
+    click.echo(clean(text) if sys.stdout.isatty() else text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print a table, numbers to the right.
+    """Print a table, numbers to the right. A pipe loses nothing of what a window would cut.
 
     Args:
         columns: The headings; one that begins with # has numbers.
@@ -52,12 +65,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     if not cells:
         say(empty)
         return
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
-    for column in columns:
-        numeric = column.startswith("#")
-        table.add_column(
-            column.removeprefix("#"), justify="right" if numeric else "left", no_wrap=numeric
-        )
+    headings = [column.removeprefix("#") for column in columns]
+    right = [column.startswith("#") for column in columns]
+    if not sys.stdout.isatty():
+        _print_plain([headings, *cells], right)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, numeric in zip(headings, right, strict=True):
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)
     out().print(table)
@@ -65,16 +80,31 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
 
 def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
     """Print names and values, a line each."""
+    rows = [(name, _cell(value)) for name, value in facts]
+    if not sys.stdout.isatty():
+        _print_plain(rows, [False, False])
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(name, _cell(value))
+    for row in rows:
+        table.add_row(*row)
     out().print(table)
 
 
+def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    """Print a line for each row, however long it is."""
+    lines = [[cell.replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(line, widths, right, strict=True)
+        )
+        click.echo("  ".join(padded).rstrip())
+
+
 def _cell(value: Any) -> str:
-    """Return a value as text that cannot steer the terminal."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -83,7 +113,7 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.1f}"
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(value))
+    return clean(str(value))
 
 
 def when(ms: int | None) -> str | None:
@@ -107,9 +137,15 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         say(f"{question} Nothing was done: without a terminal this needs --yes.")
         raise click.exceptions.Exit(Exit.USAGE)
-    if not click.confirm(question, err=True):
+    # The event loop would keep Ctrl-C until the question is answered.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        agreed = click.confirm(clean(question), err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not agreed:
         say("Nothing was done.")
-        raise click.exceptions.Exit(Exit.OK)
+        raise click.exceptions.Exit(Exit.FAILED)

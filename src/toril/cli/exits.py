@@ -11,8 +11,9 @@ from toril.errors import (
     NotFoundError,
     ResultTimeoutError,
     StoreBusyError,
+    StoreReadOnlyError,
     StoreUnavailableError,
-    TorilError,
+    UnsupportedError,
     ValidationError,
 )
 
@@ -32,19 +33,27 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-_CODES: tuple[tuple[type[TorilError], Exit], ...] = (
+MEANINGS = (
+    "Exit codes: 0 ok, 1 a check or the operation failed, 2 usage, 3 not found, 4 no permission, "
+    "5 conflict, 6 the store cannot be reached, 7 partly done, 8 timeout, 130 interrupted."
+)
+
+_CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ResultTimeoutError, Exit.TIMEOUT),
     (StoreBusyError, Exit.TIMEOUT),
+    (StoreReadOnlyError, Exit.AUTH),
+    (PermissionError, Exit.AUTH),
     (StoreUnavailableError, Exit.UNREACHABLE),
     (NotFoundError, Exit.NOT_FOUND),
     (ConflictError, Exit.CONFLICT),
     (ValidationError, Exit.USAGE),
     (ConfigurationError, Exit.USAGE),
+    (UnsupportedError, Exit.USAGE),
     (JobError, Exit.FAILED),
 )
 
 
-def code_of(error: TorilError) -> Exit:
+def code_of(error: Exception) -> Exit:
     """Return the exit code that an error ends the program with."""
     for kind, code in _CODES:
         if isinstance(error, kind):

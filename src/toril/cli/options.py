@@ -11,10 +11,9 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from toril.config import Settings
-from toril.errors import NotFoundError, did_you_mean
+from toril.engine.base import Engine
+from toril.errors import ConfigurationError, StoreUnavailableError
 from toril.manager import QueueManager
-from toril.model.job import DEFAULT_PREFIX
-from toril.queues.queue import Queue
 from toril.stores import open_engine
 
 P = ParamSpec("P")
@@ -89,27 +88,29 @@ async def opened(url: str | None, *, create: bool = False) -> AsyncIterator[Queu
     Args:
         url: The option's value.
         create: Make a file that is not there: looking must not.
+
+    Raises:
+        ConfigurationError: It names no engine, or a setting is wrong.
+        EngineError: The store cannot be opened.
     """
     settings = Settings.from_environment()
-    engine = open_engine(url or settings.url, create=create)
-    async with QueueManager(settings=settings, engine=engine) as manager:
+    manager = QueueManager(settings=settings, engine=_engine(url, settings, create=create))
+    try:
+        await manager.open()
+    except StoreUnavailableError as error:
+        raise StoreUnavailableError(
+            f"{error} (--url or TORIL_URL names another store, toril add --create makes one)"
+        ) from error
+    async with manager:
         yield manager
 
 
-async def existing(manager: QueueManager, name: str) -> Queue:
-    """Return a queue of the store.
-
-    Args:
-        manager: The open store.
-        name: The queue's name, or `prefix:name`.
-
-    Raises:
-        NotFoundError: There is no such queue; the message suggests the near one.
-    """
-    known = {str(info.ref) for info in await manager.engine.queues()}
-    wanted = name if ":" in name or manager.prefix == DEFAULT_PREFIX else f"{manager.prefix}:{name}"
-    if wanted.removeprefix(f"{DEFAULT_PREFIX}:") not in known:
-        raise NotFoundError(
-            f"there is no queue {name!r} in {manager.engine.location}; {did_you_mean(name, known)}"
-        )
-    return manager.queue(wanted)
+def _engine(url: str | None, settings: Settings, *, create: bool) -> Engine:
+    try:
+        return open_engine(settings.url if url is None else url, create=create)
+    except ConfigurationError as error:
+        if url is not None:
+            raise
+        raise ConfigurationError(
+            f"{error}. The URL comes from TORIL_URL or REDIS_HOST; --url goes before them"
+        ) from error

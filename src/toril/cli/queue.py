@@ -7,11 +7,12 @@ from typing import Any
 import click
 import msgspec
 
-from toril.cli.console import confirm, print_facts, print_json, print_table, say
-from toril.cli.options import existing, json_option, opened, runs, store_options, yes_option
+from toril.cli.console import confirm, counted, print_facts, print_json, print_table, say
+from toril.cli.naming import existing, queue_argument
+from toril.cli.options import json_option, opened, runs, store_options, yes_option
 from toril.model.state import STORED, JobState
 
-_REMOVABLE = sorted(STORED - {JobState.ACTIVE})
+_REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})
 
 
 @click.group()
@@ -55,12 +56,12 @@ async def list_queues(url: str | None, *, as_json: bool) -> None:
 
 
 @queue.command()
-@click.argument("name")
+@queue_argument
 @click.option("--window", default="1h", show_default=True, help="How far back rates go.")
 @json_option
 @store_options
 @runs
-async def show(name: str, window: str, url: str | None, *, as_json: bool) -> None:
+async def show(queue: str, window: str, url: str | None, *, as_json: bool) -> None:
     """Show one queue's counts, rates, durations and limits."""
     async with opened(url) as manager:
         found = await existing(manager, name)
@@ -85,10 +86,10 @@ def _fact(value: Any) -> Any:
 
 
 @queue.command()
-@click.argument("name")
+@queue_argument
 @store_options
 @runs
-async def pause(name: str, url: str | None) -> None:
+async def pause(queue: str, url: str | None) -> None:
     """Let workers take nothing more; running jobs go on."""
     async with opened(url) as manager:
         await (await existing(manager, name)).pause()
@@ -96,10 +97,10 @@ async def pause(name: str, url: str | None) -> None:
 
 
 @queue.command()
-@click.argument("name")
+@queue_argument
 @store_options
 @runs
-async def resume(name: str, url: str | None) -> None:
+async def resume(queue: str, url: str | None) -> None:
     """Undo a pause."""
     async with opened(url) as manager:
         await (await existing(manager, name)).resume()
@@ -107,7 +108,7 @@ async def resume(name: str, url: str | None) -> None:
 
 
 @queue.command()
-@click.argument("name")
+@queue_argument
 @click.option("--state", type=click.Choice(_REMOVABLE), default="completed", show_default=True)
 @click.option("--grace", metavar="TIME", default="24h", show_default=True, help="Older than this.")
 @click.option("--limit", type=click.IntRange(min=1), help="How many at most.")
@@ -116,7 +117,7 @@ async def resume(name: str, url: str | None) -> None:
 @store_options
 @runs
 async def clean(
-    name: str,
+    queue: str,
     state: str,
     grace: str,
     limit: int | None,
@@ -136,13 +137,13 @@ async def clean(
 
 
 @queue.command()
-@click.argument("name")
+@queue_argument
 @click.option("--delayed", is_flag=True, help="The delayed jobs, too.")
 @yes_option
 @json_option
 @store_options
 @runs
-async def drain(name: str, url: str | None, *, delayed: bool, yes: bool, as_json: bool) -> None:
+async def drain(queue: str, url: str | None, *, delayed: bool, yes: bool, as_json: bool) -> None:
     """Remove the jobs that wait."""
     async with opened(url) as manager:
         found = await existing(manager, name)
@@ -155,13 +156,13 @@ async def drain(name: str, url: str | None, *, delayed: bool, yes: bool, as_json
 
 
 @queue.command()
-@click.argument("name")
+@queue_argument
 @click.option("--force", is_flag=True, help="Even if jobs are active.")
 @yes_option
 @json_option
 @store_options
 @runs
-async def obliterate(name: str, url: str | None, *, force: bool, yes: bool, as_json: bool) -> None:
+async def obliterate(queue: str, url: str | None, *, force: bool, yes: bool, as_json: bool) -> None:
     """Remove a queue and everything in it."""
     async with opened(url) as manager:
         found = await existing(manager, name)

@@ -146,7 +146,7 @@ class Pump:
         try:
             while not self._over:
                 if self._done or (self.hungry and self._slots.free):
-                    await self._exchange(0 if self._stopping else self._slots.take())
+                    await self._exchange(0 if self._stopping else self._slots.take(self))
                 else:
                     await self._poke.wait()
                 self._poke.clear()

@@ -44,8 +44,11 @@ class Slots:
         """Let a pump share the slots."""
         self._pumps.append(pump)
 
-    def take(self) -> int:
-        """Take the caller's share of what is free: all of it, if nobody else is hungry."""
+    def take(self, taker: Hungry) -> int:
+        """Take a share of what is free: all of it, if nobody else is hungry."""
+        if len(self._pumps) > 1:  # who was served longest ago is told first of free slots
+            self._pumps.remove(taker)
+            self._pumps.append(taker)
         hungry = sum(1 for pump in self._pumps if pump.hungry) if len(self._pumps) > 1 else 1
         taken = self.free if hungry <= 1 else -(-self.free // hungry)
         self.free -= taken

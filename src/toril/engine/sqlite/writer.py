@@ -24,7 +24,7 @@ from toril.clock import Clock
 from toril.engine.sqlite.connection import connect, pragma, translate
 from toril.engine.sqlite.transaction import Operation, Transaction
 from toril.engine.sqlite.wake import Topic, Wake
-from toril.errors import EngineError, StoreUnavailableError
+from toril.errors import StoreUnavailableError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,7 +132,7 @@ class Writer:
             opened = self._opened
         try:
             await asyncio.shield(asyncio.wrap_future(opened))
-        except EngineError:
+        except Exception:
             with self._lock:
                 if self._opened is opened:
                     self._opened = None
@@ -270,6 +270,11 @@ class Writer:
         care = max(call.care for call in calls)
         try:
             self._begin(connection, care)
+        except apsw.Error as error:  # it concerns all alike: no use to try it for each
+            for call in calls:
+                call.error = self._translated(error, connection.system_errno)
+            return
+        try:
             # Read now: other processes may have held the lock for long.
             transaction = Transaction(connection, self._clock.wall_ms())
             for call in calls:
