@@ -53,8 +53,10 @@ class SyncQueueManager(SyncFacade):
 
     def close(self) -> None:
         """Stop the workers that it started, close the store, and end the thread."""
-        self._thread.run(self._manager.shutdown())
-        self.end_thread()
+        try:
+            self._thread.run(self._manager.shutdown())
+        finally:
+            self.end_thread()
 
     @property
     def is_this_thread(self) -> bool:

@@ -65,7 +65,7 @@ class Pump:
     ) -> None:
         """Prepare; the arguments are the worker's parts that all its queues share."""
         self.queue = queue
-        self.running: set[Attempt] = set()
+        self.running: dict[Attempt, None] = {}  # in the order in which they started
         self._engine: Engine = queue.engine
         self._ref: QueueRef = queue.ref
         self._routes = Routes(queue)
@@ -145,7 +145,7 @@ class Pump:
         """Move jobs until told to stop and all in hand have ended."""
         try:
             while not self._over:
-                if self._done or (self.hungry and self._slots.free):
+                if self._done or (self.hungry and self._slots.share(self)):
                     await self._exchange(0 if self._stopping else self._slots.take(self))
                 else:
                     await self._poke.wait()
@@ -176,9 +176,9 @@ class Pump:
         self._pause = 0.0
         self._settled(done, answer.results)
         if fetch is not None:
+            self._set_idle(answer, room)
             self._slots.give(room - len(answer.leases), self)
             self._start(answer.leases)
-            self._set_idle(answer, room)
         self._start_suspect()
 
     def _set_idle(self, answer: Exchange, room: int) -> None:
@@ -213,7 +213,7 @@ class Pump:
         hold = self._heartbeat.hold
         for lease in leases:
             attempt = Attempt(lease, now, self._on_outcome)
-            self.running.add(attempt)
+            self.running[attempt] = None
             hold(attempt)
             if lease.stalls < self._last_chance or lease.deferred_failure is not None:
                 self._run_attempt(attempt)
@@ -247,7 +247,7 @@ class Pump:
 
     def _on_end(self, attempt: Attempt) -> None:
         """Free an attempt's slot: its handler does not run any more."""
-        self.running.discard(attempt)
+        self.running.pop(attempt, None)
         if self._slots.suspect is attempt:
             self._slots.suspect = None
         self._slots.give(1, self)

@@ -44,20 +44,31 @@ class Slots:
         """Let a pump share the slots."""
         self._pumps.append(pump)
 
-    def take(self, taker: Hungry) -> int:
-        """Take a share of what is free: all of it, if nobody else is hungry."""
-        if len(self._pumps) > 1:  # who was served longest ago is told first of free slots
-            self._pumps.remove(taker)
-            self._pumps.append(taker)
-        hungry = sum(1 for pump in self._pumps if pump.hungry) if len(self._pumps) > 1 else 1
-        taken = self.free if hungry <= 1 else -(-self.free // hungry)
+    def share(self, pump: Hungry) -> int:
+        """Return how many of the free slots are a pump's; it takes them with `take`.
+
+        The hungry share evenly; what cannot be divided goes to those who were served
+        longest ago. A pump that nobody else competes with may have all.
+        """
+        rivals = [other for other in self._pumps if other.hungry or other is pump]
+        if len(rivals) <= 1:
+            return self.free
+        each, left = divmod(self.free, len(rivals))
+        return each + (rivals.index(pump) < left)
+
+    def take(self, pump: Hungry) -> int:
+        """Take a pump's share; return how many slots that is."""
+        taken = self.share(pump) if len(self._pumps) > 1 else self.free
+        if taken and len(self._pumps) > 1:
+            self._pumps.remove(pump)
+            self._pumps.append(pump)
         self.free -= taken
         return taken
 
     def give(self, n: int, giver: Hungry) -> None:
-        """Give slots back, and tell those who would find work for them."""
-        if n:
-            self.free += n
-            for pump in self._pumps:
+        """Give slots back; tell the others of all that are free, longest served ago first."""
+        self.free += n
+        if self.free and len(self._pumps) > 1:
+            for pump in tuple(self._pumps):
                 if pump is not giver and pump.hungry:
                     pump.poke()

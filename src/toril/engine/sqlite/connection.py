@@ -68,8 +68,9 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         _configure(connection, path)
         _migrate(connection, path)
     except apsw.Error as error:
+        errno_then = connection.system_errno
         connection.close()
-        raise translate(error, path) from error
+        raise translate(error, path, errno_then) from error
     except EngineError:
         connection.close()
         raise

@@ -237,7 +237,6 @@ class Writer:
         with contextlib.closing(connection):
             while calls := self._take():
                 self._commit(connection, calls)
-                _deliver(calls)
         self._refuse_the_rest()
 
     def _refuse_the_rest(self) -> None:
@@ -273,6 +272,7 @@ class Writer:
         except apsw.Error as error:  # it concerns all alike: no use to try it for each
             for call in calls:
                 call.error = self._translated(error, connection.system_errno)
+            _deliver(calls)
             return
         try:
             # Read now: other processes may have held the lock for long.
@@ -289,7 +289,10 @@ class Writer:
                     self._commit(connection, [call])
             else:
                 calls[0].error = self._translated(error, errno)
+                _deliver(calls)
             return
+        # First who called, then who waits: a job's producer hears of it before its worker.
+        _deliver(calls)
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
 
