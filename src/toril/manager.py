@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from toril.facade import SyncQueueManager
 
 E = TypeVar("E", bound=Event)
+
+_logger = logging.getLogger("toril.manager")
 
 _DAY = timedelta(days=1)
 
@@ -436,7 +439,9 @@ class QueueManager:
         """
         worker = self.worker(concurrency, queues=queues, settings=settings)
         await self.open()
-        self._workers[worker] = asyncio.create_task(worker.run(), name="toril-worker")
+        task = asyncio.create_task(worker.run(), name="toril-worker")
+        task.add_done_callback(_log_error)
+        self._workers[worker] = task
         return worker
 
     def worker(
@@ -490,6 +495,12 @@ class QueueManager:
             except BaseException:
                 self._limits[ref] = limits
                 raise
+
+
+def _log_error(worker: asyncio.Task[None]) -> None:
+    """Say at once that a background worker ended with an error: `shutdown` may be far away."""
+    if not worker.cancelled() and (error := worker.exception()) is not None:
+        _logger.error("a background worker ended", exc_info=error)
 
 
 def _with_concurrency(settings: WorkerSettings, concurrency: int) -> WorkerSettings:

@@ -3,7 +3,12 @@
 An engine is the only code that talks to a store. Each operation that changes state is
 one atomic call: it happens as a whole or not at all, and no connection, transaction or
 cursor is seen from outside, so that a call can be a Redis script as well as a SQLite
-transaction. The engine's clock is the store's clock. Times are milliseconds.
+transaction. The engine's clock is the store's clock. Times are milliseconds. Only `drain`,
+`clean` and `obliterate` may work in several calls, lest a million jobs stop all others.
+
+A queue that is not there is made by `register`, `add` and `exchange`; `get`, `logs`,
+`endings`, `events`, `note`, `rescue` and `extend` answer with nothing; what else looks at a
+queue or controls it raises `NotFoundError`.
 
 tests/conformance holds each rule that is written here, for every engine.
 """

@@ -268,7 +268,8 @@ class Deduplication(msgspec.Struct, frozen=True):
         key: What equal jobs share; None takes a hash of the job's name and data.
         ttl_ms: How long the key is held, in milliseconds; None is until the job has finished.
         extend: Each further add starts the time anew.
-        replace: Each further add puts its data into the delayed job that is there.
+        replace: Each further add takes the place of the delayed job that is there, under an
+            id of its own.
     """
 
     key: str | None = None

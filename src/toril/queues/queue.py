@@ -74,7 +74,8 @@ class Queue:
         self.tasks: dict[str, Task[..., Any]] = {}
         self.fallback: Processor | None = None
         self._bus = bus
-        self._defaults = self._prepare_options({})
+        parsed = JobOptions.of(self.default_options)
+        self._defaults = parsed, codec.encode_options(parsed)
         # Futures belong to an event loop, and the sync facade has one of its own.
         self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher] = WeakKeyDictionary()
         self._results: WeakKeyDictionary[asyncio.AbstractEventLoop, Results] = WeakKeyDictionary()
@@ -225,7 +226,7 @@ class Queue:
             EngineError: The store failed.
         """
         prepared: list[NewJob] = []
-        known: dict[int, tuple[JobOptions, str]] = {}
+        known: dict[tuple[str, int], tuple[JobOptions, str]] = {}
         for place, job in enumerate(jobs):
             try:
                 prepared.append(self._prepare_one_of_many(job, known))
@@ -235,22 +236,24 @@ class Queue:
         return await self.add_jobs(prepared)
 
     def _prepare_one_of_many(
-        self, job: Mapping[str, Any], known: dict[int, tuple[JobOptions, str]]
+        self, job: Mapping[str, Any], known: dict[tuple[str, int], tuple[JobOptions, str]]
     ) -> NewJob:
         if not isinstance(job, Mapping):
             raise ValidationError("", f"{job!r} is no mapping with name, data and options")
         unknown = job.keys() - _BULK_FIELDS
         if unknown:
             raise ValidationError(min(unknown), "a job has name, data and options")
+        name = _checked_name(job.get("name", DEFAULT_NAME))
         options = job.get("options")
         if not options:
-            parsed, as_json = self._defaults
+            parsed, as_json = self._defaults_of(name)
         else:  # jobs that share a mapping share what is made of it
-            parsed, as_json = known.get(id(options)) or self._prepare_options(options)
-            known[id(options)] = parsed, as_json
+            key = (name, id(options))
+            parsed, as_json = known.get(key) or self._prepare_options(name, options)
+            known[key] = parsed, as_json
         return NewJob(
             parsed.job_id or new_id(),
-            _checked_name(job.get("name", DEFAULT_NAME)),
+            name,
             self.encode(job.get("data")),
             parsed,
             as_json,
@@ -299,15 +302,23 @@ class Queue:
         self._bus.emit(JobAdded(self.ref, added.id, job.name, added.status is AddStatus.CREATED))
 
     def _prepare(self, name: str, data: Any, options: Mapping[str, Any]) -> NewJob:
-        parsed, as_json = self._prepare_options(options) if options else self._defaults
-        return NewJob(
-            parsed.job_id or new_id(), _checked_name(name), self.encode(data), parsed, as_json
+        _checked_name(name)
+        parsed, as_json = (
+            self._prepare_options(name, options) if options else self._defaults_of(name)
         )
+        return NewJob(parsed.job_id or new_id(), name, self.encode(data), parsed, as_json)
 
-    def _prepare_options(self, options: Mapping[str, Any]) -> tuple[JobOptions, str]:
+    def _defaults_of(self, name: str) -> tuple[JobOptions, str]:
+        """Return what a job that says nothing is asked for: its task's options, if it has one."""
+        task = self.tasks.get(name)
+        return self._defaults if task is None else task.prepared_options
+
+    def _prepare_options(self, name: str, options: Mapping[str, Any]) -> tuple[JobOptions, str]:
         if not isinstance(options, Mapping):
             raise ValidationError("options", f"{options!r} is not a mapping")
-        parsed = JobOptions.of({**self.default_options, **options})
+        task = self.tasks.get(name)
+        defaults = self.default_options if task is None else task.default_options
+        parsed = JobOptions.of({**defaults, **options})
         return parsed, codec.encode_options(parsed)
 
     # Looking

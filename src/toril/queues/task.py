@@ -129,6 +129,16 @@ class Task(Generic[P, R]):
             args = args[len(names) :]
         return self.function(*args, **kwargs)
 
+    @property
+    def default_options(self) -> Mapping[str, Any]:
+        """What its jobs are asked for, the queue's defaults included."""
+        return self._options
+
+    @property
+    def prepared_options(self) -> tuple[JobOptions, str]:
+        """The same, validated, and as it is stored."""
+        return self._job_options, self._options_json
+
     def _set_options(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._job_options = JobOptions.of(options)

@@ -50,6 +50,7 @@ class Pump:
     def __init__(
         self,
         queue: Queue,
+        routes: Routes,
         *,
         worker_id: str,
         lease_ms: int,
@@ -68,7 +69,7 @@ class Pump:
         self.running: dict[Attempt, None] = {}  # in the order in which they started
         self._engine: Engine = queue.engine
         self._ref: QueueRef = queue.ref
-        self._routes = Routes(queue)
+        self._routes = routes
         self._loop = asyncio.get_running_loop()
         self._worker_id = worker_id
         self._lease_ms = lease_ms

@@ -25,6 +25,7 @@ from toril.model.state import READY
 from toril.queues.queue import Queue
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.executor import Executor
+from toril.worker.handlers import Routes
 from toril.worker.heartbeat import Heartbeat
 from toril.worker.loop import Pump
 from toril.worker.middleware import Middleware
@@ -106,7 +107,7 @@ class Worker:
             clock: For the time between renewals; the machine's unless given.
 
         Raises:
-            ConfigurationError: A queue has no handler.
+            ConfigurationError: A queue has no handler, or one that no process can find.
         """
         for queue in queues:
             if not queue.has_handlers:
@@ -114,6 +115,7 @@ class Worker:
                     f"queue {str(queue)!r} has no handler: give it a task with @queue.task, "
                     "or a processor with manager.register_processor"
                 )
+        self._routes = [Routes(queue) for queue in queues]
         self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
         self.statistics = Statistics()
         self.settings = settings
@@ -177,6 +179,7 @@ class Worker:
         self._pumps = [
             Pump(
                 queue,
+                routes,
                 worker_id=self.id,
                 lease_ms=lease_ms,
                 clock=self._clock,
@@ -189,7 +192,7 @@ class Worker:
                 statistics=self.statistics,
                 last_chance=max(1, settings.max_stalls),
             )
-            for queue in self._queues
+            for queue, routes in zip(self._queues, self._routes, strict=True)
         ]
         rescuer = Rescuer(
             self._engine,

@@ -140,8 +140,14 @@ def _cancel_waiting(tx: Transaction, line: lines.Line, jobs: Sequence[tuple[int,
     seqs = as_json([seq for seq, _ in jobs])
     tx.run(_hot["release_keys"], queue=line.id, seqs=seqs)
     tx.run(_sql["cancel_waiting"], seqs=seqs, now=tx.now)
-    rows = as_json([(seq, 0, CANCELLED, CANCEL_REASON, "") for seq, _ in jobs])
-    tx.run(_hot["insert_errors"], rows=rows, now=tx.now)
+    tx.run(
+        _sql["insert_cancellations"],
+        seqs=seqs,
+        type=CANCELLED,
+        message=CANCEL_REASON,
+        stack="",
+        now=tx.now,
+    )
     data = [as_json((CANCELLED, CANCEL_REASON))] * len(jobs)
     recording.event(tx, line, "failed", [job_id for _, job_id in jobs], data)
     recording.count(tx, line, {"failed": len(jobs)})

@@ -85,8 +85,8 @@ class SqliteEngine:
 
     async def close(self) -> None:
         self._closed = True
-        self._wake.close()
         await self._writer.stop()
+        self._wake.close()  # after it: the last commits wake others, too
 
     async def register(
         self,

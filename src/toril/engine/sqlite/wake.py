@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import stat
 import tempfile
 import threading
 from collections import defaultdict
@@ -32,6 +33,7 @@ _POLL_SECONDS = 0.02
 
 _MAX_ADDRESS = 100  # bytes; sockaddr_un has room for 108 on Linux and 104 elsewhere
 _MAX_MESSAGE = 65_536
+_BIND_TRIES = 3
 
 
 class Topic(StrEnum):
@@ -119,6 +121,8 @@ class Wake:
         for address in addresses:
             self._send(os.fspath(address), b"")  # ends the listener's recv()
             address.unlink(missing_ok=True)
+        for topic in Topic if addresses else ():
+            self._ring_elsewhere(topic, b"")  # clears away the sockets of the dead
         if self._sender is not None:
             self._sender.close()
         if self._folder is not None:
@@ -137,9 +141,11 @@ class Wake:
 
     def _ring_elsewhere(self, topic: Topic, message: bytes) -> None:
         own = self._sockets.get(topic)
+        if self._folder is None or not _is_own(self._folder):  # nobody has ever waited
+            return
         try:
             entries = list(os.scandir(self._folder))
-        except OSError:  # nobody has ever waited
+        except OSError:
             return
         for entry in entries:
             if entry.name.startswith(topic) and (own is None or entry.name != own[1].name):
@@ -152,7 +158,8 @@ class Wake:
         try:
             self._sender.sendto(message, address)
         except ConnectionRefusedError:  # its process died without unlinking it
-            Path(address).unlink(missing_ok=True)
+            if Path(address).is_socket():
+                Path(address).unlink(missing_ok=True)
         except OSError:  # gone meanwhile, or its buffer is full and it will wake anyway
             return
 
@@ -160,15 +167,12 @@ class Wake:
         with self._lock:
             if topic in self._sockets or self._closed or self._folder is None:
                 return
-            try:
-                self._folder.mkdir(mode=0o700, exist_ok=True)
-                address = self._folder / f"{topic}-{os.getpid()}-{new_id()[-8:]}"
-                listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                listener.bind(os.fspath(address))
-            except (OSError, AttributeError):  # no such sockets here: look again and again
+            found = _bind(self._folder, topic)
+            if found is None:  # no such sockets here: look again and again
                 self._longest = _POLL_SECONDS
                 return
-            self._sockets[topic] = (listener, address)
+            self._sockets[topic] = found
+            listener, _ = found
         threading.Thread(
             target=self._hear, args=(topic, listener), name=f"toril-wake-{topic}", daemon=True
         ).start()
@@ -182,6 +186,38 @@ class Wake:
                     return
                 names = [line.partition(":") for line in message.decode().splitlines()]
                 self._ring_here(topic, [QueueRef(prefix, name) for prefix, _, name in names])
+
+
+def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:
+    """Return a socket and its address in a folder; None where there can be none."""
+    for _ in range(_BIND_TRIES):  # another process may remove the folder as it closes
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if not _is_own(folder):
+                return None
+            address = folder / f"{topic}-{os.getpid()}-{new_id()[-8:]}"
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except (OSError, AttributeError):
+            return None
+        try:
+            listener.bind(os.fspath(address))
+        except FileNotFoundError:
+            listener.close()
+        except OSError:
+            listener.close()
+            return None
+        else:
+            return listener, address
+    return None
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is one, and ours: in a shared place anybody could have made a link."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _finish(future: asyncio.Future[None]) -> None:

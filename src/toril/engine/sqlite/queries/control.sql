@@ -34,6 +34,11 @@ DELETE FROM progress WHERE seq IN (SELECT value FROM json_each(:seqs));
 UPDATE job SET state = 'failed', finished_at = :now, due_at = NULL
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
+-- name: insert_cancellations
+INSERT INTO error (seq, attempt, type, message, stack, started_at, ended_at)
+SELECT seq, attempts_made + 1, :type, :message, :stack, NULL, :now FROM job
+WHERE seq IN (SELECT value FROM json_each(:seqs));
+
 -- name: cancel_active
 UPDATE job SET cancel_requested = 1 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
