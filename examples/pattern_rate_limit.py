@@ -1,0 +1,46 @@
+"""Rate-limited API calls: the queue keeps to the limit, however many workers there are."""
+
+import asyncio
+import time
+
+from toril import QueueManager, RateLimit, Snooze
+
+manager = QueueManager("sqlite:///calls.db")
+calls = manager.register_queue("external-api", rate_limit=RateLimit(5, per="500ms"))
+starts: list[float] = []
+
+
+class Api:
+    """Stands for a service that now and then says: too many requests, come back later."""
+
+    def __init__(self) -> None:
+        self.told_to_wait = False
+
+    async def get(self, endpoint: str) -> str:
+        if endpoint == "/7" and not self.told_to_wait:
+            self.told_to_wait = True
+            raise Snooze("200ms")  # in your code: the answer's Retry-After
+        return f"answer of {endpoint}"
+
+
+api = Api()
+
+
+@calls.task
+async def call(endpoint: str) -> str:
+    starts.append(time.perf_counter())
+    return await api.get(endpoint)
+
+
+async def main() -> None:
+    async with manager:
+        handles = await calls.add_jobs([call.job(f"/{n}") for n in range(12)])
+        await manager.run_workers(concurrency=50, burst=True)
+        answers = [await handle.result(timeout=10) for handle in handles]
+        took = starts[-1] - starts[0]
+        print(len(answers), "answers from", len(starts), "calls")
+        print("5 at once, the others later:", took > 0.5)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
