@@ -13,7 +13,7 @@ Duration: TypeAlias = float | timedelta | str
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
-_MAX_SECONDS = 2**53 / 1000
+_MAX_SECONDS = 1000 * 365.25 * 86_400  # a thousand years from now is a date still
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that a datetime has
 
 

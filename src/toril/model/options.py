@@ -179,7 +179,8 @@ class Keep:
     """How many finished jobs stay, and for how long.
 
     Attributes:
-        count: At most this many, the newest; None is no limit, 0 keeps none.
+        count: At most this many, the newest; None is no limit. 0 does not keep the job itself,
+            and leaves the others.
         age: None older than this, in seconds; None is no limit.
     """
 

@@ -227,7 +227,8 @@ class Queue:
         """
         prepared: list[NewJob] = []
         known: dict[tuple[str, int], tuple[JobOptions, str]] = {}
-        for place, job in enumerate(jobs):
+        # A list: while its members live, each has an identity of its own, and `known` is by that.
+        for place, job in enumerate(list(jobs)):
             try:
                 prepared.append(self._prepare_one_of_many(job, known))
             except ValidationError as error:

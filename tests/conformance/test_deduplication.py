@@ -1,0 +1,193 @@
+"""When a job that is added counts as one that is there already."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.support import Pen, fail, ids, job, retry
+from toril.engine.base import Added, AddStatus
+from toril.model.options import Deduplication, Keep
+from toril.model.settlement import Complete, Release
+from toril.model.state import JobState
+
+SIMPLE = Deduplication.simple("key")
+THROTTLE = Deduplication.throttle(2, "key")
+DEBOUNCE = Deduplication.debounce(2, "key")
+
+
+async def is_held(pen: Pen, rule: Deduplication = SIMPLE) -> bool:
+    """Whether a further job with the key is kept out. It is taken away again."""
+    (added,) = await pen.add(job("probe", deduplication=rule))
+    if added.status is AddStatus.CREATED:
+        await pen.engine.remove(pen.queue, ["probe"])
+    return added.status is AddStatus.DEDUPLICATED
+
+
+async def test_a_further_job_with_a_held_key_gets_the_holders_id(pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    answer = await pen.add("b", deduplication=SIMPLE)
+    assert answer == [Added("a", AddStatus.DEDUPLICATED)]
+    assert await pen.order() == ["a"]
+
+
+async def test_within_a_batch_the_first_with_a_key_holds_it(pen: Pen) -> None:
+    answer = await pen.add(
+        job("a"),
+        job("b", deduplication=SIMPLE),
+        job("c", deduplication=SIMPLE),
+        job("d"),
+        job("e", deduplication=Deduplication.simple("another")),
+    )
+    assert answer == [
+        Added("a", AddStatus.CREATED),
+        Added("b", AddStatus.CREATED),
+        Added("b", AddStatus.DEDUPLICATED),
+        Added("d", AddStatus.CREATED),
+        Added("e", AddStatus.CREATED),
+    ]
+    assert await pen.order() == ["a", "b", "d", "e"]
+
+
+async def test_an_id_that_is_there_is_a_duplicate_before_its_key_is_asked(pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    assert await pen.add("a", deduplication=SIMPLE) == [Added("a", AddStatus.DUPLICATE)]
+
+
+async def test_without_a_key_jobs_of_equal_name_and_data_are_equal(pen: Pen) -> None:
+    rule = Deduplication.simple()
+    answer = await pen.add(
+        job("a", '{"x":1,"y":2}', deduplication=rule),
+        job("b", '{"y":2,"x":1}', deduplication=rule),
+        job("c", '{"x":1,"y":3}', deduplication=rule),
+        job("d", '{"x":1,"y":2}', name="other", deduplication=rule),
+    )
+    assert ids(answer) == ["a", "a", "c", "d"]
+
+
+async def test_queues_hold_keys_apart(pen: Pen, other_pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    answer = await other_pen.add("b", deduplication=SIMPLE)
+    assert answer == [Added("b", AddStatus.CREATED)]
+
+
+async def test_a_simple_key_is_held_while_the_job_goes_on(pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    assert await is_held(pen)
+    lease = await pen.one()
+    assert await is_held(pen)
+    await pen.settle(retry(lease, 1_000))
+    assert await is_held(pen)
+    await pen.advance(1_000)
+    await pen.settle(Release(await pen.one()))
+    assert await is_held(pen)
+
+
+@pytest.mark.parametrize("keep", [None, Keep(count=0)])
+async def test_a_simple_key_is_free_when_its_job_has_completed(pen: Pen, keep: Keep | None) -> None:
+    (lease,) = await pen.active("a", deduplication=SIMPLE)
+    await pen.settle(Complete(lease, keep=keep))
+    assert not await is_held(pen)
+
+
+@pytest.mark.parametrize("keep", [None, Keep(count=0)])
+async def test_a_simple_key_is_free_when_its_job_has_failed(pen: Pen, keep: Keep | None) -> None:
+    (lease,) = await pen.active("a", deduplication=SIMPLE)
+    await pen.settle(fail(lease, keep))
+    assert not await is_held(pen)
+
+
+async def test_a_simple_key_is_free_when_its_job_was_removed(pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    await pen.engine.remove(pen.queue, ["a"])
+    assert not await is_held(pen)
+
+
+async def test_a_simple_key_is_free_when_its_job_was_cancelled(pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    await pen.engine.cancel(pen.queue, ["a"])
+    assert not await is_held(pen)
+
+
+async def test_a_simple_key_is_free_when_its_job_was_drained(pen: Pen) -> None:
+    await pen.add("a", deduplication=SIMPLE)
+    await pen.engine.drain(pen.queue)
+    assert not await is_held(pen)
+
+
+async def test_a_settlement_that_is_refused_frees_no_key(pen: Pen) -> None:
+    (lease,) = await pen.active("a", deduplication=SIMPLE)
+    await pen.settle(Release(lease))
+    await pen.settle(Complete(lease))
+    assert await is_held(pen)
+
+
+async def test_the_end_of_a_job_frees_only_the_key_it_holds(pen: Pen) -> None:
+    (first,) = await pen.active("a", deduplication=SIMPLE)
+    await pen.settle(Complete(first))
+    await pen.add("b", deduplication=SIMPLE)
+    await pen.engine.remove(pen.queue, ["a"])
+    assert await is_held(pen)
+
+
+async def test_a_throttle_holds_its_key_for_its_time_and_no_longer(pen: Pen) -> None:
+    await pen.add("a", deduplication=THROTTLE)
+    await pen.advance(1_000)
+    assert await pen.add("b", deduplication=THROTTLE) == [Added("a", AddStatus.DEDUPLICATED)]
+    await pen.advance(1_000)
+    assert await pen.add("c", deduplication=THROTTLE) == [Added("c", AddStatus.CREATED)]
+
+
+async def test_a_throttle_holds_its_key_though_its_job_has_completed(pen: Pen) -> None:
+    (lease,) = await pen.active("a", deduplication=THROTTLE)
+    await pen.settle(Complete(lease))
+    assert await pen.add("b", deduplication=THROTTLE) == [Added("a", AddStatus.DEDUPLICATED)]
+
+
+@pytest.mark.parametrize("keep", [Keep(count=0), Keep(count=1)])
+async def test_a_throttle_holds_its_key_though_its_job_was_not_kept(pen: Pen, keep: Keep) -> None:
+    first, second = await pen.active(job("a", deduplication=THROTTLE), job("b"))
+    await pen.settle(Complete(first, keep=keep))
+    await pen.settle(Complete(second, keep=keep))
+    assert await pen.state("a") is None
+    (added,) = await pen.add("c", deduplication=THROTTLE)
+    assert added.status is AddStatus.DEDUPLICATED
+
+
+async def test_a_debounce_runs_only_the_last_of_a_burst(pen: Pen) -> None:
+    for name, data in (("a", "1"), ("b", "2"), ("c", "3")):
+        (added,) = await pen.add(job(name, data, deduplication=DEBOUNCE))
+        await pen.advance(1_000)
+    assert await pen.counts() == {"delayed": 1}
+    found = await pen.job(added.id)
+    assert found.data == 3
+    assert await pen.fetch() == []
+    await pen.advance(1_000)
+    assert (await pen.one()).data == "3"
+    assert await pen.fetch() == []
+
+
+async def test_a_debounced_job_is_due_its_time_after_the_last(pen: Pen) -> None:
+    await pen.add("a", deduplication=DEBOUNCE)
+    first = await pen.listed()
+    due = (await pen.job(first[0])).due_ms
+    await pen.advance(1_000)
+    await pen.add("b", deduplication=DEBOUNCE)
+    (left,) = await pen.listed()
+    assert (await pen.job(left)).due_ms == due + 1_000
+
+
+async def test_a_debounced_job_that_has_started_is_not_replaced(pen: Pen) -> None:
+    await pen.add(job("a", "1", deduplication=DEBOUNCE))
+    await pen.engine.promote(pen.queue, ["a"])
+    lease = await pen.one()
+    assert await pen.add("b", deduplication=DEBOUNCE) == [Added("a", AddStatus.DEDUPLICATED)]
+    assert await pen.settle(Complete(lease)) == [None]
+    assert (await pen.job("a")).state is JobState.COMPLETED
+
+
+async def test_after_its_quiet_time_a_debounce_begins_anew(pen: Pen) -> None:
+    await pen.add("a", deduplication=DEBOUNCE)
+    await pen.advance(2_000)
+    await pen.finished("unrelated")
+    (added,) = await pen.add("b", deduplication=DEBOUNCE)
+    assert added == Added("b", AddStatus.CREATED)

@@ -1,0 +1,263 @@
+"""The commits that calls share: one thread, one transaction for all that wait together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from tests.conformance.support import OTHER_QUEUE, QUEUE, job
+from tests.engine.sqlite.support import PROMPT, batch, exchange, opened, raw, total
+from toril.engine.base import AddStatus, Batch, Fetch
+from toril.engine.sqlite import SqliteEngine, adding
+from toril.engine.sqlite.transaction import Transaction
+from toril.errors import ConflictError, NotFoundError
+from toril.model.job import QueueRef
+from toril.model.settlement import Complete
+
+UNKNOWN = QueueRef("bull", "unknown")
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[SqliteEngine]:
+    """An engine on a new file."""
+    async with opened(tmp_path / "jobs.db") as made:
+        yield made
+
+
+@asynccontextmanager
+async def held_up(engine: SqliteEngine) -> AsyncIterator[None]:
+    """Keep the writer busy, so that the calls made meanwhile share the next transaction."""
+    busy, free = threading.Event(), threading.Event()
+
+    def hold(_: Transaction) -> None:
+        busy.set()
+        free.wait()
+
+    holding = asyncio.create_task(engine._writer.read(hold))
+    await asyncio.to_thread(busy.wait)
+    try:
+        yield
+    finally:
+        free.set()
+        await holding
+
+
+async def together(engine: SqliteEngine, *calls: Awaitable[Any]) -> list[Any]:
+    """Make calls that share a transaction; return what became of each."""
+    async with held_up(engine):
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_calls_that_wait_together_share_a_transaction(engine: SqliteEngine) -> None:
+    def itself(tx: Transaction) -> Transaction:
+        return tx
+
+    shared = await together(engine, *(engine._writer.write(itself) for _ in range(20)))
+    assert len(set(map(id, shared))) == 1
+    alone = [await engine._writer.write(itself) for _ in range(3)]
+    assert len({id(tx) for tx in (*alone, shared[0])}) == 4
+
+
+async def test_calls_that_share_a_transaction_are_seen_in_their_order(
+    engine: SqliteEngine,
+) -> None:
+    answers = await together(
+        engine,
+        engine.add(QUEUE, [job("a")]),
+        exchange(engine, fetch=5),
+        engine.add(QUEUE, [job("a"), job("b")]),
+        engine.counts(QUEUE),
+        exchange(engine, fetch=5),
+    )
+    assert [lease.id for lease in answers[1].leases] == ["a"]
+    assert [added.status for added in answers[2]] == [AddStatus.DUPLICATE, AddStatus.CREATED]
+    assert sum(answers[3].values()) == 2
+    assert [lease.id for lease in answers[4].leases] == ["b"]
+
+
+async def test_a_call_that_fails_takes_nobody_along(engine: SqliteEngine) -> None:
+    await engine.add(QUEUE, [job("x")])
+    answers = await together(
+        engine,
+        engine.add(QUEUE, batch(3, prefix="one")),
+        engine.pause(UNKNOWN),
+        engine.add(QUEUE, batch(3, prefix="two"), Batch("producer", 1)),
+        engine.obliterate(UNKNOWN),
+        exchange(engine, fetch=1),
+    )
+    assert [type(answer) for answer in answers] == [
+        list,
+        NotFoundError,
+        list,
+        NotFoundError,
+        type(answers[4]),
+    ]
+    assert {added.status for added in (*answers[0], *answers[2])} == {AddStatus.CREATED}
+    assert [lease.id for lease in answers[4].leases] == ["x"]
+    assert await total(engine) == 7
+    again = await engine.add(QUEUE, batch(3, prefix="two"), Batch("producer", 1))
+    assert {added.status for added in again} == {AddStatus.DUPLICATE}
+
+
+async def test_what_a_failing_call_had_written_is_undone(engine: SqliteEngine) -> None:
+    def add_and_fail(tx: Transaction) -> None:
+        adding.add(tx, QUEUE, batch(5, prefix="lost"), Batch("producer", 1))
+        raise ConflictError("on second thoughts")
+
+    tail = (await engine.events(QUEUE, None))[1]
+    answers = await together(
+        engine,
+        engine.add(QUEUE, [job("kept")]),
+        engine._writer.write(add_and_fail),
+        engine.add(QUEUE, [job("kept-too")]),
+    )
+    assert isinstance(answers[1], ConflictError)
+    assert await total(engine) == 2
+    told, _ = await engine.events(QUEUE, tail)
+    assert [event.job_id for event in told] == ["kept", "kept-too"]
+    (added,) = await engine.add(QUEUE, [job("later")], Batch("producer", 1))
+    assert added.status is AddStatus.CREATED
+
+
+async def test_an_operation_that_fails_for_any_reason_is_told_to_who_asked(
+    engine: SqliteEngine,
+) -> None:
+    def broken(_: Transaction) -> None:
+        raise ZeroDivisionError
+
+    def bad_sql(tx: Transaction) -> None:
+        tx.run("SELECT * FROM nowhere")
+
+    answers = await together(
+        engine,
+        engine._writer.write(broken),
+        engine.add(QUEUE, [job("a")]),
+        engine._writer.write(bad_sql),
+    )
+    assert isinstance(answers[0], ZeroDivisionError)
+    assert isinstance(answers[2].__cause__, apsw.SQLError)
+    assert await total(engine) == 1
+
+
+async def test_a_caller_that_has_gone_holds_up_nobody(engine: SqliteEngine) -> None:
+    async with held_up(engine):
+        gone = asyncio.create_task(engine.add(QUEUE, [job("gone")]))
+        stays = asyncio.create_task(engine.add(QUEUE, [job("stays")]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+    async with asyncio.timeout(PROMPT):
+        assert [added.id for added in await stays] == ["stays"]
+    assert gone.cancelled()
+    assert await total(engine) == 2
+
+
+async def test_more_calls_than_one_commit_takes_are_all_answered(engine: SqliteEngine) -> None:
+    answers = await together(engine, *(engine.add(QUEUE, [job(f"j{n:04}")]) for n in range(1_300)))
+    assert [answer[0].id for answer in answers] == [f"j{n:04}" for n in range(1_300)]
+    assert await total(engine) == 1_300
+
+
+def test_event_loops_in_several_threads_share_an_engine(tmp_path: Path) -> None:
+    engine = SqliteEngine(str(tmp_path / "jobs.db"))
+
+    async def add_many(name: str) -> None:
+        await asyncio.gather(*(engine.add(QUEUE, [job(f"{name}-{n}")]) for n in range(50)))
+
+    workers = [
+        threading.Thread(target=lambda n=n: asyncio.run(add_many(f"t{n}"))) for n in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    async def look() -> int:
+        found = await total(engine)
+        await engine.close()
+        return found
+
+    assert asyncio.run(look()) == 200
+
+
+async def test_a_queue_forgotten_with_its_last_events_leaves_none(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    async with opened(path) as engine:
+        await engine.register(OTHER_QUEUE)
+        await together(engine, engine.pause(OTHER_QUEUE), engine.obliterate(OTHER_QUEUE))
+        connection = raw(path)
+        assert connection.execute("SELECT kind FROM event").fetchall() == []
+        connection.close()
+
+
+# Durability
+
+
+async def synchronous_at_commit(
+    engine: SqliteEngine, connection: apsw.Connection, call: Callable[[], Awaitable[object]]
+) -> list[str]:
+    """Return how durable each commit was that a call made."""
+    statements: list[str] = []
+
+    def follow(_: apsw.Cursor, sql: str, __: object) -> bool:
+        statements.append(sql)
+        return True
+
+    connection.exec_trace = follow
+    await call()
+    connection.exec_trace = None
+    level = ""
+    found = []
+    for sql in statements:
+        if sql.startswith("PRAGMA synchronous = "):
+            level = sql.removeprefix("PRAGMA synchronous = ")
+        if sql == "COMMIT":
+            found.append(level)
+    return found
+
+
+async def test_what_was_promised_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
+    connections: list[apsw.Connection] = []
+    apsw.connection_hooks.append(connections.append)
+    engine = SqliteEngine(str(tmp_path / "jobs.db"))
+    await engine.register(QUEUE)
+    apsw.connection_hooks.remove(connections.append)
+    (connection,) = connections
+
+    async def fetch() -> None:
+        leases.extend((await engine.exchange(QUEUE, [], Fetch(1, "worker", 60_000))).leases)
+
+    async def settle() -> None:
+        done = Complete(leases.pop())
+        await engine.exchange(QUEUE, [done], Fetch(1, "worker", 60_000))
+
+    leases: list[Any] = []
+    await engine.add(QUEUE, [job("a")])
+    await fetch()  # so that the next promise has to ask for more care again
+    for call in (
+        lambda: engine.add(QUEUE, [job("b")]),
+        settle,
+        lambda: engine.promote(QUEUE, ["b"]),
+        lambda: engine.cancel(QUEUE, ["b"]),
+        lambda: engine.retry(QUEUE, ["b"]),
+        lambda: engine.change(QUEUE, "b", data="1"),
+        lambda: engine.pause(QUEUE),
+        lambda: engine.resume(QUEUE),
+        lambda: engine.remove(QUEUE, ["b"]),
+        lambda: engine.register(QUEUE, concurrency=5),
+        lambda: together(engine, engine.add(QUEUE, [job("c")]), engine.note(QUEUE, [])),
+        lambda: together(engine, engine.rescue(QUEUE, 1), engine.add(QUEUE, [job("d")])),
+    ):
+        await engine.rescue(QUEUE, 5)  # which promises nothing
+        levels = await synchronous_at_commit(engine, connection, call)
+        assert levels[-1] == "FULL"
+    await engine.close()

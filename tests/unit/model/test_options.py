@@ -1,0 +1,427 @@
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from toril.errors import ValidationError
+from toril.model.job_options import DEFAULT_OPTIONS, MAX_ATTEMPTS, MAX_TAGS, JobOptions
+from toril.model.options import MAX_PRIORITY, Backoff, Deduplication, Keep, Priority, RateLimit
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("priorty", "priority"),
+        ("attempt", "attempts"),
+        ("time_out", "timeout"),
+        ("schedule_at", "scheduled_at"),
+        ("tag", "tags"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_the_near_one(written, meant):
+    with pytest.raises(ValidationError, match=f"unknown option; did you mean '{meant}'") as caught:
+        JobOptions.of({written: 1})
+
+    assert caught.value.field == written
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("jobId", "job_id"),
+        ("removeOnComplete", "remove_on_complete"),
+        ("removeOnFail", "remove_on_fail"),
+        ("correlationId", "correlation_id"),
+        ("scheduledAt", "scheduled_at"),
+    ],
+)
+def test_a_camel_case_option_is_answered_with_our_name_for_it(theirs, ours):
+    with pytest.raises(ValidationError, match=f"did you mean '{ours}'"):
+        JobOptions.of({theirs: 1})
+
+
+def test_an_option_like_no_other_is_answered_with_all_that_there_are():
+    with pytest.raises(ValidationError, match="known: attempts, backoff, correlation_id"):
+        JobOptions.of({"xyzzy": 1})
+
+
+def test_an_option_whose_name_is_no_text_is_refused():
+    with pytest.raises(ValidationError, match="unknown option"):
+        JobOptions.of({5: 1})
+
+
+def test_no_options_are_the_defaults():
+    assert JobOptions.of({}) is DEFAULT_OPTIONS
+    assert JobOptions() == DEFAULT_OPTIONS
+
+
+# Values: each error names the field
+
+
+_NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("priority", "urgentest"),
+        ("priority", -1),
+        ("priority", MAX_PRIORITY + 1),
+        ("priority", 1.5),
+        ("priority", True),
+        ("priority", None),
+        ("delay", -1),
+        ("delay", "soon"),
+        ("delay", None),
+        ("scheduled_at", "tomorrow"),
+        ("scheduled_at", None),
+        ("attempts", 0),
+        ("attempts", MAX_ATTEMPTS + 1),
+        ("attempts", 2.0),
+        ("attempts", True),
+        ("attempts", "3"),
+        ("remove_on_complete", "yes"),
+        ("remove_on_complete", 1.5),
+        ("remove_on_fail", ...),
+        ("lifo", 1),
+        ("lifo", None),
+        ("timeout", 0),
+        ("timeout", -1),
+        ("timeout", "0s"),
+        ("ttl", 0),
+        ("ttl", "never"),
+        ("tags", "word"),
+        ("tags", 5),
+        ("tags", [""]),
+        ("tags", ["x" * 101]),
+        ("tags", [5]),
+        ("tags", ["\ud800"]),
+        ("tags", [str(n) for n in range(MAX_TAGS + 1)]),
+        ("metadata", [1]),
+        ("metadata", "x"),
+        ("correlation_id", ""),
+        ("correlation_id", "x" * 256),
+        ("correlation_id", 5),
+        ("correlation_id", "\ud800"),
+        ("deduplication", "key"),
+        ("deduplication", True),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_refused_value_is_named_by_its_field(field, value):
+    with pytest.raises(ValidationError) as caught:
+        JobOptions.of({field: value})
+
+    assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "attribute", "expected"),
+    [
+        ({"priority": "critical"}, "priority", 1),
+        ({"priority": Priority.BACKGROUND}, "priority", 5),
+        ({"priority": 0}, "priority", 0),
+        ({"priority": MAX_PRIORITY}, "priority", MAX_PRIORITY),
+        ({"delay": "2s"}, "delay_ms", 2000),
+        ({"delay": timedelta(minutes=1)}, "delay_ms", 60_000),
+        ({"scheduled_at": 5}, "scheduled_ms", 5000),
+        ({"attempts": MAX_ATTEMPTS}, "attempts", MAX_ATTEMPTS),
+        ({"remove_on_complete": True}, "keep_completed", Keep(count=0)),
+        ({"remove_on_complete": False}, "keep_completed", None),
+        ({"remove_on_complete": None}, "keep_completed", None),
+        ({"remove_on_complete": 7}, "keep_completed", Keep(count=7)),
+        ({"remove_on_complete": -1}, "keep_completed", None),
+        ({"remove_on_fail": {"count": 1, "age": "1h"}}, "keep_failed", Keep(1, "1h")),
+        ({"remove_on_fail": Keep(age=5)}, "keep_failed", Keep(age=5)),
+        ({"lifo": True}, "lifo", True),
+        ({"timeout": 0.5}, "timeout_ms", 500),
+        ({"timeout": None}, "timeout_ms", None),
+        ({"ttl": "1d"}, "ttl_ms", 86_400_000),
+        ({"tags": ["a", "b", "a"]}, "tags", ("a", "b")),
+        ({"tags": ()}, "tags", ()),
+        ({"metadata": {"a": [1]}}, "metadata", {"a": [1]}),
+        ({"metadata": None}, "metadata", None),
+        ({"correlation_id": "request-5"}, "correlation_id", "request-5"),
+        ({"backoff": 2}, "backoff", Backoff.fixed(2)),
+        ({"backoff": None}, "backoff", None),
+        ({"deduplication": None}, "deduplication", None),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_an_accepted_value_is_kept_in_its_exact_form(given, attribute, expected):
+    assert getattr(JobOptions.of(given), attribute) == expected
+
+
+def test_a_job_is_either_delayed_or_scheduled():
+    with pytest.raises(ValidationError, match="give either delay or scheduled_at, not both"):
+        JobOptions.of({"delay": 1, "scheduled_at": _NOW})
+
+
+# Job ids
+
+
+@pytest.mark.parametrize("value", ["1", "0", "-5", "9" * 30])
+def test_an_integer_is_no_job_id_because_bullmq_makes_those(value):
+    with pytest.raises(ValidationError, match=r"job_id: .*is an integer, .*prefix it"):
+        JobOptions.of({"job_id": value})
+
+
+def test_a_colon_is_not_allowed_in_a_job_id():
+    with pytest.raises(ValidationError, match="job_id: 'a:b' has a colon"):
+        JobOptions.of({"job_id": "a:b"})
+
+
+@pytest.mark.parametrize("value", ["", "x" * 256, 5, None, b"id", "\ud800"], ids=repr)
+def test_a_job_id_is_text_of_1_to_255_characters(value):
+    with pytest.raises(ValidationError, match=r"^job_id: "):
+        JobOptions.of({"job_id": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 255, "order-5", "007", "1.5", "--5", "-", "+5", "²", "ünï", "a b"]
+)
+def test_any_other_text_may_be_a_job_id(value):
+    assert JobOptions.of({"job_id": value}).job_id == value
+
+
+# Priorities
+
+
+def test_urgent_is_another_name_for_critical():
+    assert Priority.URGENT is Priority.CRITICAL
+    assert JobOptions.of({"priority": "urgent"}) == JobOptions.of({"priority": 1})
+
+
+def test_the_named_priorities_are_bullmqs_numbers_and_1_runs_first():
+    assert [p.value for p in Priority] == [1, 2, 3, 4, 5]
+    assert [p.name for p in Priority] == ["CRITICAL", "HIGH", "NORMAL", "LOW", "BACKGROUND"]
+
+
+def test_a_misspelt_priority_is_answered_with_the_near_one():
+    with pytest.raises(ValidationError, match="did you mean 'CRITICAL'"):
+        Priority.parse("critcal")
+
+
+# Retry presets
+
+
+@pytest.mark.parametrize(
+    ("priority", "attempts", "first_delay_ms"),
+    [
+        (Priority.CRITICAL, 5, 1000),
+        (Priority.HIGH, 4, 2000),
+        (Priority.NORMAL, 3, 5000),
+        (Priority.LOW, 3, 5000),
+        (Priority.BACKGROUND, 3, 5000),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_named_priority_brings_its_attempts_and_exponential_backoff(
+    priority, attempts, first_delay_ms
+):
+    options = JobOptions.of({"priority": priority})
+
+    assert options.attempts == attempts
+    assert options.backoff == Backoff("exponential", first_delay_ms)
+
+
+@pytest.mark.parametrize("priority", [0, 6, MAX_PRIORITY])
+def test_a_priority_without_a_name_brings_one_attempt(priority):
+    options = JobOptions.of({"priority": priority})
+
+    assert (options.attempts, options.backoff) == (1, None)
+
+
+def test_explicit_attempts_win_over_the_preset():
+    options = JobOptions.of({"priority": "high", "attempts": 9})
+
+    assert options.attempts == 9
+    assert options.backoff == Backoff.exponential(2)
+
+
+def test_an_explicit_backoff_wins_over_the_preset():
+    options = JobOptions.of({"priority": "high", "backoff": Backoff.fixed(7)})
+
+    assert options.attempts == 4
+    assert options.backoff == Backoff.fixed(7)
+
+
+def test_an_explicit_none_turns_the_presets_backoff_off():
+    assert JobOptions.of({"priority": "high", "backoff": None}).backoff is None
+
+
+# Keep
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, "3", True], ids=repr)
+def test_a_count_to_keep_is_a_number_from_0(count):
+    with pytest.raises(ValidationError, match="is not a number from 0"):
+        Keep(count=count)
+
+
+@pytest.mark.parametrize("age", [-1, "old", float("nan")], ids=repr)
+def test_an_age_to_keep_is_a_duration(age):
+    with pytest.raises(ValidationError, match=r"^keep\.age: "):
+        Keep(age=age)
+
+
+def test_what_is_wrong_with_a_keep_is_named_by_the_option_it_stands_in():
+    with pytest.raises(ValidationError) as caught:
+        JobOptions.of({"remove_on_fail": {"count": "many"}})
+
+    assert caught.value.field.startswith("remove_on_fail")
+
+
+def test_an_unknown_field_of_a_keep_is_refused():
+    with pytest.raises(ValidationError, match=r"^remove_on_complete: .*Keep\(count, age\)"):
+        JobOptions.of({"remove_on_complete": {"number": 5}})
+
+
+# RateLimit
+
+
+@pytest.mark.parametrize("most", [0, -1, 1.5, "3", True, None], ids=repr)
+def test_a_rate_limit_lets_at_least_one_job_through(most):
+    with pytest.raises(ValidationError, match=r"^rate_limit\.max: "):
+        RateLimit(most, per=1)
+
+
+@pytest.mark.parametrize("per", [0, -1, "x", 0.0001, None], ids=repr)
+def test_a_rate_limit_has_a_window_of_at_least_a_millisecond(per):
+    with pytest.raises(ValidationError, match=r"^rate_limit\.per: "):
+        RateLimit(1, per=per)
+
+
+def test_a_rate_limit_knows_its_window_in_milliseconds():
+    assert RateLimit(100, per="1m").per_ms == 60_000
+
+
+# Backoff, its validation; tests/unit/model/test_backoff.py has its arithmetic
+
+
+@pytest.mark.parametrize("jitter", [-0.1, 1.1, float("nan"), "x", None], ids=repr)
+def test_jitter_is_a_share_of_0_to_1(jitter):
+    with pytest.raises(ValidationError, match=r"^backoff\.jitter: "):
+        Backoff.fixed(1, jitter=jitter)
+    with pytest.raises(ValidationError, match=r"^backoff\.jitter: "):
+        JobOptions.of({"backoff": {"delay": 1, "jitter": jitter}})
+
+
+@pytest.mark.parametrize("kind", ["", None, 5, "\ud800", "x" * 256], ids=lambda k: repr(k)[:10])
+def test_a_backoff_strategy_has_a_name(kind):
+    with pytest.raises(ValidationError, match=r"^backoff\.(kind|type): "):
+        JobOptions.of({"backoff": {"type": kind}})
+
+
+@pytest.mark.parametrize("delay", [-1, "x", float("inf"), None], ids=repr)
+def test_a_backoff_has_a_delay_that_can_be(delay):
+    with pytest.raises(ValidationError, match=r"^backoff\.delay: "):
+        JobOptions.of({"backoff": {"type": "fixed", "delay": delay}})
+
+
+def test_a_backoff_made_by_hand_is_held_to_the_same_rules():
+    with pytest.raises(ValidationError, match=r"^backoff\.delay"):
+        Backoff("fixed", -5)
+
+
+def test_an_unknown_field_of_a_backoff_is_answered_with_the_near_one():
+    with pytest.raises(ValidationError, match=r"backoff\.delya: unknown; did you mean 'delay'"):
+        JobOptions.of({"backoff": {"delya": 1}})
+
+
+def test_a_backoff_is_also_written_as_a_mapping_or_a_duration():
+    assert Backoff.parse({"type": "exponential", "delay": 2, "cap": "1m", "jitter": 0.5}) == (
+        Backoff.exponential(2, cap=60, jitter=0.5)
+    )
+    assert Backoff.parse("5s") == Backoff.fixed(5)
+    assert Backoff.parse({"delay": 1}) == Backoff.fixed(1)
+
+
+def test_only_a_name_of_ones_own_is_a_custom_backoff():
+    assert Backoff.custom("slow").is_custom
+    assert not Backoff.fixed(1).is_custom
+    assert not Backoff.exponential(1).is_custom
+
+
+@pytest.mark.parametrize("name", ["fixed", "exponential"])
+def test_a_custom_backoff_cannot_have_the_name_of_torils_own(name):
+    with pytest.raises(ValidationError, match=r"^backoff\."):
+        Backoff.custom(name)
+
+
+# Deduplication
+
+
+@pytest.mark.parametrize("ttl", [0, -1, "x", None], ids=repr)
+def test_a_key_is_held_for_a_time_that_can_be(ttl):
+    with pytest.raises(ValidationError, match=r"^deduplication\.ttl: "):
+        Deduplication.throttle(ttl)
+    with pytest.raises(ValidationError, match=r"^deduplication\.ttl: "):
+        Deduplication.debounce(ttl)
+
+
+@pytest.mark.parametrize("ttl_ms", [0, -5], ids=repr)
+def test_a_deduplication_made_by_hand_is_held_to_the_same_rules(ttl_ms):
+    with pytest.raises(ValidationError, match=r"^deduplication\.ttl"):
+        JobOptions.of({"deduplication": Deduplication("key", ttl_ms)})
+
+
+def test_a_debounce_without_a_time_is_refused():
+    with pytest.raises(ValidationError, match=r"^deduplication\.ttl"):
+        JobOptions.of({"deduplication": Deduplication("key", replace=True)})
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, 5, "\ud800"], ids=lambda k: repr(k)[:10])
+def test_a_deduplication_key_is_text_of_1_to_255_characters(key):
+    with pytest.raises(ValidationError, match=r"^deduplication\.key: "):
+        JobOptions.of({"deduplication": Deduplication.simple(key)})
+
+
+def test_a_debounced_job_waits_as_long_as_its_key_is_held():
+    options = JobOptions.of({"deduplication": Deduplication.debounce("5s")})
+
+    assert options.delay_ms == 5000
+
+
+def test_a_debounced_job_may_have_a_delay_of_its_own():
+    options = JobOptions.of({"deduplication": Deduplication.debounce("5s"), "delay": 1})
+
+    assert options.delay_ms == 1000
+
+
+def test_a_debounced_job_cannot_be_scheduled():
+    with pytest.raises(ValidationError, match="debounce goes with delay"):
+        JobOptions.of({"deduplication": Deduplication.debounce(5), "scheduled_at": _NOW})
+
+
+# As objects
+
+
+@pytest.mark.parametrize(
+    ("option", "field"),
+    [
+        (JobOptions(), "priority"),
+        (Backoff.fixed(1), "delay_ms"),
+        (Keep(1), "count"),
+        (RateLimit(1, per=1), "max"),
+        (Deduplication.simple("key"), "key"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_options_cannot_be_changed_once_they_are_made(option, field):
+    with pytest.raises(AttributeError):
+        setattr(option, field, 5)
+
+
+def test_validating_options_changes_nothing_the_caller_holds():
+    metadata = {"a": 1}
+    written = {"tags": ["x"], "metadata": metadata}
+
+    options = JobOptions.of(written)
+    metadata["a"] = sys.maxsize
+
+    assert options.metadata == {"a": 1}
+    assert written["tags"] == ["x"]

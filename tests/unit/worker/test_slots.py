@@ -1,0 +1,95 @@
+import pytest
+
+from toril.worker.slots import Slots
+
+
+class Pump:
+    """What a queue's pump is to the slots."""
+
+    def __init__(self, slots, *, hungry=True):
+        self.hungry = hungry
+        self.pokes = 0
+        slots.join(self)
+
+    def poke(self):
+        self.pokes += 1
+
+
+def test_one_queue_may_take_all():
+    slots = Slots(10)
+    pump = Pump(slots)
+
+    assert slots.take(pump) == 10
+    assert slots.free == 0
+
+
+@pytest.mark.parametrize("total", [3, 10, 11, 100])
+def test_hungry_queues_share_what_is_free_evenly(total):
+    slots = Slots(total)
+    pumps = [Pump(slots) for _ in range(3)]
+
+    shares = [slots.share(pump) for pump in pumps]
+
+    assert sum(shares) == total
+    assert max(shares) - min(shares) <= 1
+
+
+def test_a_queue_without_work_leaves_its_share_to_the_others():
+    slots = Slots(10)
+    pump = Pump(slots)
+    Pump(slots, hungry=False)
+
+    assert slots.take(pump) == 10
+
+
+def test_a_queue_that_looks_for_work_gets_its_share_even_if_it_did_not_seem_hungry():
+    slots = Slots(10)
+    Pump(slots)
+    pump = Pump(slots, hungry=False)
+
+    assert slots.take(pump) == 5
+
+
+def test_a_single_slot_goes_round():
+    slots = Slots(1)
+    pumps = [Pump(slots) for _ in range(3)]
+    served = []
+    for _ in range(6):
+        (pump,) = [pump for pump in pumps if slots.share(pump)]
+        slots.take(pump)
+        served.append(pumps.index(pump))
+        slots.give(1, pump)
+
+    assert served == [0, 1, 2, 0, 1, 2]
+
+
+def test_what_is_given_back_is_offered_to_the_hungry_but_not_to_the_giver():
+    slots = Slots(2)
+    giver, hungry, idle = Pump(slots), Pump(slots), Pump(slots, hungry=False)
+    slots.take(giver)
+
+    slots.give(1, giver)
+
+    assert (giver.pokes, hungry.pokes, idle.pokes) == (0, 1, 0)
+
+
+def test_as_long_as_nothing_is_free_nobody_is_told():
+    slots = Slots(1)
+    giver, hungry = Pump(slots), Pump(slots)
+    slots.take(giver)
+
+    slots.give(0, giver)
+
+    assert hungry.pokes == 0
+
+
+def test_slots_are_neither_lost_nor_made():
+    slots = Slots(7)
+    pumps = [Pump(slots) for _ in range(3)]
+    for _ in range(10):
+        taken = [slots.take(pump) for pump in pumps]
+        assert sum(taken) + slots.free == 7
+        for pump, n in zip(pumps, taken, strict=True):
+            slots.give(n, pump)
+
+    assert slots.free == 7
