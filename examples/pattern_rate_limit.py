@@ -5,8 +5,10 @@ import time
 
 from toril import QueueManager, RateLimit, Snooze
 
+WINDOW = 0.5  # seconds
+
 manager = QueueManager("sqlite:///calls.db")
-calls = manager.register_queue("external-api", rate_limit=RateLimit(5, per="500ms"))
+calls = manager.register_queue("external-api", rate_limit=RateLimit(5, per=WINDOW))
 starts: list[float] = []
 
 
@@ -39,7 +41,7 @@ async def main() -> None:
         answers = [await handle.result(timeout=10) for handle in handles]
         took = starts[-1] - starts[0]
         print(len(answers), "answers from", len(starts), "calls")
-        print("5 at once, the others later:", took > 0.5)
+        print("5 at once, the others later:", took > WINDOW)
 
 
 if __name__ == "__main__":

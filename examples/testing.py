@@ -41,8 +41,7 @@ def test_a_job_runs_and_leaves_its_result() -> None:
 def test_a_job_that_fails_says_why() -> None:
     async def run() -> None:
         async with make_jobs("memory://") as manager:
-            greet = manager.queue("greetings").tasks["greet"]
-            handle = await greet.enqueue("")
+            handle = await manager.add_job("greetings", "greet", {"name": ""})
             await manager.run_workers(burst=True)
             with pytest.raises(JobFailedError, match="nobody to greet"):
                 await handle.result(timeout=5)

@@ -67,7 +67,7 @@ class QueueManager:
         """
         self.settings = settings or Settings.from_environment()
         self.url = url or self.settings.url
-        self.engine = engine or open_engine(self.url)
+        self._engine = engine
         self.prefix = check_name(prefix or self.settings.prefix, "prefix")
         self.events = EventBus()
         self._queues: dict[QueueRef, Queue] = {}
@@ -116,15 +116,25 @@ class QueueManager:
 
     # Set-up
 
+    @property
+    def engine(self) -> Engine:
+        """Where jobs live.
+
+        Raises:
+            ConfigurationError: The URL names no engine; it is looked at only when needed, so
+                that a manager can be imported and told to use another.
+        """
+        if self._engine is None:
+            self._engine = open_engine(self.url)
+        return self._engine
+
     def use(self, engine: Engine) -> None:
         """Keep jobs elsewhere than the URL says; before anything was added or opened.
 
         Args:
             engine: Where.
         """
-        self.engine = engine
-        for queue in self._queues.values():
-            queue.engine = engine
+        self._engine = engine
 
     def register_queue(
         self,
@@ -169,7 +179,7 @@ class QueueManager:
             raise ValidationError("default_job_options", f"{default_job_options!r} is no mapping")
         self._limits[ref] = {"rate_limit": rate_limit, "concurrency": concurrency}
         queue = self._queues[ref] = Queue(
-            self.engine,
+            lambda: self.engine,
             ref,
             bus=self.events,
             default_options={**self.settings.default_job_options, **(default_job_options or {})},
@@ -484,7 +494,7 @@ class QueueManager:
 
     def _look_at(self, ref: QueueRef) -> Queue:
         """Return a queue of the store without making it known here."""
-        return self._queues.get(ref) or Queue(self.engine, ref, bus=self.events)
+        return self._queues.get(ref) or Queue(lambda: self.engine, ref, bus=self.events)
 
     async def _store_queues(self) -> None:
         """Store the queues that were registered since the last time."""

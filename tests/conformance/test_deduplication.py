@@ -153,6 +153,25 @@ async def test_a_throttle_holds_its_key_though_its_job_was_not_kept(pen: Pen, ke
     assert added.status is AddStatus.DEDUPLICATED
 
 
+async def test_each_further_add_of_an_extending_rule_starts_the_time_anew(pen: Pen) -> None:
+    rule = Deduplication("key", ttl_ms=2_000, extend=True)
+    await pen.add("a", deduplication=rule)
+    for _ in range(3):
+        await pen.advance(1_500)
+        assert await pen.add("b", deduplication=rule) == [Added("a", AddStatus.DEDUPLICATED)]
+    await pen.advance(2_000)
+    assert await pen.add("b", deduplication=rule) == [Added("b", AddStatus.CREATED)]
+
+
+async def test_a_replacing_rule_puts_the_last_data_into_the_job_that_is_delayed(pen: Pen) -> None:
+    rule = Deduplication("key", ttl_ms=10_000, replace=True)
+    await pen.add(job("a", "1", delay=1, deduplication=rule))
+    (added,) = await pen.add(job("b", "2", delay=1, deduplication=rule))
+    assert await pen.listed() == [added.id]
+    await pen.advance(1_000)
+    assert (await pen.one()).data == "2"
+
+
 async def test_a_debounce_runs_only_the_last_of_a_burst(pen: Pen) -> None:
     for name, data in (("a", "1"), ("b", "2"), ("c", "3")):
         (added,) = await pen.add(job(name, data, deduplication=DEBOUNCE))

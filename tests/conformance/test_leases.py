@@ -293,6 +293,15 @@ async def test_a_poisoned_job_that_is_run_again_by_hand_begins_anew(pen: Pen) ->
     assert (lease.deferred_failure, lease.stalls) == (None, 0)
 
 
+async def test_poison_that_was_cancelled_and_is_run_again_begins_anew(pen: Pen) -> None:
+    await pen.active("a")
+    await pen.advance(LEASE_MS)
+    await rescue(pen, max_stalls=0)
+    assert await pen.engine.cancel(QUEUE, ["a"]) == ["a"]
+    assert await pen.engine.retry(QUEUE, ["a"]) == ["a"]
+    assert (await pen.one()).deferred_failure is None
+
+
 async def test_a_cancelled_job_that_stalls_is_to_be_failed_and_not_run(pen: Pen) -> None:
     await pen.active("a")
     await pen.engine.cancel(QUEUE, ["a"])

@@ -18,7 +18,7 @@ from tests.conformance.support import (
     on_shared_stores,
 )
 from toril.engine.base import AddStatus, Batch, Engine, Fetch, Note, QueueInfo
-from toril.errors import ConflictError, NotFoundError
+from toril.errors import ConflictError, EngineError, NotFoundError
 from toril.model.job import QueueRef
 from toril.model.options import Deduplication, RateLimit
 from toril.model.settlement import Complete
@@ -282,6 +282,17 @@ async def test_calls_that_are_under_way_are_finished_before_the_engine_closes(pe
     await pen.engine.close()
     answers = await asyncio.gather(*adding)
     assert [ids(answer) for answer in answers] == [[f"j{n}"] for n in range(50)]
+
+
+async def test_a_closed_engine_refuses_calls_until_it_is_opened_again(pen: Pen) -> None:
+    await pen.engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        await pen.engine.queues()
+    with pytest.raises(EngineError, match="closed"):
+        await pen.add("a")
+    await pen.engine.open()
+    await pen.add("a")
+    assert await pen.order() == ["a"]
 
 
 @on_shared_stores

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from tests.worker.waiting import until
-from toril import JobState, Priority, RateLimit
+from toril import JobState, Priority, QueueManager, RateLimit, Settings
+from toril.engine.sqlite import SqliteEngine
 
 
 class Gauge:
@@ -309,6 +310,37 @@ async def test_slow_jobs_of_one_queue_do_not_keep_the_slots_of_another(manager, 
     gate.set()
     for handle in slows:
         await handle.result(10)
+
+
+class CountingEngine(SqliteEngine):
+    """The real engine, which counts how often it is asked for jobs."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.exchanges = 0
+
+    async def exchange(self, queue, settlements, fetch):
+        self.exchanges += 1
+        return await super().exchange(queue, settlements, fetch)
+
+
+async def test_who_has_work_but_no_slot_does_not_ask_the_store_all_the_time(settings):
+    manager = QueueManager(settings=Settings(), engine=CountingEngine())
+
+    async def process(job):
+        await gate.wait()
+
+    gate = asyncio.Event()
+    async with manager:
+        for name in ("a", "b", "c"):
+            manager.register_processor(name, process)
+            await manager.add_bulk(name, [{}] * 10)
+        await manager.start_workers(settings=settings(concurrency=2))
+        await asyncio.sleep(0.3)
+        asked = manager.engine.exchanges
+        gate.set()
+
+    assert asked < 20
 
 
 # Pausing

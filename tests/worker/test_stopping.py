@@ -88,7 +88,9 @@ async def test_of_a_handler_that_was_stopped_nobody_says_that_it_runs(
     assert error.reason == "it did not finish within 0.1 s"
 
 
-@pytest.mark.parametrize("function", [jobs.run_for_ever, jobs.ignore_sigterm_for_ever])
+@pytest.mark.parametrize(
+    "function", [jobs.run_for_ever, jobs.ignore_sigterm_for_ever, jobs.hold_the_interpreter]
+)
 async def test_a_process_that_takes_too_long_is_killed(queue, work, tmp_path, function):
     warm = queue.task(run_in="process")(jobs.pid)
     task = queue.task(run_in="process", timeout=0.3)(function)

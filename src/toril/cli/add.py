@@ -11,7 +11,7 @@ import msgspec
 from toril.cli.console import print_facts, print_json, say
 from toril.cli.naming import existing, queue_argument
 from toril.cli.options import json_option, opened, runs, store_options
-from toril.errors import NotFoundError, ValidationError
+from toril.errors import NotFoundError
 from toril.model.codec import MAX_BYTES, decode_untrusted
 from toril.queues.handle import JobHandle
 
@@ -46,8 +46,10 @@ async def add(
     **options: Any,
 ) -> None:  # fmt: skip - as on the command line
     """Add a job NAME to a QUEUE, with JSON as its data; - reads the JSON from stdin."""
-    value = decode_untrusted(_from_stdin() if data == "-" else data, "JSON")
-    given = {key: v for key, v in options.items() if v not in (None, (), False)}
+    # One byte more than it may have is enough to see that it has too many.
+    text = sys.stdin.buffer.read(MAX_BYTES + 1) if data == "-" else data
+    value = decode_untrusted(text, "data")
+    given = {key: v for key, v in options.items() if _is_given(v)}
     if "priority" in given and given["priority"].isdecimal():
         given["priority"] = int(given["priority"])
     async with opened(url, create=create) as manager:
@@ -67,11 +69,9 @@ async def add(
     _print(handle, result, waited=wait is not None, as_json=as_json)
 
 
-def _from_stdin() -> bytes:
-    """Return what stdin has, but no more than it takes to see that it is too much."""
-    if sys.stdin is None:
-        raise ValidationError("JSON", "- reads it from stdin, which is closed")
-    return sys.stdin.buffer.read(MAX_BYTES + 1)
+def _is_given(value: Any) -> bool:
+    """Whether an option was on the command line; 0 is a value that may be refused."""
+    return value is not None and value is not False and value != ()
 
 
 def _print(handle: JobHandle[Any], result: Any, *, waited: bool, as_json: bool) -> None:

@@ -17,11 +17,22 @@ from toril.cli.exits import MEANINGS, Exit, code_of
 from toril.cli.job import job
 from toril.cli.options import DEBUG, debug_option
 from toril.cli.queue import queue
+from toril.cli.streams import prepare
 from toril.cli.worker import worker
 from toril.errors import TorilError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=MEANINGS)
+class _Program(click.Group):
+    """The group that also answers a shell's questions."""
+
+    def complete(self) -> None:
+        """Answer, and end, if it is a shell that asks."""
+        self._main_shell_completion({}, "toril")
+
+
+@click.group(
+    cls=_Program, context_settings={"help_option_names": ["-h", "--help"]}, epilog=MEANINGS
+)
 @click.version_option(package_name="toril", prog_name="toril")
 @debug_option
 def app() -> None:
@@ -37,8 +48,8 @@ for verb in (demo, worker, add, queue, job, doctor, completion):
 
 def main() -> None:
     """Run the program: every error is one sentence and an exit code."""
-    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character
+    prepare()
+    app.complete()
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -50,18 +61,14 @@ def _run(arguments: list[str]) -> int:
             sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return Exit.USAGE
-    except click.ClickException as error:
-        say(f"toril: {_sentence(error)}")
-        return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         say("stopped")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the last flush would complain
-        return Exit.OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.USAGE
     except Exception as error:  # noqa: BLE001 - nobody is to read a traceback unasked
         if context is not None and context.meta.get(DEBUG):
             traceback.print_exc()
@@ -70,21 +77,19 @@ def _run(arguments: list[str]) -> int:
     return Exit.OK
 
 
-def _sentence(error: click.ClickException) -> str:
-    """Return a mistake on the command line with where to read on."""
-    text = error.format_message()
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{text} See: {error.ctx.command_path} --help"
-    return text
-
-
 def _explanation(error: Exception) -> str:
-    if isinstance(error, TorilError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return f"{place}{error.strerror}"
-    return (
-        f"{type(error).__name__}: {error}. That is a bug in Toril; --debug shows the traceback, "
-        "please report it"
-    )
+    """Return an error as one sentence."""
+    match error:
+        case TorilError():
+            return str(error)
+        case click.UsageError(ctx=click.Context() as context):
+            return f"{error.format_message()} See: {context.command_path} --help"
+        case click.ClickException():
+            return error.format_message()
+        case OSError(strerror=str(reason), filename=name):
+            return reason if name is None else f"{os.fsdecode(name)}: {reason}"
+        case _:
+            return (
+                f"{type(error).__name__}: {error}. That is a bug in Toril: please report it, "
+                "with the traceback that --debug shows"
+            )

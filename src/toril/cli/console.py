@@ -49,15 +49,16 @@ def print_json(document: Any) -> None:
 
 
 def print_lines(text: str) -> None:
-    """Print text that may be long; a terminal is kept from obeying it."""
-    click.echo(clean(text) if sys.stdout.isatty() else text)
+    """Print text as somebody else wrote it, but to a terminal, which would obey it."""
+    sys.stdout.write((clean(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print a table, numbers to the right. A pipe loses nothing of what a window would cut.
+    """Print a table. A pipe loses nothing of what a window would cut.
 
     Args:
-        columns: The headings; one that begins with # has numbers.
+        columns: The headings; one that begins with # has numbers, one that begins with !
+            is never broken into lines.
         rows: The cells.
         empty: What to say instead of a table without rows.
     """
@@ -65,14 +66,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     if not cells:
         say(empty)
         return
-    headings = [column.removeprefix("#") for column in columns]
-    right = [column.startswith("#") for column in columns]
+    headings = [column.lstrip("#!") for column in columns]
     if not sys.stdout.isatty():
-        _print_plain([headings, *cells], right)
+        _print_plain([headings, *cells], [column.startswith("#") for column in columns])
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading, numeric in zip(headings, right, strict=True):
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for heading, column in zip(headings, columns, strict=True):
+        table.add_column(
+            heading,
+            justify="right" if column.startswith("#") else "left",
+            no_wrap=heading != column,
+            overflow="fold",
+        )
     for row in cells:
         table.add_row(*row)
     out().print(table)
@@ -123,6 +128,23 @@ def when(ms: int | None) -> str | None:
     return datetime.fromtimestamp(ms / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def age(ms: int, now: int) -> str:
+    """Return how long ago a time was, in its largest unit.
+
+    Args:
+        ms: The time.
+        now: The time now.
+    """
+    seconds = max(now - ms, 0) // 1000
+    for unit, size in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size:,} {unit}"
+    return "now"
+
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
 def iso(ms: int | None) -> str | None:
     """Return a time for a JSON document; None stays None."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat()
@@ -137,15 +159,29 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not sys.stdin.isatty():
         say(f"{question} Nothing was done: without a terminal this needs --yes.")
         raise click.exceptions.Exit(Exit.USAGE)
     # The event loop would keep Ctrl-C until the question is answered.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        agreed = click.confirm(clean(question), err=True)
+        agreed = _ask(question)
     finally:
         signal.signal(signal.SIGINT, before)
     if not agreed:
         say("Nothing was done.")
         raise click.exceptions.Exit(Exit.FAILED)
+
+
+def _ask(question: str) -> bool:
+    """Return what the user answers; input() would not hear Ctrl-C under every event loop."""
+    while True:
+        click.echo(f"{clean(question)} [y/N] ", nl=False, err=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise click.Abort
+        if answer.strip().lower() in _ANSWERS:
+            return _ANSWERS[answer.strip().lower()]
+
+
+_ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}

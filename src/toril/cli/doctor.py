@@ -22,7 +22,7 @@ async def doctor(url: str | None, *, as_json: bool) -> None:
         print_json({"store": location, "findings": findings})
     else:
         print_table(
-            ["", "check", location],
+            ["!", "!check", location],
             ((_MARKS[f.level], f.check, f.message) for f in findings),
             empty="nothing was looked at",
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from click import ClickException
+
 from toril.errors import (
     ConfigurationError,
     ConflictError,
@@ -49,6 +51,7 @@ _CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ValidationError, Exit.USAGE),
     (ConfigurationError, Exit.USAGE),
     (UnsupportedError, Exit.USAGE),
+    (ClickException, Exit.USAGE),
     (JobError, Exit.FAILED),
 )
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+import shlex
+import sys
 from typing import Any
 
 import click
 
-from toril.cli.console import confirm, iso, print_facts, print_json, print_table, say, when
-from toril.cli.exits import Exit
-from toril.cli.options import existing, json_option, opened, runs, store_options, yes_option
-from toril.errors import ConflictError, NotFoundError
+from toril.cli.console import (
+    age,
+    iso,
+    out,
+    print_facts,
+    print_json,
+    print_lines,
+    print_table,
+    say,
+    when,
+)
+from toril.cli.job_control import CONTROLS
+from toril.cli.naming import existing, queue_argument
+from toril.cli.options import json_option, opened, runs, store_options
+from toril.clock import SystemClock
 from toril.model import codec
 from toril.model.job import Job
 from toril.model.state import STORED
-from toril.queues.queue import Queue
 
-_LINE = 60  # characters of a job's data or error in a listing
+_STATES = sorted(state.value for state in STORED)
+_LINE = 60  # characters of a job's data or error in a listing, where there is room
+_LEAST = 20
+_REST = 75  # what the other columns take
 
 
 @click.group()
@@ -24,9 +38,13 @@ def job() -> None:
     """Look at jobs and control them."""
 
 
+for _command in CONTROLS:
+    job.add_command(_command)
+
+
 @job.command("list")
-@click.argument("queue")
-@click.option("--state", type=click.Choice(sorted(STORED)), help="In this state only.")
+@queue_argument
+@click.option("--state", type=click.Choice(_STATES), help="In this state only.")
 @click.option("--name", help="With this name only.")
 @click.option("--tag", help="With this tag only.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
@@ -41,8 +59,9 @@ async def list_jobs(queue: str, url: str | None, *, as_json: bool, **filters: An
     if as_json:
         print_json({"jobs": [document(found) for found in page.jobs], "cursor": page.cursor})
         return
+    now = SystemClock().wall_ms()
     print_table(
-        ["id", "name", "state", "#priority", "#attempt", "added", "data or error"],
+        ["!id", "name", "!state", "#prio", "#tries", "#age", "data or error"],
         (
             (
                 found.id,
@@ -50,24 +69,26 @@ async def list_jobs(queue: str, url: str | None, *, as_json: bool, **filters: An
                 found.state,
                 found.priority,
                 f"{found.attempts_made}/{found.options.attempts}",
-                when(found.created_ms),
+                age(found.created_ms, now),
                 _short(found.failed_reason or found.data_json),
             )
             for found in page.jobs
         ),
-        empty=f"no job of {queue} fits",
+        empty=f"no job of {queue} fits" if page.cursor is None else "none so far",
     )
     if page.cursor is not None:
-        say(f"there are more: --cursor '{page.cursor}'")
+        say(f"there are more: --cursor {shlex.quote(page.cursor)}")
 
 
 def _short(text: str) -> str:
-    line = text.replace("\n", " ")
-    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+    """Return what fits into a line."""
+    room = min(max(out().width - _REST, _LEAST), _LINE) if sys.stdout.isatty() else _LINE
+    line = text[: room + 1].replace("\n", " ")
+    return line if len(line) <= room else line[: room - 1] + "…"
 
 
 @job.command()
-@click.argument("queue")
+@queue_argument
 @click.argument("job_id", metavar="ID")
 @json_option
 @store_options
@@ -102,9 +123,11 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
         ]
     )
     for error in found.errors:
-        say(f"\nattempt {error.attempt}, {when(error.ended_ms)}: {error.type}: {error.message}")
+        print_lines(
+            f"\nattempt {error.attempt}, {when(error.ended_ms)}: {error.type}: {error.message}"
+        )
         if error.stack:
-            say(error.stack.rstrip())
+            print_lines(error.stack.rstrip())
 
 
 def document(found: Job) -> dict[str, Any]:
@@ -147,7 +170,7 @@ def document(found: Job) -> dict[str, Any]:
 
 
 @job.command()
-@click.argument("queue")
+@queue_argument
 @click.argument("job_id", metavar="ID")
 @click.option("--start", type=click.IntRange(min=0), default=0, help="The first line, from 0.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True)
@@ -166,105 +189,4 @@ async def logs(
         print_json({"lines": lines})
     else:
         for line in lines:
-            click.echo(line)
-
-
-_One = Callable[[Queue, Sequence[str]], Coroutine[Any, Any, list[str]]]
-_All = Callable[[Queue, str | None, str | None], Coroutine[Any, Any, int]]
-
-
-def _control(verb: str, past: str, what: str, one: _One, many: _All) -> None:
-    """Make the command of a verb that takes ids, or a filter for many jobs."""
-
-    @job.command(verb, help=f"{what}: those of the IDs, or with --all, --name or --tag many.")
-    @click.argument("queue")
-    @click.argument("ids", metavar="[ID]...", nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="All that it can be done to.")
-    @click.option("--name", help="All with this name.")
-    @click.option("--tag", help="All with this tag.")
-    @yes_option
-    @json_option
-    @store_options
-    @runs
-    async def command(
-        queue: str,
-        ids: tuple[str, ...],
-        name: str | None,
-        tag: str | None,
-        url: str | None,
-        *,
-        everything: bool,
-        yes: bool,
-        as_json: bool,
-    ) -> None:  # fmt: skip - as on the command line
-        many_wanted = everything or name is not None or tag is not None
-        if many_wanted == bool(ids):
-            raise click.UsageError("give either ids, or --all, --name or --tag")
-        async with opened(url) as manager:
-            found = await existing(manager, queue)
-            if ids:
-                done = await one(found, ids)
-                await _judge(found, ids, done, past)
-                count = len(done)
-            else:
-                total = sum((await found.counts()).values())
-                confirm(
-                    f"{verb.capitalize()} every fitting job among the {total:,} of {queue}?",
-                    yes=yes,
-                )
-                count = await many(found, name, tag)
-        if as_json:
-            print_json({past: count})
-        else:
-            say(f"{count:,} jobs {past}")
-        if ids and count < len(set(ids)):
-            raise click.exceptions.Exit(Exit.PARTLY)
-
-
-async def _judge(queue: Queue, ids: Sequence[str], done: Sequence[str], past: str) -> None:
-    """Say of each job that it could not be done to why; fail if it could to none."""
-    refused = [job_id for job_id in dict.fromkeys(ids) if job_id not in done]
-    if not refused:
-        return
-    jobs = await queue.engine.get(queue.ref, refused)
-    reasons = [
-        f"there is no job {job_id!r} in queue {str(queue)!r}"
-        if found is None
-        else f"job {job_id} is {found.state} and cannot be {past}"
-        for job_id, found in zip(refused, jobs, strict=True)
-    ]
-    if not done:
-        kind = NotFoundError if all(found is None for found in jobs) else ConflictError
-        raise kind("; ".join(reasons))
-    for reason in reasons:
-        say(reason)
-
-
-_control(
-    "retry",
-    "retried",
-    "Run failed jobs again",
-    lambda queue, ids: queue.engine.retry(queue.ref, ids),
-    lambda queue, name, tag: queue.retry_jobs(name=name, tag=tag),
-)
-_control(
-    "remove",
-    "removed",
-    "Remove jobs that do not run",
-    lambda queue, ids: queue.engine.remove(queue.ref, ids),
-    lambda queue, name, tag: queue.remove_jobs(name=name, tag=tag),
-)
-_control(
-    "promote",
-    "promoted",
-    "Let delayed jobs run now",
-    lambda queue, ids: queue.engine.promote(queue.ref, ids),
-    lambda queue, name, tag: queue.promote_jobs(name=name, tag=tag),
-)
-_control(
-    "cancel",
-    "cancelled",
-    "Fail jobs that wait, and stop those that run",
-    lambda queue, ids: queue.engine.cancel(queue.ref, ids),
-    lambda queue, name, tag: queue.cancel_jobs(name=name, tag=tag),
-)
+            print_lines(line)

@@ -10,7 +10,9 @@ import msgspec
 from toril.cli.console import confirm, counted, print_facts, print_json, print_table, say
 from toril.cli.naming import existing, queue_argument
 from toril.cli.options import json_option, opened, runs, store_options, yes_option
-from toril.model.state import STORED, JobState
+from toril.errors import ConflictError
+from toril.model.durations import to_ms
+from toril.model.state import READY, STORED, JobState
 
 _REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})
 
@@ -25,22 +27,21 @@ def queue() -> None:
 @store_options
 @runs
 async def list_queues(url: str | None, *, as_json: bool) -> None:
-    """List all queues with their counts."""
+    """List all queues with their counts, and rates over the last hour."""
     async with opened(url) as manager:
         metrics = await manager.get_all_metrics()
         location = manager.engine.location
     if as_json:
         print_json({"queues": metrics})
         return
-    columns = ["queue", "state", "#waiting", "#prioritized", "#delayed", "#active", "#completed"]
+    columns = ["queue", "!state", "#ready", "#delayed", "#active", "#done", "#failed"]
     print_table(
-        [*columns, "#failed", "#jobs/s", "#errors", "#p95 ms"],
+        [*columns, "#jobs/s", "#errors", "#p95 ms"],
         (
             (
                 m.queue if m.prefix == manager.prefix else f"{m.prefix}:{m.queue}",
                 "paused" if m.paused else "open",
-                m.waiting,
-                m.prioritized,
+                m.ready,
                 m.delayed,
                 m.active,
                 m.completed,
@@ -64,47 +65,62 @@ async def list_queues(url: str | None, *, as_json: bool) -> None:
 async def show(queue: str, window: str, url: str | None, *, as_json: bool) -> None:
     """Show one queue's counts, rates, durations and limits."""
     async with opened(url) as manager:
-        found = await existing(manager, name)
+        found = await existing(manager, queue)
         metrics, info = await found.metrics(window), await found.info()
+    limit = info.rate_limit
     document = {
         **msgspec.structs.asdict(metrics),
         "concurrency": info.concurrency,
-        "rate_limit": None
-        if info.rate_limit is None
-        else {"max": info.rate_limit.max, "per": info.rate_limit.per_ms / 1000},
+        "rate_limit": None if limit is None else {"max": limit.max, "per": limit.per_ms / 1000},
     }
     if as_json:
         print_json(document)
     else:
-        print_facts((key.replace("_", " "), _fact(value)) for key, value in document.items())
+        print_facts((key.replace("_", " "), _fact(key, v)) for key, v in document.items())
 
 
-def _fact(value: Any) -> Any:
-    if isinstance(value, dict):
-        return f"{value['max']} in {value['per']:g} s"
-    return value
+def _fact(key: str, value: Any) -> Any:
+    match key, value:
+        case "rate_limit", {"max": most, "per": seconds}:
+            return f"{most:,} in {seconds:g} s"
+        case "window", seconds:
+            return f"the last {seconds:,.0f} s"
+        case "throughput", rate:
+            return f"{rate:,.1f} jobs/s"
+        case "error_rate", share:
+            return f"{share:.1%}"
+        case _:
+            return value
 
 
 @queue.command()
 @queue_argument
+@json_option
 @store_options
 @runs
-async def pause(queue: str, url: str | None) -> None:
+async def pause(queue: str, url: str | None, *, as_json: bool) -> None:
     """Let workers take nothing more; running jobs go on."""
     async with opened(url) as manager:
-        await (await existing(manager, name)).pause()
-    say(f"{name} is paused; `toril queue resume {name}` undoes it")
+        await (await existing(manager, queue)).pause()
+    if as_json:
+        print_json({"queue": queue, "paused": True})
+    else:
+        say(f"{queue} is paused; `toril queue resume {queue}` undoes it")
 
 
 @queue.command()
 @queue_argument
+@json_option
 @store_options
 @runs
-async def resume(queue: str, url: str | None) -> None:
+async def resume(queue: str, url: str | None, *, as_json: bool) -> None:
     """Undo a pause."""
     async with opened(url) as manager:
-        await (await existing(manager, name)).resume()
-    say(f"{name} is open")
+        await (await existing(manager, queue)).resume()
+    if as_json:
+        print_json({"queue": queue, "paused": False})
+    else:
+        say(f"{queue} is open")
 
 
 @queue.command()
@@ -127,13 +143,15 @@ async def clean(
     as_json: bool,
 ) -> None:  # fmt: skip - as on the command line
     """Remove jobs that have been in a state for a while."""
+    to_ms(grace, "grace")  # a mistake is told before the question
     async with opened(url) as manager:
-        found = await existing(manager, name)
+        found = await existing(manager, queue)
         count = (await found.counts())[JobState(state)]
         most = count if limit is None else min(count, limit)
-        confirm(f"Remove up to {most:,} {state} jobs of {name} older than {grace}?", yes=yes)
+        what = f"up to {counted(most, f'{state} job')} of {queue} older than {grace}"
+        confirm(f"Remove {what}?", yes=yes or not count)
         removed = await found.clean(grace, state, limit)
-    _tell(removed, "removed", as_json=as_json)
+    _tell(removed, as_json=as_json)
 
 
 @queue.command()
@@ -146,13 +164,14 @@ async def clean(
 async def drain(queue: str, url: str | None, *, delayed: bool, yes: bool, as_json: bool) -> None:
     """Remove the jobs that wait."""
     async with opened(url) as manager:
-        found = await existing(manager, name)
+        found = await existing(manager, queue)
         counts = await found.counts()
-        count = counts[JobState.WAITING] + counts[JobState.PRIORITIZED]
-        count += counts[JobState.DELAYED] if delayed else 0
-        confirm(f"Remove {count:,} jobs that wait in {name}?", yes=yes)
+        states = READY | {JobState.DELAYED} if delayed else READY
+        count = sum(counts[state] for state in states)
+        what = "waiting or delayed job" if delayed else "waiting job"
+        confirm(f"Remove {counted(count, what)} of {queue}?", yes=yes or not count)
         removed = await found.drain(delayed=delayed)
-    _tell(removed, "removed", as_json=as_json)
+    _tell(removed, as_json=as_json)
 
 
 @queue.command()
@@ -165,15 +184,21 @@ async def drain(queue: str, url: str | None, *, delayed: bool, yes: bool, as_jso
 async def obliterate(queue: str, url: str | None, *, force: bool, yes: bool, as_json: bool) -> None:
     """Remove a queue and everything in it."""
     async with opened(url) as manager:
-        found = await existing(manager, name)
-        count = sum((await found.counts()).values())
-        confirm(f"Remove the queue {name} with all of its {count:,} jobs?", yes=yes)
+        found = await existing(manager, queue)
+        counts = await found.counts()
+        active = counts[JobState.ACTIVE]
+        if active and not force:
+            raise ConflictError(
+                f"{counted(active, 'job')} of {queue!r} run now; wait for the end, or use --force"
+            )
+        what = f"the queue {queue} with {counted(sum(counts.values()))}, {active:,} of them running"
+        confirm(f"Remove {what}?", yes=yes)
         removed = await found.obliterate(force=force)
-    _tell(removed, "removed", as_json=as_json)
+    _tell(removed, as_json=as_json)
 
 
-def _tell(count: int, what: str, *, as_json: bool) -> None:
+def _tell(removed: int, *, as_json: bool) -> None:
     if as_json:
-        print_json({what: count})
+        print_json({"removed": removed})
     else:
-        say(f"{count:,} jobs {what}")
+        say(f"{counted(removed)} removed")

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import click
 
-from toril.cli.console import say
+from toril.cli.console import counted, say
+from toril.cli.loading import FORM, load
 from toril.cli.options import run_loop, store_options
 from toril.config import Settings
 from toril.errors import ConfigurationError, did_you_mean
 from toril.manager import QueueManager
 from toril.queues.queue import Queue
 from toril.stores import open_engine
-from toril.worker.worker import WorkerSettings
+from toril.worker.shutdown import on_signals
+from toril.worker.worker import Worker, WorkerSettings
 
-_TARGET = "MODULE:ATTR"
+_DEFAULTS = WorkerSettings()
 
 
 @click.command()
-@click.argument("target", metavar=_TARGET)
+@click.argument("target", metavar=FORM)
 @click.option("--concurrency", "-c", type=click.IntRange(min=1), help="How many jobs at once.")
 @click.option("--queues", "-q", metavar="A,B", help="These queues only.")
 @click.option("--burst", is_flag=True, help="Stop when nothing is left to do.")
-@click.option("--processes", type=click.IntRange(min=1), help="How many process handlers at once.")
-@click.option("--lease", default="30s", show_default=True, help="How long a job is held unrenewed.")
-@click.option("--grace", default="30s", show_default=True, help="For running jobs after a signal.")
-@click.option("--max-stalls", type=click.IntRange(min=0), default=3, show_default=True,
-              help="How often a job may lose its worker.")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1), default=_DEFAULTS.processes,
+              show_default=True, help="How many process handlers at once.")  # fmt: skip
+@click.option("--lease", metavar="TIME", default="30s", show_default=True,
+              help="How long a job is held unrenewed.")  # fmt: skip
+@click.option("--grace", metavar="TIME", default="30s", show_default=True,
+              help="For running jobs after a signal.")  # fmt: skip
+@click.option("--report", metavar="TIME", default="10s", show_default=True,
+              help="The time between two lines that say what was done; 0s is never.")  # fmt: skip
+@click.option("--max-stalls", type=click.IntRange(min=0), default=_DEFAULTS.max_stalls,
+              show_default=True, help="How often a job may lose its worker.")  # fmt: skip
 @store_options
 def worker(
     target: str,
@@ -39,9 +43,10 @@ def worker(
     concurrency: int | None,
     queues: str | None,
     burst: bool,
-    processes: int | None,
+    processes: int,
     lease: str,
     grace: str,
+    report: str,
     max_stalls: int,
     url: str | None,
 ) -> None:
@@ -53,50 +58,64 @@ def worker(
     manager = load(target)
     if url is not None:
         manager.use(open_engine(url))
-    base = WorkerSettings(concurrency=concurrency or manager.settings.concurrency)
     settings = WorkerSettings(
-        concurrency=base.concurrency,
-        processes=processes or base.processes,
+        concurrency=concurrency or manager.settings.concurrency,
+        processes=processes,
         lease=lease,
         grace=grace,
+        report_every=report,
         max_stalls=max_stalls,
     )
-    names = None if queues is None else [name.strip() for name in queues.split(",")]
-    _require_known(manager, names)
-    run_loop(_work(manager, settings, names, burst=burst))
+    served = _served(manager, queues)
+    run_loop(_work(manager, served, settings, burst=burst))
 
 
 async def _work(
-    manager: QueueManager, settings: WorkerSettings, queues: list[str] | None, *, burst: bool
+    manager: QueueManager, served: list[Queue], settings: WorkerSettings, *, burst: bool
 ) -> None:
+    names = [f"{queue.ref.prefix}:{queue.name}" for queue in served]
+    worker = manager.worker(queues=names or None, settings=settings)
     async with manager:
-        served = [q for q in manager.registered if q.has_handlers and _wanted(q, queues)]
         say(_greeting(manager, served, settings))
-        await manager.run_workers(queues=queues, burst=burst, settings=settings)
-    say("stopped; every job is settled or given back")
+        with on_signals(lambda: _stop(worker), lambda: worker.stop(force=True)):
+            await worker.run(burst=burst)
+    done = worker.statistics
+    say(
+        f"stopped: {counted(done.completed)} completed, {done.failed:,} failed, "
+        f"{done.released:,} given back"
+    )
 
 
-def _wanted(queue: Queue, names: list[str] | None) -> bool:
-    return names is None or queue.name in names or str(queue) in names
+def _stop(worker: Worker) -> None:
+    if worker.running:
+        say(f"waiting for {counted(worker.running)} to finish; a second signal gives them back")
+    worker.stop()
+
+
+def _served(manager: QueueManager, names: str | None) -> list[Queue]:
+    """Return the queues that --queues names; without it, all that have handlers."""
+    if names is None:
+        return [queue for queue in manager.registered if queue.has_handlers]
+    by_name = {queue.name: queue for queue in manager.registered}
+    by_name |= {str(queue): queue for queue in manager.registered}
+    wanted = dict.fromkeys(name.strip() for name in names.split(","))
+    for name in wanted:
+        if name not in by_name:
+            hint = did_you_mean(name, map(str, manager.registered))
+            raise ConfigurationError(f"--queues: the manager has no queue {name!r}; {hint}")
+    return [by_name[name] for name in wanted]
 
 
 def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettings) -> str:
-    lines = [f"working on {manager.engine.location}, {settings.concurrency} jobs at once:"]
+    at_once = counted(settings.concurrency)
+    lines = [f"working on {manager.engine.location}, {at_once} at once:"]
     for queue in queues:
         handlers = [f"{task.name} ({task.run_in})" for task in queue.tasks.values()]
         if queue.fallback is not None:
-            handlers.append(f"any other name ({queue.fallback.run_in})")
+            other = "any other name" if handlers else "any name"
+            handlers.append(f"{other} ({queue.fallback.run_in})")
         lines.append(f"  {queue}: {', '.join(handlers)}")
     return "\n".join([*lines, "Ctrl-C stops it"])
-
-
-def _require_known(manager: QueueManager, names: list[str] | None) -> None:
-    known = {str(queue) for queue in manager.registered} | {q.name for q in manager.registered}
-    for name in names or ():
-        if name not in known:
-            raise ConfigurationError(
-                f"--queues: the manager has no queue {name!r}; {did_you_mean(name, known)}"
-            )
 
 
 def _set_up_logging() -> None:
@@ -105,71 +124,3 @@ def _set_up_logging() -> None:
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("asyncio").setLevel(max(logging.INFO, logging.getLevelName(level)))
-
-
-def load(target: str) -> QueueManager:
-    """Import a queue manager.
-
-    Args:
-        target: "package.module:attribute"; the attribute may be left out where the
-            module has one manager.
-
-    Raises:
-        ConfigurationError: It cannot be found, and why.
-    """
-    name, _, attribute = target.partition(":")
-    module = _import(name)
-    if attribute:
-        found: object = module
-        for part in attribute.split("."):
-            if not hasattr(found, part):
-                hint = did_you_mean(part, [n for n in vars(module) if not n.startswith("_")])
-                raise ConfigurationError(f"{name} has no {part!r}; {hint}")
-            found = getattr(found, part)
-        if not isinstance(found, QueueManager):
-            raise ConfigurationError(
-                f"{target} is a {type(found).__name__}, not a QueueManager{_managers_of(module)}"
-            )
-        return found
-    managers = [v for v in vars(module).values() if isinstance(v, QueueManager)]
-    if len(managers) != 1:
-        raise ConfigurationError(
-            f"{name} has {len(managers)} queue managers; write {_TARGET} to name one"
-        )
-    return managers[0]
-
-
-def _import(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    if name.endswith(".py") or "/" in name:
-        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
-        raise ConfigurationError(f"{name!r} is a file's path; write the module's name: {dotted}")
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigurationError(
-                f"there is no module {name!r} in {here} or on the import path"
-            ) from None
-        raise ConfigurationError(f"{name} cannot be imported: {error}") from error
-    except Exception as error:
-        place = _place_of(error)
-        raise ConfigurationError(
-            f"{name} cannot be imported: {type(error).__name__}: {error}{place} "
-            "(--debug shows the traceback)"
-        ) from error
-
-
-def _place_of(error: BaseException) -> str:
-    """Return where in the user's code an import failed."""
-    trace, last = error.__traceback__, None
-    while trace is not None:
-        last, trace = trace, trace.tb_next
-    return "" if last is None else f" at {last.tb_frame.f_code.co_filename}:{last.tb_lineno}"
-
-
-def _managers_of(module: ModuleType) -> str:
-    names = [n for n, v in vars(module).items() if isinstance(v, QueueManager)]
-    return f"; {module.__name__} has {', '.join(names)}" if names else ""

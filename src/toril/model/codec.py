@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 import msgspec
 
 from toril.errors import ValidationError
+from toril.model.checks import check_text, is_integer
 from toril.model.durations import to_ms
 from toril.model.job_options import JobOptions
 from toril.model.options import Backoff, Deduplication, Keep
@@ -299,19 +300,46 @@ def _known_options(text: str) -> JobOptions:
 
 
 def _parse_options(text: str) -> JobOptions:
-    found: dict[str, Any] = decode(text) if text else {}
-    plain = {ours: found[theirs] for ours, theirs in _PLAIN if theirs in found}
-    plain["tags"] = tuple(plain.get("tags", ()))
-    return JobOptions(
-        **plain,
-        attempts=max(1, int(found.get("attempts", 1))),
-        scheduled_ms=found.get("scheduledAt"),
-        backoff=_backoff_in(found.get("backoff")),
-        keep_completed=_keep_in(found.get("removeOnComplete")),
-        keep_failed=_keep_in(found.get("removeOnFail")),
-        metadata=found.get("metadata"),
-        deduplication=_deduplication_in(found.get("de")),
-    )
+    """Read what can be read: one job that another program wrote must not end a worker."""
+    try:
+        found = decode(text)
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict):
+        found = {}
+    values: dict[str, Any] = {}
+    for ours, theirs, read in _READERS:
+        if theirs in found:
+            try:
+                values[ours] = read(found[theirs])
+            except (TypeError, ValueError, OverflowError):
+                continue
+    return JobOptions(**values)
+
+
+def _whole(value: Any) -> int:
+    if not is_integer(value) or not 0 <= value <= MAX_SAFE_INTEGER:
+        raise ValueError(value)
+    found: int = value
+    return found
+
+
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else check_text(value, "text")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return tuple(check_text(word, "tag") for word in value)
+
+
+def _mapping_or_none(value: Any) -> dict[str, Any] | None:
+    return dict(value) if isinstance(value, Mapping) else None
 
 
 def _backoff_in(found: Any) -> Backoff | None:
@@ -342,3 +370,22 @@ def _deduplication_in(found: Any) -> Deduplication | None:
         bool(found.get("extend", False)),
         bool(found.get("replace", False)),
     )
+
+
+_READERS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("priority", "priority", _whole),
+    ("delay_ms", "delay", _whole),
+    ("scheduled_ms", "scheduledAt", _whole_or_none),
+    ("attempts", "attempts", lambda value: max(1, _whole(value))),
+    ("backoff", "backoff", _backoff_in),
+    ("job_id", "jobId", _text_or_none),
+    ("keep_completed", "removeOnComplete", _keep_in),
+    ("keep_failed", "removeOnFail", _keep_in),
+    ("lifo", "lifo", bool),
+    ("timeout_ms", "timeout", _whole_or_none),
+    ("ttl_ms", "ttl", _whole_or_none),
+    ("tags", "tags", _words),
+    ("metadata", "metadata", _mapping_or_none),
+    ("correlation_id", "correlationId", _text_or_none),
+    ("deduplication", "de", _deduplication_in),
+)

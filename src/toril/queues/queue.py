@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
 from toril.errors import ConfigurationError, NotFoundError, ValidationError
 from toril.model import codec
-from toril.model.checks import check_text
+from toril.model.checks import check_text, is_integer
 from toril.model.durations import Duration, to_ms
 from toril.model.events import EventBus, JobAdded
 from toril.model.ids import new_id
@@ -39,7 +39,6 @@ class Queue:
 
     Attributes:
         ref: Its prefix and name.
-        engine: Where its jobs live.
         default_options: What its jobs are asked for unless they say otherwise.
         max_data_bytes: The largest payload.
         tasks: Its typed tasks by name.
@@ -48,7 +47,7 @@ class Queue:
 
     def __init__(
         self,
-        engine: Engine,
+        store: Callable[[], Engine],
         ref: QueueRef,
         *,
         bus: EventBus,
@@ -58,7 +57,7 @@ class Queue:
         """Make a queue; it is stored when the manager opens.
 
         Args:
-            engine: Where its jobs live.
+            store: Gives where its jobs live; asked when that is needed.
             ref: Its prefix and name.
             bus: Told of jobs that are added.
             default_options: Options as in `JobOptionArgs`.
@@ -68,7 +67,7 @@ class Queue:
             ValidationError: A default option is refused.
         """
         self.ref = ref
-        self.engine = engine
+        self._store = store
         self.default_options = dict(default_options or {})
         self.max_data_bytes = max_data_bytes
         self.tasks: dict[str, Task[..., Any]] = {}
@@ -85,6 +84,11 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<Queue {self.ref}>"
+
+    @property
+    def engine(self) -> Engine:
+        """Where its jobs live."""
+        return self._store()
 
     @property
     def name(self) -> str:
@@ -470,9 +474,10 @@ class Queue:
             ConflictError: Jobs of that state cannot be removed.
             ValidationError: There is no such state.
         """
-        removed = await self.engine.clean(
-            self.ref, parse_state(state), to_ms(grace, "grace"), limit or _CLEANED_AT_MOST
-        )
+        most = _CLEANED_AT_MOST if limit is None else limit
+        if not is_integer(most) or most < 1:
+            raise ValidationError("limit", f"{limit!r} is not a number from 1")
+        removed = await self.engine.clean(self.ref, parse_state(state), to_ms(grace, "grace"), most)
         return len(removed)
 
     async def obliterate(self, *, force: bool = False) -> int:

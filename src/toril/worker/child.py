@@ -12,7 +12,6 @@ import importlib
 import inspect
 import os
 import runpy
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -114,7 +113,6 @@ class _Sender:
 
 def main() -> None:
     """Serve until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to answer
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -16,7 +16,14 @@ from toril.model.outcome import Outcome
 from toril.queues.context import Reporter
 from toril.worker.child import HEADER, Done, Hello, Line, Progress, Ready, Reply, Run, frame
 
-_PROGRAM = "from toril.worker.child import main; main()"
+# Signals to the whole group are the worker's to answer, also while the child still imports.
+_PROGRAM = """
+import signal
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+from toril.worker.child import main
+main()
+"""
 _decoder = msgspec.json.Decoder(Reply)
 
 
@@ -37,7 +44,7 @@ class _Child:
     @classmethod
     async def start(cls) -> _Child:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, stdin=PIPE, stdout=PIPE
+            sys.executable, "-c", _PROGRAM, stdin=PIPE, stdout=PIPE, start_new_session=True
         )
         child = cls(process)
         child._stdin.write(frame(Hello(sys.path)))

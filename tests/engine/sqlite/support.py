@@ -71,6 +71,13 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("toril")]
 
 
+async def no_threads_are_left() -> None:
+    """Check that the engine's threads have ended, or do so now."""
+    for thread in threads():
+        await asyncio.to_thread(thread.join, PROMPT)
+    assert threads() == []
+
+
 class Program:
     """A Python program in a process of its own, with which one speaks by lines."""
 

@@ -19,10 +19,10 @@ from tests.engine.sqlite.support import (
     batch,
     exchange,
     names,
+    no_threads_are_left,
     opened,
     program,
     raw,
-    threads,
     total,
 )
 from toril.engine.sqlite import SqliteEngine
@@ -45,7 +45,7 @@ async def refusal(path: Path | str) -> EngineError:
         async with asyncio.timeout(PROMPT):
             await engine.register(QUEUE)
     await engine.close()
-    assert threads() == []
+    await no_threads_are_left()
     return caught.value
 
 

@@ -128,6 +128,30 @@ def test_options_that_node_wrote_are_read_and_the_unknown_passed_over(text, attr
     assert getattr(decode_options(text), attribute) == expected
 
 
+_NAMES = [
+    *("attempts", "priority", "delay", "jobId", "lifo", "timeout", "ttl", "tags", "metadata"),
+    *("correlationId", "backoff", "removeOnComplete", "removeOnFail", "de", "scheduledAt"),
+    *("type", "jitter", "maxDelay", "count", "age", "id", "extend", "replace", "keepLogs"),
+]
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=5)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(_NAMES), _ANYTHING).map(json.dumps) | st.text(max_size=20))
+def test_whatever_another_program_wrote_is_read_as_options_that_can_be(text):
+    options = decode_options(text)
+
+    assert options.attempts >= 1
+    assert all(isinstance(tag, str) for tag in options.tags)
+    assert options.backoff is None or options.backoff.delay_ms >= 0
+    assert decode_options(encode_options(options)).attempts == options.attempts
+
+
 def test_what_is_done_to_a_jobs_metadata_is_not_seen_by_the_next_job():
     text = encode_options(JobOptions.of({"metadata": {"list": [1]}}))
 

@@ -69,7 +69,9 @@ async def test_jobs_that_come_while_a_call_is_away_share_the_next(batcher, engin
     first = asyncio.create_task(batcher.add(job()))
     await engine.called.wait()
     others = [asyncio.create_task(batcher.add(job())) for _ in range(50)]
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert engine.calls == [1]
     engine.gate.set()
     await asyncio.gather(first, *others)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import shutil
-from pathlib import Path
+import os
+from gzip import GzipFile
 from typing import Any
 
+from toril.cli.demo.paths import from_text
 from toril.manager import QueueManager
 from toril.model.options import Backoff
 from toril.queues.context import JobContext
@@ -16,6 +16,7 @@ from toril.queues.queue import Queue
 QUEUE = "toril-demo"
 FILE_JOB = "press-file"
 CALL_JOB = "call-service"
+PARTIAL = ".part"
 _BLOCK = 1 << 20
 _CALLS_THAT_FAIL = 2
 
@@ -31,17 +32,21 @@ def press_file(source: str, target: str) -> dict[str, Any]:
         The file's size, lines and checksum, and the size of the copy.
     """
     digest, size, lines = hashlib.sha256(), 0, 0
-    finished, partial = Path(target), Path(f"{target}.part")
-    finished.parent.mkdir(parents=True, exist_ok=True)
-    with Path(source).open("rb") as plain, gzip.open(partial, "wb", compresslevel=6) as pressed:
-        while block := plain.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-            lines += block.count(b"\n")
-            pressed.write(block)
-    shutil.move(partial, finished)  # never half a file under its own name
+    finished = from_text(target)
+    # A process that was killed must not leave half a file, nor spoil that of the next one.
+    partial = finished.with_name(f".{os.getpid()}{PARTIAL}")
+    with from_text(source).open("rb") as plain:
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as copy, GzipFile("", "wb", 6, copy, mtime=0) as pressed:
+            while block := plain.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+                lines += block.count(b"\n")
+                pressed.write(block)
+    partial.replace(finished)
     return {
         "source": source,
+        "target": target,
         "size": size,
         "lines": lines,
         "sha256": digest.hexdigest(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
-from toril.cli.console import print_facts, print_table, say
-from toril.cli.demo.jobs import FILE_JOB
+from toril.cli.console import print_facts, print_table
+from toril.cli.demo.jobs import FILE_JOB, PARTIAL
 from toril.model.job import Job
 from toril.model.state import JobState
 from toril.queues.queue import Queue
@@ -46,6 +47,16 @@ class Summary(msgspec.Struct, frozen=True):
     bytes_out: int
     lines: int
     files: list[dict[str, Any]]
+
+
+def remove_partial_copies(folder: Path) -> None:
+    """Remove what processes left that were killed while they wrote.
+
+    Args:
+        folder: Where the copies are.
+    """
+    for partial in folder.rglob(f".*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
 
 
 async def summarize(queue: Queue, seconds: float, ended: int) -> Summary:
@@ -107,7 +118,9 @@ def show(summary: Summary, file: Path) -> None:
         summary: The outcome.
         file: The file.
     """
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    partial = file.with_suffix(PARTIAL)
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    partial.replace(file)
     print_facts(
         [
             ("jobs", f"{summary.completed:,} of {summary.jobs:,} completed"),
@@ -121,7 +134,7 @@ def show(summary: Summary, file: Path) -> None:
             ("summary", str(file)),
         ]
     )
-    say("")
+    click.echo()
     print_table(
         ["what failed", "attempts", "why"],
         ((f["what"], f["attempts"], f["why"]) for f in summary.failed),

@@ -56,7 +56,7 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
     try:
         check_folder(path)
         if not create and path != MEMORY and not Path(path).exists():
-            raise StoreUnavailableError(f"there is no store at {path}; adding a job makes it")
+            raise StoreUnavailableError(f"there is no store at {path}")
         connection = apsw.Connection(path)
     except apsw.Error as error:
         raise translate(error, path) from error
@@ -245,4 +245,4 @@ def _disk_is_full(path: str) -> bool:
         room = os.statvfs(Path(path).parent)
     except OSError as error:
         return error.errno == errno.ENOSPC
-    return room.f_bavail * room.f_frsize < 64 * 1024
+    return room.f_blocks > 0 and room.f_bavail * room.f_frsize < 64 * 1024

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote
 
 from toril.clock import Clock, SystemClock
 from toril.engine.base import (
@@ -75,7 +76,7 @@ class SqliteEngine:
 
     @property
     def location(self) -> str:
-        return "memory://" if self._path == MEMORY else f"sqlite:///{self._path}"
+        return "memory://" if self._path == MEMORY else f"sqlite:///{quote(self._path)}"
 
     async def open(self) -> None:
         if self._closed:

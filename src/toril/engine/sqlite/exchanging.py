@@ -93,7 +93,7 @@ def _settle(
         by_kind.setdefault(type(settlement), []).append((job, settlement))
     for kind, jobs in by_kind.items():
         _SETTLE[kind](tx, line, jobs, counts)
-    durations = [tx.now - job.started_at for job in mine]
+    durations = [max(tx.now - job.started_at, 0) for job in mine]  # clocks can go back
     counts["duration_ms"] += sum(durations)
     for bits, n in Counter(map(int.bit_length, durations)).items():
         counts[recording.bucket(bits)] += n

@@ -212,12 +212,13 @@ def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether a folder is one, and ours: in a shared place anybody could have made a link."""
+    """Whether a folder is one and no link, and ours where anybody could have made it."""
     try:
         found = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    shared = folder.parent == Path(tempfile.gettempdir())
+    return stat.S_ISDIR(found.st_mode) and (not shared or found.st_uid == os.geteuid())
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -1,0 +1,34 @@
+"""File names as text: what a job's JSON can hold, whatever bytes a name is made of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+_SCHEME = "file://"
+
+
+def to_text(path: Path) -> str:
+    """Return an absolute path as text; as a file URL where its bytes are not UTF-8.
+
+    Args:
+        path: The path.
+    """
+    whole = path.absolute()
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError:
+        return whole.as_uri()
+    return str(whole)
+
+
+def from_text(text: str) -> Path:
+    """Return the path that `to_text` wrote.
+
+    Args:
+        text: The text.
+    """
+    if text.startswith(_SCHEME):  # no absolute path does
+        return Path(os.fsdecode(unquote_to_bytes(urlsplit(text).path)))
+    return Path(text)

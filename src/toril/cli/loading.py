@@ -1,0 +1,117 @@
+"""From MODULE:ATTR to the queue manager that is meant, or to what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+
+import toril
+from toril.errors import ConfigurationError, TorilError, did_you_mean
+from toril.manager import QueueManager
+
+FORM = "MODULE:ATTR"
+
+_OURS = str(Path(toril.__file__).parent)
+
+
+def load(target: str) -> QueueManager:
+    """Import a queue manager.
+
+    Args:
+        target: "package.module:attribute"; the attribute may be left out where the
+            module has one manager.
+
+    Raises:
+        ConfigurationError: It cannot be found, and why.
+    """
+    name, _, attribute = target.partition(":")
+    module = _import(name)
+    if attribute:
+        return _find(module, attribute)
+    managers = _managers_of(module)
+    if len(managers) == 1:
+        return managers[0][1]
+    if not managers:
+        raise ConfigurationError(
+            f"{name} has no queue manager; give it one: manager = toril.QueueManager()"
+        )
+    raise ConfigurationError(
+        f"{name} has {len(managers)} queue managers; name one: "
+        + " or ".join(f"{name}:{found}" for found, _ in managers)
+    )
+
+
+def _find(module: ModuleType, attribute: str) -> QueueManager:
+    found: object = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            near = get_close_matches(part, vars(module), n=1)
+            hint = did_you_mean(part, near or [known for known, _ in _managers_of(module)])
+            raise ConfigurationError(f"{module.__name__} has no {part!r}; {hint}")
+        found = getattr(found, part)
+    if not isinstance(found, QueueManager):
+        known = " or ".join(f"{module.__name__}:{name}" for name, _ in _managers_of(module))
+        raise ConfigurationError(
+            f"{module.__name__}:{attribute} is of type {type(found).__name__}, not a QueueManager"
+            + (f"; did you mean {known}?" if known else "")
+        )
+    return found
+
+
+def _managers_of(module: ModuleType) -> list[tuple[str, QueueManager]]:
+    return [(name, v) for name, v in vars(module).items() if isinstance(v, QueueManager)]
+
+
+def _import(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if name.endswith(".py") or "/" in name:
+        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ConfigurationError(f"{name!r} is a file's path; write the module's name: {dotted}")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigurationError(f"{name!r} is no module's name; write {FORM}, as in jobs:manager")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise ConfigurationError(f"{name} cannot be imported: {_story(error)}") from error
+        near = get_close_matches(name, _modules_in(Path.cwd()), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(
+            f"there is no module {name!r} in {here} or on the import path{hint}"
+        ) from error
+    except SystemExit as error:
+        raise ConfigurationError(
+            f"{name} ends the program when it is imported{_place(error)}; "
+            "put that under `if __name__ == '__main__':`"
+        ) from error
+    except Exception as error:
+        raise ConfigurationError(f"{name} cannot be imported: {_story(error)}") from error
+
+
+def _modules_in(folder: Path) -> list[str]:
+    packages = [path.parent.name for path in folder.glob("*/__init__.py")]
+    return [path.stem for path in folder.glob("*.py")] + packages
+
+
+def _story(error: Exception) -> str:
+    """Return what went wrong, and where in the user's code."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg}, at {error.filename}:{error.lineno}"
+    what = str(error) if isinstance(error, TorilError) else f"{type(error).__name__}: {error}"
+    return f"{what}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_OURS, "<frozen"))
+        and frame.filename != importlib.__file__
+    ]
+    return f", at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

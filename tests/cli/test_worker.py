@@ -1,0 +1,187 @@
+"""`toril worker`: finding the manager, saying what it serves, and stopping."""
+
+import re
+import signal
+
+import pytest
+
+from tests.cli.prepared import counts_of, state_of
+
+JOBS = """
+import asyncio
+import os
+from pathlib import Path
+
+from toril import JobContext, QueueManager
+
+manager = QueueManager("sqlite:///toril.db")
+mails = manager.register_queue("mails")
+reports = manager.register_queue("reports", prefix="other")
+idle = manager.register_queue("idle")
+number = 5
+
+def function():
+    pass
+
+@mails.task("send")
+async def send(to: str = "all") -> str:
+    return to
+
+@mails.task("hash", run_in="process")
+def hash_it() -> int:
+    return os.getpid()
+
+@mails.task("wait")
+async def wait() -> str:
+    print("it runs", flush=True)
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+    return "done"
+
+@reports.processor
+async def report(job: JobContext) -> None:
+    pass
+"""
+
+BROKEN = {
+    "missing": (None, "there is no module 'missing' in "),
+    "jbos": (None, "did you mean 'jobs'?"),
+    "jobs.py": (None, "is a file's path; write the module's name: jobs"),
+    "./jobs.py:manager": (None, "write the module's name: jobs"),
+    "jobs:manger": (None, "jobs has no 'manger'; did you mean 'manager'?"),
+    "jobs:qqqq": (None, "jobs has no 'qqqq'; known: manager"),
+    "jobs:number": (None, "is of type int, not a QueueManager; did you mean jobs:manager?"),
+    "jobs:function": (None, "is of type function, not a QueueManager"),
+    ":manager": (None, "write MODULE:ATTR"),
+    "two words": (None, "write MODULE:ATTR"),
+    "syntax": ("def f(:\n", "syntax cannot be imported: invalid syntax, at {here}/syntax.py:1"),
+    "imports": ("import nowhere\n", "No module named 'nowhere', at {here}/imports.py:1"),
+    "raises": ("x = 1\n1 / 0\n", "ZeroDivisionError: division by zero, at {here}/raises.py:2"),
+    "leaves": ("raise SystemExit(0)\n", "ends the program when it is imported, at {here}/leaves"),
+    "refused": (
+        "from toril import QueueManager\nQueueManager('mysql://h')\n",
+        "cannot be imported: 'mysql://h': there is no such engine",
+    ),
+    "without": ("x = 1\n", "without has no queue manager; give it one"),
+    "several": (
+        "from toril import QueueManager\na = QueueManager('memory://')\nb = a\n",
+        "several has 2 queue managers; name one: several:a or several:b",
+    ),
+    "unhandled": (
+        "from toril import QueueManager\na = QueueManager('memory://')\na.register_queue('q')\n",
+        "no queue has a handler: give one a task with @queue.task",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def modules(tmp_path_factory):
+    """Return a folder with modules that cannot be worked, and one that can."""
+    folder = tmp_path_factory.mktemp("modules")
+    for name, (text, _) in BROKEN.items():
+        if text is not None:
+            (folder / f"{name}.py").write_text(text)
+    (folder / "jobs.py").write_text(JOBS)
+    return folder
+
+
+@pytest.mark.parametrize("target", BROKEN)
+def test_a_manager_that_is_not_found_is_explained(toril, modules, target):
+    toril.folder = modules
+    answer = toril("worker", target)
+    assert (answer.code, answer.out) == (2, "")
+    assert BROKEN[target][1].format(here=modules) in answer.said
+
+
+def test_wrong_options_are_explained(toril, modules):
+    toril.folder = modules
+    for options, sentence in {
+        "--queues mial": "--queues: the manager has no queue 'mial'; did you mean 'mails'?",
+        "--queues mails,": "the manager has no queue ''",
+        "--queues idle": "queue 'idle' has no handler",
+        "--lease soon": "lease: 'soon' is no duration",
+        "--concurrency 0": "--concurrency",
+        "--url nonsense": "there is no such engine",
+    }.items():
+        answer = toril("worker", "jobs", *options.split())
+        assert (answer.code, answer.out) == (2, "")
+        assert sentence in answer.said
+
+
+def test_a_burst_says_what_it_serves_and_ends_when_nothing_is_left(toril):
+    toril.write("jobs.py", JOBS)
+    for name in ("send", "hash", "sned"):
+        assert toril("add", "mails", name, "--create").code == 0
+    answer = toril("worker", "jobs:manager", "--burst", QUEUE_CONCURRENCY="3")
+    assert (answer.code, answer.out) == (0, "")
+    said = answer.err.splitlines()
+    assert said[:4] == [
+        f"working on sqlite:///{toril.folder}/toril.db, 3 jobs at once:",
+        "  mails: send (async), hash (process), wait (async)",
+        "  other:reports: any name (async)",
+        "Ctrl-C stops it",
+    ]
+    assert re.search(r"ERROR sned .* did you mean 'send'\?$", answer.err, re.MULTILINE)
+    assert said[-1] == "stopped: 2 jobs completed, 1 failed, 0 given back"
+
+
+def test_queues_are_chosen_by_their_names(toril):
+    toril.write("jobs.py", JOBS)
+    for name, said in (
+        ("mails", ["  mails: send (async), hash (process), wait (async)"]),
+        ("reports", ["  other:reports: any name (async)"]),
+        ("other:reports", ["  other:reports: any name (async)"]),
+    ):
+        answer = toril("worker", "jobs", "--burst", "--queues", name)
+        assert answer.code == 0
+        assert answer.err.splitlines()[1:-2] == said
+
+
+def test_the_url_names_another_store(toril):
+    toril.write("jobs.py", JOBS)
+    assert toril("add", "mails", "send", "--create", "--url", "sqlite:///else.db").code == 0
+    answer = toril("worker", "jobs", "--burst", "--url", "sqlite:///else.db")
+    assert answer.code == 0
+    assert "stopped: 1 job completed" in answer.err
+    assert counts_of(toril.folder / "else.db", "mails") == {"completed": 1}
+    assert not (toril.folder / "toril.db").exists()
+
+
+def test_a_worker_says_now_and_then_what_it_does(toril):
+    toril.write("jobs.py", JOBS)
+    assert toril("add", "mails", "wait", "--create").code == 0
+    worker = toril.start("worker", "jobs", "--report", "200ms")
+    line = worker.until("1 running")
+    assert "INFO 0 jobs completed, 0 failed, 0 attempts retried; 0.0 a second" in line
+    (toril.folder / "go").touch()
+    worker.until("1 jobs completed")
+    worker.signal(signal.SIGINT, everybody=True)
+    assert worker.result() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_the_first_signal_lets_jobs_finish(toril, number):
+    toril.write("jobs.py", JOBS)
+    job = toril("add", "mails", "wait", "--create", "--json").json["id"]
+    worker = toril.start("worker", "jobs")
+    worker.until("it runs")
+    worker.signal(number)
+    worker.until("waiting for 1 job to finish; a second signal gives them back")
+    (toril.folder / "go").touch()
+    assert worker.result() == 0
+    assert worker.said[-1] == "stopped: 1 job completed, 0 failed, 0 given back"
+    assert state_of(toril.folder / "toril.db", "mails", job) == "completed"
+
+
+def test_the_second_signal_gives_jobs_back_without_an_attempt(toril):
+    toril.write("jobs.py", JOBS)
+    job = toril("add", "mails", "wait", "--create", "--json").json["id"]
+    worker = toril.start("worker", "jobs")
+    worker.until("it runs")
+    worker.signal(signal.SIGTERM)
+    worker.until("waiting for 1 job")
+    worker.signal(signal.SIGINT)
+    assert worker.result() == 0
+    assert worker.said[-1] == "stopped: 0 jobs completed, 0 failed, 1 given back"
+    found = toril("job", "show", "mails", job, "--json").json
+    assert (found["state"], found["attempts_made"]) == ("waiting", 0)

@@ -1,0 +1,1 @@
+"""Kills, stops and starves workers, and counts the jobs afterwards: `make chaos`."""

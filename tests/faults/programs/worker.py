@@ -1,0 +1,86 @@
+"""A worker: `python -m tests.faults.programs.worker CONFIG`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import msgspec
+
+from tests.faults import ledger as book
+from tests.faults.programs import handlers
+from tests.faults.programs.engine import FaultyEngine, JumpingClock
+from tests.faults.programs.faultpoint import Faultpoint, Hook
+from toril import JobCompleted, JobStalled, LeaseLost, QueueManager, WorkerSettings
+
+QUEUE = "work"
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told on its command line."""
+
+    path: str
+    concurrency: int = 10
+    lease: float = 5.0
+    grace: float = 30.0
+    cancel_grace: float = 2.0
+    max_stalls: int = 20
+    hook: Hook | None = None
+    clock: str | None = None
+
+
+class Scribe(logging.Handler):
+    """Puts what is logged into the ledger."""
+
+    def __init__(self, ledger: book.Ledger) -> None:
+        super().__init__(logging.INFO)
+        self._ledger = ledger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._ledger.write(book.Said(record.levelname, record.getMessage()))
+
+
+def listen(manager: QueueManager, ledger: book.Ledger) -> None:
+    """Write down what the worker announces."""
+
+    @manager.on(JobCompleted)
+    def _(event: JobCompleted) -> None:
+        ledger.write(book.Heard(event.lease.id, event.lease.token))
+
+    @manager.on(LeaseLost)
+    def _(event: LeaseLost) -> None:
+        ledger.write(book.Lost(event.lease.id, event.lease.token))
+
+    @manager.on(JobStalled)
+    def _(event: JobStalled) -> None:
+        ledger.write(book.Stalled(event.job_id, event.poisoned))
+
+
+async def work(config: WorkerConfig) -> None:
+    ledger = handlers.ledger()
+    logger = logging.getLogger("toril")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(Scribe(ledger))
+    faultpoint = Faultpoint(config.hook, ledger)
+    handlers.reach = faultpoint.reach
+    clock = None if config.clock is None else JumpingClock(config.clock)
+    engine = FaultyEngine(config.path, ledger, faultpoint, clock)
+    manager = QueueManager(engine=engine)
+    handlers.register(manager.register_queue(QUEUE))
+    listen(manager, ledger)
+    settings = WorkerSettings(
+        concurrency=config.concurrency,
+        processes=2,
+        lease=config.lease,
+        grace=config.grace,
+        cancel_grace=config.cancel_grace,
+        max_stalls=config.max_stalls,
+        report_every=0,
+    )
+    async with manager:
+        await manager.run_workers(settings=settings)
+
+
+if __name__ == "__main__":
+    asyncio.run(work(msgspec.json.decode(sys.argv[1], type=WorkerConfig)))
