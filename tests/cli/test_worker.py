@@ -59,8 +59,10 @@ BROKEN = {
     "raises": ("x = 1\n1 / 0\n", "ZeroDivisionError: division by zero, at {here}/raises.py:2"),
     "leaves": ("raise SystemExit(0)\n", "ends the program when it is imported, at {here}/leaves"),
     "refused": (
-        "from toril import QueueManager\nQueueManager('mysql://h')\n",
-        "cannot be imported: 'mysql://h': there is no such engine",
+        "from toril import QueueManager\n"
+        "m = QueueManager('mysql://h')\n"
+        "m.register_processor('q', print)\n",
+        "'mysql://h': there is no such engine",
     ),
     "without": ("x = 1\n", "without has no queue manager; give it one"),
     "several": (

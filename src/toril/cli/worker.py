@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import click
 
 from toril.cli.console import counted, say
+from toril.cli.exits import Exit
 from toril.cli.loading import FORM, load
 from toril.cli.options import run_loop, store_options
 from toril.config import Settings
@@ -84,6 +86,13 @@ async def _work(
         f"stopped: {counted(done.completed)} completed, {done.failed:,} failed, "
         f"{done.released:,} given back"
     )
+    if worker.forsaken:
+        # A handler that does not end would hold up the program, while another worker runs
+        # its job already.
+        say(f"{counted(worker.forsaken)} would not end: the program ends without them")
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(Exit.OK)
 
 
 def _stop(worker: Worker) -> None:
