@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -44,7 +45,7 @@ async def nothing(job: JobContext):
 def test_three_slashes_name_a_file_in_the_current_folder(url, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    assert open_engine(url).location == f"sqlite:///{tmp_path / path}"
+    assert open_engine(url).location == f"sqlite:///{quote(str(tmp_path / path))}"
 
 
 def test_four_slashes_name_a_file_by_its_whole_path():

@@ -47,7 +47,7 @@ async def test_options_that_cannot_be_read_take_no_other_job_along(queue, work, 
     worker = await work(lease=0.6)
     handle = await add(queue, options, '{"x":4}')
 
-    assert await (await double.enqueue(1)).result(10) == 2
+    assert await (await double.enqueue(1)).result(3) == 2
     job = await until(lambda: ended(handle))
     assert job.stalls == 0
     assert worker.statistics.lost == 0

@@ -40,27 +40,33 @@ async def test_a_handler_that_blocks_the_loop_for_three_leases_keeps_its_own(man
     assert (runs, lost, job.stalls, job.attempts_started) == ([1], [], 0, 1)
 
 
-async def test_no_other_worker_takes_the_job_of_a_handler_that_blocks(
-    file_url, another, settings, tmp_path
-):
-    """The other worker is a process of its own, whose loop is free to rescue."""
-    manager = another()
-    queue = manager.register_queue("q")
-    runs = []
+async def test_no_other_worker_takes_the_job_of_a_handler_that_blocks(another, settings):
+    """The other worker has a loop of its own, which is free to look for lost jobs."""
+    blocked, free = another(), another()
+    runs, stalled, begun = [], [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+    free.on(JobStalled, stalled.append)
 
-    @queue.task("block")
-    async def block(job) -> str:
-        runs.append(1)
-        time.sleep(1.2)  # noqa: ASYNC251
-        return "here"
+    async def block(job):
+        runs.append("blocked")
+        loop.call_soon_threadsafe(begun.set)
+        time.sleep(0.9)  # noqa: ASYNC251
+        return "in its own time"
 
-    await manager.start_workers(settings=settings(lease=0.4, concurrency=1))
-    handle = await queue.add("block", {"job": 0})
-    await until(lambda: runs)
-    async with program("lease", file_url, tmp_path / "marks"):
-        assert await handle.result(10) == "here"
+    async def take(job):
+        runs.append("taken")
+        return "taken away"
 
-    assert (await handle.job()).stalls == 0
+    blocked.register_processor("q", block)
+    free.register_processor("q", take)
+    await asyncio.to_thread(blocked.sync.start_workers, settings=settings(lease=0.3))
+    handle = await free.add_job("q")
+    await begun.wait()
+    await free.start_workers(settings=settings(lease=0.3))
+
+    assert await handle.result(10) == "in its own time"
+    assert (runs, stalled, (await handle.job()).stalls) == (["blocked"], [], 0)
+    await asyncio.to_thread(blocked.sync.close)
 
 
 async def test_a_long_job_outlives_many_leases(manager, queue, work):

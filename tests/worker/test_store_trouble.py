@@ -160,7 +160,8 @@ class FailingEngine(SqliteEngine):
 
 @pytest.mark.parametrize("call", ["exchange", "note", "rescue", "wait"])
 async def test_calls_that_fail_now_and_then_lose_no_job(manager, settings, call):
-    manager.engine = engine = FailingEngine()
+    engine = FailingEngine()
+    manager.use(engine)
     runs = []
 
     async def process(job):

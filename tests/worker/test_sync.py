@@ -285,6 +285,15 @@ async def test_an_event_loop_and_the_facade_share_one_manager(url, settings):
         assert await manager.queue("q").handle(handle.id).result(10) == 8
 
 
+async def test_workers_that_the_facade_started_end_with_the_manager(url, settings):
+    async with QueueManager(url, settings=Settings()) as manager:
+        double = manager.queue("q").task(jobs.double)
+        await asyncio.to_thread(manager.sync.start_workers, settings=settings())
+        assert await (await double.enqueue(4)).result(10) == 8
+
+    assert [t.name for t in threading.enumerate() if t.name.startswith("toril")] == []
+
+
 def test_a_manager_can_be_used_without_the_facade_from_one_loop_after_another(file_url):
     manager = QueueManager(file_url, settings=Settings())
 

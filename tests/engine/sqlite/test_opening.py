@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import apsw
 import pytest
@@ -316,7 +317,7 @@ async def test_a_new_store_is_made_where_its_path_says(tmp_path: Path) -> None:
     path = tmp_path / "with space – 東京 🐂.db"
     async with opened(path) as engine:
         await engine.add(QUEUE, batch(2))
-        assert engine.location == f"sqlite:///{path}"
+        assert engine.location == f"sqlite:///{quote(str(path))}"
     assert path.exists()
     async with opened(path) as engine:
         assert await total(engine) == 2
