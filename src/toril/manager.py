@@ -103,12 +103,9 @@ class QueueManager:
 
     async def shutdown(self) -> None:
         """Stop the workers that `start_workers` started, and close the store."""
-        for worker in self._workers:
-            worker.stop()
-        tasks = list(self._workers.values())
-        self._workers.clear()
+        workers, self._workers = self._workers, {}
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*(_end(worker, task) for worker, task in workers.items()))
         finally:
             await self.engine.close()
             if self._sync is not None and not self._sync.is_this_thread:
@@ -505,6 +502,20 @@ class QueueManager:
             except BaseException:
                 self._limits[ref] = limits
                 raise
+
+
+async def _end(worker: Worker, task: asyncio.Task[None]) -> None:
+    """Stop a background worker and wait for its end, on the loop that it runs on."""
+
+    async def end() -> None:
+        worker.stop()
+        await task
+
+    loop = task.get_loop()
+    if loop is asyncio.get_running_loop():
+        await end()
+    else:  # the sync facade's
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(end(), loop))
 
 
 def _log_error(worker: asyncio.Task[None]) -> None:
