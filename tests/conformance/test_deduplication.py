@@ -153,6 +153,19 @@ async def test_a_throttle_holds_its_key_though_its_job_was_not_kept(pen: Pen, ke
     assert added.status is AddStatus.DEDUPLICATED
 
 
+@pytest.mark.parametrize("way", ["remove", "drain", "clean"])
+async def test_a_throttle_ends_when_somebody_removes_its_job(pen: Pen, way: str) -> None:
+    await pen.add("a", deduplication=THROTTLE)
+    match way:
+        case "remove":
+            await pen.engine.remove(pen.queue, ["a"])
+        case "drain":
+            await pen.engine.drain(pen.queue)
+        case _:
+            await pen.engine.clean(pen.queue, JobState.WAITING, 0, 1)
+    assert not await is_held(pen, THROTTLE)
+
+
 async def test_each_further_add_of_an_extending_rule_starts_the_time_anew(pen: Pen) -> None:
     rule = Deduplication("key", ttl_ms=2_000, extend=True)
     await pen.add("a", deduplication=rule)

@@ -200,7 +200,7 @@ class Stage:
                 msgspec.json.encode(config).decode(),
                 cwd=ROOT,
                 env={**os.environ, book.FOLDER: str(self.folder), book.ACTOR: name},
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=errors,
                 stderr=errors,
             )

@@ -15,4 +15,4 @@ def pytest_collection_modifyitems(items):
     """Let no unit test wait for long: a signal that does not come is a failure."""
     for item in items:
         if item.path.is_relative_to(_HERE) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(20))
+            item.add_marker(pytest.mark.timeout(60))

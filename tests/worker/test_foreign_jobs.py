@@ -25,6 +25,8 @@ UNREADABLE = [
     "5",
     "{",
     "",
+    "[" * 100_000 + "]" * 100_000,
+    '{"attempts":' * 100_000 + "1" + "}" * 100_000,
 ]
 
 
@@ -41,7 +43,7 @@ async def add(queue, options_json="{}", data="{}", name="double"):
     return queue.handle(job.id)
 
 
-@pytest.mark.parametrize("options", UNREADABLE)
+@pytest.mark.parametrize("options", UNREADABLE, ids=lambda text: text[:40])
 async def test_options_that_cannot_be_read_take_no_other_job_along(queue, work, options):
     double = queue.task(jobs.double)
     worker = await work(lease=0.6)
@@ -58,7 +60,7 @@ async def ended(handle):
     return job if job.state in (JobState.COMPLETED, JobState.FAILED) else None
 
 
-@pytest.mark.parametrize("options", UNREADABLE)
+@pytest.mark.parametrize("options", UNREADABLE, ids=lambda text: text[:40])
 async def test_a_job_whose_options_cannot_be_read_is_still_shown(queue, options):
     handle = await add(queue, options)
 

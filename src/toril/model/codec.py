@@ -328,6 +328,11 @@ def _whole_or_none(value: Any) -> int | None:
     return None if value is None else _whole(value)
 
 
+def _limit_or_none(value: Any) -> int | None:
+    """Read a limit of time; 0 is none, as it is for most who write it."""
+    return None if value is None else _whole(value) or None
+
+
 def _text_or_none(value: Any) -> str | None:
     return None if value is None else check_text(value, "text")
 
@@ -382,8 +387,8 @@ _READERS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("keep_completed", "removeOnComplete", _keep_in),
     ("keep_failed", "removeOnFail", _keep_in),
     ("lifo", "lifo", bool),
-    ("timeout_ms", "timeout", _whole_or_none),
-    ("ttl_ms", "ttl", _whole_or_none),
+    ("timeout_ms", "timeout", _limit_or_none),
+    ("ttl_ms", "ttl", _limit_or_none),
     ("tags", "tags", _words),
     ("metadata", "metadata", _mapping_or_none),
     ("correlation_id", "correlationId", _text_or_none),

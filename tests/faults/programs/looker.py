@@ -13,6 +13,7 @@ import sys
 import msgspec
 
 from tests.faults import ledger as book
+from tests.faults.programs.tether import tie_to_stage
 from tests.faults.programs.worker import QUEUE
 from toril import EngineError, QueueManager
 
@@ -61,4 +62,5 @@ async def main(config: LookerConfig) -> None:
 
 
 if __name__ == "__main__":
+    tie_to_stage()
     asyncio.run(main(msgspec.json.decode(sys.argv[1], type=LookerConfig)))

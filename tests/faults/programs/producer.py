@@ -14,6 +14,7 @@ import msgspec
 from tests.faults import ledger as book
 from tests.faults.programs.engine import FaultyEngine
 from tests.faults.programs.faultpoint import Faultpoint, Hook
+from tests.faults.programs.tether import tie_to_stage
 from tests.faults.programs.worker import QUEUE
 from toril import EngineError, QueueManager, StoreFullError
 
@@ -127,4 +128,5 @@ async def main(config: ProducerConfig) -> None:
 
 
 if __name__ == "__main__":
+    tie_to_stage()
     asyncio.run(main(msgspec.json.decode(sys.argv[1], type=ProducerConfig)))

@@ -12,6 +12,7 @@ from tests.faults import ledger as book
 from tests.faults.programs import handlers
 from tests.faults.programs.engine import FaultyEngine, JumpingClock
 from tests.faults.programs.faultpoint import Faultpoint, Hook
+from tests.faults.programs.tether import tie_to_stage
 from toril import JobCompleted, JobStalled, LeaseLost, QueueManager, WorkerSettings
 
 QUEUE = "work"
@@ -83,4 +84,5 @@ async def work(config: WorkerConfig) -> None:
 
 
 if __name__ == "__main__":
+    tie_to_stage()
     asyncio.run(work(msgspec.json.decode(sys.argv[1], type=WorkerConfig)))
