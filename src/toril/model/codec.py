@@ -303,7 +303,7 @@ def _parse_options(text: str) -> JobOptions:
     """Read what can be read: one job that another program wrote must not end a worker."""
     try:
         found = decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     if not isinstance(found, dict):
         found = {}

@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.02
 _MAX_ADDRESS = 100  # bytes; sockaddr_un has room for 108 on Linux and 104 elsewhere
 _MAX_MESSAGE = 65_536
 _BIND_TRIES = 3
+_END_SECONDS = 1.0
 
 
 class Topic(StrEnum):
@@ -63,6 +64,7 @@ class Wake:
         self._sockets: dict[Topic, tuple[socket.socket, Path]] = {}
         self._sender: socket.socket | None = None
         self._longest = SAFETY_SECONDS
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     def signal(self, topic: Topic, queue: QueueRef) -> int:
@@ -121,6 +123,8 @@ class Wake:
         for address in addresses:
             self._send(os.fspath(address), b"")  # ends the listener's recv()
             address.unlink(missing_ok=True)
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
         for topic in Topic if addresses else ():
             self._ring_elsewhere(topic, b"")  # clears away the sockets of the dead
         if self._sender is not None:
@@ -173,9 +177,11 @@ class Wake:
                 return
             self._sockets[topic] = found
             listener, _ = found
-        threading.Thread(
+        thread = threading.Thread(
             target=self._hear, args=(topic, listener), name=f"toril-wake-{topic}", daemon=True
-        ).start()
+        )
+        self._threads.append(thread)
+        thread.start()
 
     def _hear(self, topic: Topic, listener: socket.socket) -> None:
         with listener:
