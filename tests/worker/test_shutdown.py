@@ -46,11 +46,11 @@ async def test_workers_run_in_the_background_until_the_manager_ends(url, setting
 async def test_running_jobs_finish_within_the_grace_period(manager, sleeper, work, started, gate):
     worker = await work(grace=10)
     handle = await sleeper.enqueue()
+    waits = await sleeper.options(delay=0.3).enqueue()
     await started()
     worker.stop()
-    waits = await sleeper.enqueue()
     ending = asyncio.create_task(handle.result(10))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.4)
     assert await handle.state() is JobState.ACTIVE
     gate.set()
 
