@@ -155,13 +155,18 @@ def test_settings_that_drop_jobs_do_not_spoil_the_summary(toril, tree):
     check(toril.folder / "out", files_of(tree / "deep"))
 
 
+def pressed(program, count, running):
+    """Wait until so many files are pressed."""
+    copies = program.folder / "out" / "files"
+    while len(list(copies.rglob("*.gz"))) < count:
+        running.wait(0.01)
+
+
 def begun(program, tree, *options):
     """Start the demo, and wait until it has pressed some more files."""
-    copies = program.folder / "out" / "files"
-    before = len(list(copies.rglob("*.gz")))
+    before = len(list((program.folder / "out" / "files").rglob("*.gz")))
     running = program.start("demo", str(tree), "--out", "out", *options)
-    while len(list(copies.rglob("*.gz"))) < before + 5:
-        running.wait(0.01)
+    pressed(program, before + 5, running)
     return running
 
 
@@ -214,11 +219,12 @@ def test_a_file_that_vanishes_fails_alone(toril, tree):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_signal_at_any_moment_costs_nothing(toril, tree, seed):
-    moment = random.Random(seed).uniform(0.05, 1.5)
+    drawn = random.Random(seed)
     running = toril.start("demo", str(tree), "--out", "out")
-    running.wait(moment)
+    running.wait(drawn.uniform(0.05, 0.3))  # while it starts
+    pressed(toril, drawn.randrange(len(files_of(tree)) // 2), running)
     running.signal([signal.SIGINT, signal.SIGKILL][seed % 2])
-    running.result()
+    assert running.result() in {130, -signal.SIGKILL, -signal.SIGINT}
     assert toril("demo", str(tree), "--out", "out").code == 0
     check(toril.folder / "out", files_of(tree))
 
