@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.worker.waiting import failure_of, until_state
+from tests.worker.waiting import failure_of, until, until_state
 from toril import Backoff, JobRetrying, JobState, Priority
 
 
@@ -133,7 +133,7 @@ async def test_a_strategy_that_fails_is_logged_and_the_job_is_tried_again(
     job = await until_state(handle, JobState.DELAYED)
 
     assert job.attempts_made == 1
-    assert delays == [1]
+    await until(lambda: delays == [1])
     assert "the backoff strategy 'broken' failed; waiting 1 s" in caplog.text
 
 
@@ -147,7 +147,7 @@ async def test_a_strategy_that_this_worker_does_not_know_is_named_and_the_job_wa
     ).enqueue()
     await until_state(handle, JobState.DELAYED)
 
-    assert delays == [waits]
+    await until(lambda: delays == [waits])
     assert "no backoff strategy 'elsewhere'; register it with manager.register_backoff" in (
         caplog.text
     )

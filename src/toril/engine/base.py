@@ -15,6 +15,7 @@ tests/conformance holds each rule that is written here, for every engine.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
@@ -63,7 +64,7 @@ class AddStatus(StrEnum):
     DEDUPLICATED = "deduplicated"  # another job holds its deduplication key
 
 
-class Added(msgspec.Struct, frozen=True):
+class Added(msgspec.Struct, frozen=True, gc=False):
     """What became of one job of a batch.
 
     Attributes:
@@ -105,6 +106,8 @@ class Exchange(msgspec.Struct, frozen=True):
         next_due: When the next delayed job is due, if fewer jobs came than were asked for.
         limited_until: When a rate limit lets jobs through again, if it kept some back.
         signal: What `wait` is to be given: work that came since then ends the wait at once.
+        kept: Done when the settlements are as durable as the store makes them; it fails with
+            an `EngineError` if they may not become so. None where they are already.
     """
 
     results: Sequence[Refusal | None]
@@ -112,6 +115,7 @@ class Exchange(msgspec.Struct, frozen=True):
     next_due: int | None
     limited_until: int | None
     signal: int
+    kept: asyncio.Future[None] | None = None
 
 
 class Stalled(msgspec.Struct, frozen=True):

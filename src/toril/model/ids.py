@@ -38,24 +38,18 @@ class IdMaker:
         """Draw the process's part anew: a forked child must not repeat its parent's ids."""
         self._process = _base32(secrets.randbits(40), 4)
         self._counter = count(secrets.randbits(38))
-        self._last_ms = 0
-        self._time = ""
+        self._front = 0, -1, ""  # replaced as a whole: threads share the maker
 
     def __call__(self) -> str:
         """Return the next id."""
         now = time.time_ns() // 1_000_000
-        if now > self._last_ms:  # a clock that goes back does not undo the order
-            self._last_ms = now
-            self._time = _base32(now, 5)
         n = next(self._counter)
-        return (
-            self._time
-            + self._process
-            + _PAIRS[(n >> 30) & 1023]
-            + _PAIRS[(n >> 20) & 1023]
-            + _PAIRS[(n >> 10) & 1023]
-            + _PAIRS[n & 1023]
-        )
+        last_ms, high, head = self._front
+        if now > last_ms or n >> 20 != high:
+            last_ms = max(now, last_ms)  # a clock that goes back does not undo the order
+            head = _base32(last_ms, 5) + self._process + _base32(n >> 20, 2)
+            self._front = last_ms, n >> 20, head
+        return head + _PAIRS[(n >> 10) & 1023] + _PAIRS[n & 1023]
 
 
 new_id = IdMaker()

@@ -30,7 +30,11 @@ class QueueRef(NamedTuple):
         return self.name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}:{self.name}"
 
 
-class NewJob(msgspec.Struct, frozen=True):
+# gc=False below: what holds only text and numbers is in no cycle, and thousands of them would
+# make the collector run.
+
+
+class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job to be added.
 
     Attributes:
@@ -48,7 +52,7 @@ class NewJob(msgspec.Struct, frozen=True):
     options_json: str
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A job that a worker holds for a time. Only the bearer of its token can settle it.
 
     Attributes:
@@ -87,7 +91,7 @@ class Lease(msgspec.Struct, frozen=True):
         return codec.decode_options(self.options_json)
 
 
-class AttemptError(msgspec.Struct, frozen=True):
+class AttemptError(msgspec.Struct, frozen=True, gc=False):
     """An attempt that failed.
 
     Attributes:

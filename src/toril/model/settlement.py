@@ -10,7 +10,7 @@ from toril.model.job import AttemptError, Lease
 from toril.model.options import Keep
 
 
-class Complete(msgspec.Struct, frozen=True):
+class Complete(msgspec.Struct, frozen=True, gc=False):
     """The job is done.
 
     Attributes:
@@ -24,7 +24,7 @@ class Complete(msgspec.Struct, frozen=True):
     keep: Keep | None = None
 
 
-class Fail(msgspec.Struct, frozen=True):
+class Fail(msgspec.Struct, frozen=True, gc=False):
     """The job failed for good.
 
     Attributes:
@@ -38,7 +38,7 @@ class Fail(msgspec.Struct, frozen=True):
     keep: Keep | None = None
 
 
-class Retry(msgspec.Struct, frozen=True):
+class Retry(msgspec.Struct, frozen=True, gc=False):
     """The attempt failed; the job is tried again.
 
     Attributes:
@@ -52,7 +52,7 @@ class Retry(msgspec.Struct, frozen=True):
     delay_ms: int = 0
 
 
-class Release(msgspec.Struct, frozen=True):
+class Release(msgspec.Struct, frozen=True, gc=False):
     """The job is given back without using up an attempt.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 from weakref import WeakKeyDictionary
 
 from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
@@ -27,6 +27,9 @@ from toril.queues.task import AsyncTask, SyncTask, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_Known: TypeAlias = dict[tuple[str, int], tuple[JobOptions, str, Any]]
+"""What was made of options, by the job's name and their identity; they are kept alive with it."""
 
 _BULK_FIELDS = frozenset({"name", "data", "options"})
 _PAGE = 1000
@@ -230,9 +233,8 @@ class Queue:
             EngineError: The store failed.
         """
         prepared: list[NewJob] = []
-        known: dict[tuple[str, int], tuple[JobOptions, str]] = {}
-        # A list: while its members live, each has an identity of its own, and `known` is by that.
-        for place, job in enumerate(list(jobs)):
+        known: _Known = {}
+        for place, job in enumerate(jobs):
             try:
                 prepared.append(self._prepare_one_of_many(job, known))
             except ValidationError as error:
@@ -240,22 +242,21 @@ class Queue:
                 raise ValidationError(field, error.message) from None
         return await self.add_jobs(prepared)
 
-    def _prepare_one_of_many(
-        self, job: Mapping[str, Any], known: dict[tuple[str, int], tuple[JobOptions, str]]
-    ) -> NewJob:
-        if not isinstance(job, Mapping):
+    def _prepare_one_of_many(self, job: Mapping[str, Any], known: _Known) -> NewJob:
+        if type(job) is not dict and not isinstance(job, Mapping):
             raise ValidationError("", f"{job!r} is no mapping with name, data and options")
-        unknown = job.keys() - _BULK_FIELDS
-        if unknown:
-            raise ValidationError(min(unknown), "a job has name, data and options")
-        name = _checked_name(job.get("name", DEFAULT_NAME))
-        options = job.get("options")
-        if not options:
-            parsed, as_json = self._defaults_of(name)
-        else:  # jobs that share a mapping share what is made of it
-            key = (name, id(options))
-            parsed, as_json = known.get(key) or self._prepare_options(name, options)
-            known[key] = parsed, as_json
+        if not job.keys() <= _BULK_FIELDS:
+            unknown = min(job.keys() - _BULK_FIELDS)
+            raise ValidationError(unknown, "a job has name, data and options")
+        name, options = job.get("name", DEFAULT_NAME), job.get("options")
+        try:  # jobs that share a name and a mapping share what is made of them
+            parsed, as_json, _ = known[name, id(options)]
+        except (KeyError, TypeError):
+            _checked_name(name)
+            parsed, as_json = (
+                self._prepare_options(name, options) if options else self._defaults_of(name)
+            )
+            known[name, id(options)] = parsed, as_json, options
         return NewJob(
             parsed.job_id or new_id(),
             name,

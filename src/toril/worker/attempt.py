@@ -28,10 +28,10 @@ class Attempt:
         options: The job's options.
         started: When, on the event loop's clock.
         stopped: Why it was told to end; None if it was not.
-        task: Runs it.
+        task: Runs it; None until its first step.
         settled: Its outcome has been handed over.
         deadline: Its place in the timer wheel.
-        begun: Its task has taken its first step.
+        begun: It was handed over to be started.
         thread: What runs of it in a thread, which goes on when the task is cancelled.
     """
 
@@ -73,8 +73,7 @@ class Attempt:
         """Tell the handler to end. The first reason counts."""
         if self.stopped is None and not self.settled:
             self.stopped = why
-            # A task that is cancelled before its first step never takes it, nor cleans up.
-            if self.begun and self.task is not None:
+            if self.task is not None:
                 self.task.cancel()
 
     def is_stopped(self) -> bool:

@@ -92,7 +92,6 @@ class Executor:
             routes: The queue's handlers.
             on_end: Called when the handler does not run any more.
         """
-        attempt.begun = True
         try:
             outcome = self._refusal(attempt)
             if outcome is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from toril.clock import Clock
 from toril.engine.base import LeaseKeeper
@@ -53,13 +53,13 @@ class Heartbeat:
         """Begin to beat."""
         self._thread.start()
 
-    def hold(self, attempt: Attempt) -> None:
-        """Renew an attempt's lease until it is let go."""
-        self._held.add(attempt)
+    def hold(self, attempts: Iterable[Attempt]) -> None:
+        """Renew attempts' leases until they are let go."""
+        self._held.update(attempts)
 
-    def let_go(self, attempt: Attempt) -> None:
-        """Stop renewing a lease: it is settled, or lost."""
-        self._held.discard(attempt)
+    def let_go(self, attempts: Iterable[Attempt]) -> None:
+        """Stop renewing leases: they are settled, or lost."""
+        self._held.difference_update(attempts)
 
     def stop(self) -> None:
         """Stop beating."""
@@ -87,9 +87,8 @@ class Heartbeat:
             return
         # What was settled while the call was away is not lost.
         gone = [a for a in _of(attempts, lost) if a in self._held]
-        for attempt in gone:
-            self.let_go(attempt)
         if gone:
+            self.let_go(gone)
             self._on_lost(gone)
 
     def _check_cancelled(self, attempts: list[Attempt]) -> None:

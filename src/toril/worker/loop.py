@@ -11,9 +11,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from toril.clock import Clock
-from toril.engine.base import Engine, Exchange, Fetch, Refusal
+from toril.engine.base import Engine, Exchange, Fetch
 from toril.errors import EngineError
 from toril.model.events import (
     EventBus,
@@ -34,6 +35,7 @@ from toril.worker.handlers import Routes
 from toril.worker.heartbeat import Heartbeat
 from toril.worker.reporting import Reports
 from toril.worker.slots import Slots
+from toril.worker.starter import Starter
 from toril.worker.statistics import Statistics
 
 _logger = logging.getLogger("toril.worker")
@@ -41,6 +43,7 @@ _logger = logging.getLogger("toril.worker")
 _FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
 _LONGEST_PAUSE = 5.0
 _ASIDE_MS = 1_000
+_MOST_UNKEPT = 32  # answers whose settlements are not on the disk yet, before it is waited for
 BURST_HORIZON_MS = 60_000
 
 
@@ -63,13 +66,13 @@ class Pump:
         bus: EventBus,
         statistics: Statistics,
         last_chance: int,
+        quiet: asyncio.Event,
     ) -> None:
         """Prepare; the arguments are the worker's parts that all its queues share."""
         self.queue = queue
         self.running: dict[Attempt, None] = {}  # in the order in which they started
         self._engine: Engine = queue.engine
         self._ref: QueueRef = queue.ref
-        self._routes = routes
         self._loop = asyncio.get_running_loop()
         self._worker_id = worker_id
         self._lease_ms = lease_ms
@@ -82,6 +85,7 @@ class Pump:
         self._bus = bus
         self._statistics = statistics
         self._last_chance = last_chance
+        self._quiet = quiet
         self._done: list[tuple[Attempt, Settlement, float]] = []
         self._poke = asyncio.Event()
         self._stopping = False
@@ -90,6 +94,11 @@ class Pump:
         self._next_due: int | None = None
         self._waiter: asyncio.Task[None] | None = None
         self._pause = 0.0
+        # Made once, and not for each job.
+        self._give_outcome = self._on_outcome
+        give_end = self._on_end
+        self._starter = Starter(self._loop, lambda attempt: executor.run(attempt, routes, give_end))
+        self._unkept: dict[asyncio.Future[None], None] = {}
         slots.join(self)
 
     # What the worker asks
@@ -129,11 +138,14 @@ class Pump:
     def stop_attempt(self, attempt: Attempt, why: Stop) -> None:
         """Tell one handler to end, and do not wait for it for ever."""
         attempt.stop(why)
-        if attempt.task is None:  # it was set aside and has not started
-            attempt.settle(GivenBack())
-            self._on_end(attempt)
+        if attempt.task is None:  # it has not started
+            self._give_back(attempt)
             return
         self._executor.abandon_later(attempt)
+
+    def _give_back(self, attempt: Attempt, delay_ms: int = 0) -> None:
+        attempt.settle(GivenBack(delay_ms))
+        self._on_end(attempt)
 
     def forsake(self) -> None:
         """Wait no longer for handlers that go on although their jobs have been given back."""
@@ -151,6 +163,8 @@ class Pump:
                 else:
                     await self._poke.wait()
                 self._poke.clear()
+            if self._unkept:
+                await asyncio.wait(self._unkept)
         finally:
             if self._waiter is not None:
                 self._waiter.cancel()
@@ -175,12 +189,16 @@ class Pump:
             await self._back_off(error)
             return
         self._pause = 0.0
-        self._settled(done, answer.results)
+        self._settled(done, answer)
         if fetch is not None:
             self._set_idle(answer, room)
             self._slots.give(room - len(answer.leases), self)
             self._start(answer.leases)
         self._start_suspect()
+        if self._idle and not self.running:
+            self._quiet.set()
+        if len(self._unkept) > _MOST_UNKEPT:
+            await asyncio.wait([next(iter(self._unkept))])
 
     def _set_idle(self, answer: Exchange, room: int) -> None:
         """Wait for work if less came than was asked for."""
@@ -211,21 +229,25 @@ class Pump:
 
     def _start(self, leases: Sequence[Lease]) -> None:
         now = self._loop.time()
-        hold = self._heartbeat.hold
-        for lease in leases:
-            attempt = Attempt(lease, now, self._on_outcome)
-            self.running[attempt] = None
-            hold(attempt)
-            if lease.stalls < self._last_chance or lease.deferred_failure is not None:
-                self._run_attempt(attempt)
-            else:
+        give_outcome = self._give_outcome
+        attempts = [Attempt(lease, now, give_outcome) for lease in leases]
+        self.running.update(dict.fromkeys(attempts))
+        self._heartbeat.hold(attempts)
+        self._begin([a for a in attempts if not self._is_last_chance(a.lease)])
+        for attempt in attempts:
+            if self._is_last_chance(attempt.lease):
                 self._set_aside(attempt)
 
-    def _run_attempt(self, attempt: Attempt) -> None:
-        if self._bus.wants(JobStarted):
-            self._bus.emit(JobStarted(self._ref, attempt.lease))
-        run = self._executor.run(attempt, self._routes, self._on_end)
-        attempt.task = self._loop.create_task(run)
+    def _is_last_chance(self, lease: Lease) -> bool:
+        return lease.stalls >= self._last_chance and lease.deferred_failure is None
+
+    def _begin(self, attempts: Sequence[Attempt]) -> None:
+        wanted = self._bus.wants(JobStarted)
+        for attempt in attempts:
+            attempt.begun = True
+            if wanted:
+                self._bus.emit(JobStarted(self._ref, attempt.lease))
+        self._starter.start(attempts)
 
     def _set_aside(self, attempt: Attempt) -> None:
         """Keep a job that stalled as often as it may from taking others of its kind along.
@@ -237,14 +259,13 @@ class Pump:
         if self._slots.suspect is None:
             self._slots.suspect = attempt
         else:
-            attempt.settle(GivenBack(_ASIDE_MS))
-            self._on_end(attempt)
+            self._give_back(attempt, _ASIDE_MS)
 
     def _start_suspect(self) -> None:
         """Start the job on its last chance, once nothing that it could take along is unsettled."""
         suspect = self._slots.suspect
-        if suspect in self.running and not self._done and suspect.task is None:
-            self._run_attempt(suspect)
+        if suspect in self.running and not self._done and not suspect.begun:
+            self._begin([suspect])
 
     def _on_end(self, attempt: Attempt) -> None:
         """Free an attempt's slot: its handler does not run any more."""
@@ -265,25 +286,53 @@ class Pump:
 
     # After the store has answered
 
-    def _settled(
-        self,
-        done: Sequence[tuple[Attempt, Settlement, float]],
-        results: Sequence[Refusal | None],
+    def _settled(self, done: Sequence[tuple[Attempt, Settlement, float]], answer: Exchange) -> None:
+        if not done:
+            return
+        taken = done
+        if any(answer.results):
+            taken = []
+            for one, refusal in zip(done, answer.results, strict=True):
+                if refusal is None:
+                    taken.append(one)
+                else:
+                    self._lost(one[0])
+        self._heartbeat.let_go(attempt for attempt, _, _ in taken)
+        if answer.kept is None:
+            self._count_all(taken)
+        else:
+            self._unkept[answer.kept] = None
+            answer.kept.add_done_callback(partial(self._on_kept, taken))
+
+    def _on_kept(
+        self, taken: Sequence[tuple[Attempt, Settlement, float]], kept: asyncio.Future[None]
     ) -> None:
-        for (attempt, settlement, duration), refusal in zip(done, results, strict=True):
-            if refusal is None:
-                self._heartbeat.let_go(attempt)
-                self._count(settlement, duration)
-            else:
-                self._lost(attempt)
+        """Tell of outcomes that the store keeps from now on, whatever happens."""
+        del self._unkept[kept]
+        error = None if kept.cancelled() else kept.exception()
+        if error is not None:
+            _logger.error(
+                "%s: the outcomes of %d jobs may be lost with the next loss of power, and the jobs "
+                "run again: %s",
+                self._ref,
+                len(taken),
+                error,
+            )
+        self._count_all(taken)
+
+    def _count_all(self, taken: Sequence[tuple[Attempt, Settlement, float]]) -> None:
+        if not (self._bus.wants(JobCompleted) or any(type(s) is not Complete for _, s, _ in taken)):
+            self._statistics.completed += len(taken)
+            return
+        for _, settlement, duration in taken:
+            self._count(settlement, duration)
 
     def _count(self, settlement: Settlement, duration: float) -> None:
         bus, queue, lease = self._bus, self._ref, settlement.lease
         match settlement:
             case Complete():
                 self._statistics.completed += 1
-                if bus.wants(JobCompleted):
-                    bus.emit(JobCompleted(queue, lease, duration))
+                bus.emit(JobCompleted(queue, lease, duration))
             case Retry():
                 self._statistics.retried += 1
                 delay = settlement.delay_ms / 1000
@@ -316,7 +365,7 @@ class Pump:
 
     def _lost(self, attempt: Attempt) -> None:
         lease = attempt.lease
-        self._heartbeat.let_go(attempt)
+        self._heartbeat.let_go([attempt])
         self._statistics.lost += 1
         self._bus.emit(LeaseLost(self._ref, lease))
         _logger.warning(

@@ -128,6 +128,7 @@ class Worker:
         self._pumps: list[Pump] = []
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
+        self._quiet = asyncio.Event()
 
     def stop(self, *, force: bool = False) -> None:
         """Take no further jobs, let those that run finish within the grace period, and end.
@@ -191,6 +192,7 @@ class Worker:
                 bus=self._bus,
                 statistics=self.statistics,
                 last_chance=max(1, settings.max_stalls),
+                quiet=self._quiet,
             )
             for queue, routes in zip(self._queues, self._routes, strict=True)
         ]
@@ -271,8 +273,11 @@ class Worker:
             await asyncio.wait([finished], timeout=_DRAINED_CHECK_SECONDS)
 
     async def _stop_when_drained(self) -> None:
-        while not await self._is_drained():  # noqa: ASYNC110 - the store is asked, too
-            await asyncio.sleep(_DRAINED_CHECK_SECONDS)
+        while not await self._is_drained():
+            self._quiet.clear()
+            with contextlib.suppress(TimeoutError):  # other workers may have drained the store
+                async with asyncio.timeout(_DRAINED_CHECK_SECONDS):
+                    await self._quiet.wait()
         self.stop()
         await asyncio.Event().wait()  # it is over when the worker says so
 

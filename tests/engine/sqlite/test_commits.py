@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,16 @@ import pytest
 
 from tests.conformance.support import OTHER_QUEUE, QUEUE, job
 from tests.engine.sqlite.support import PROMPT, batch, exchange, opened, raw, total
-from toril.engine.base import AddStatus, Batch, Fetch
+from toril.engine.base import AddStatus, Batch, Exchange, Fetch
 from toril.engine.sqlite import SqliteEngine, adding
 from toril.engine.sqlite.transaction import Transaction
-from toril.errors import ConflictError, NotFoundError
+from toril.errors import (
+    ConflictError,
+    EngineError,
+    NotFoundError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from toril.model.job import QueueRef
 from toril.model.settlement import Complete
 
@@ -202,47 +210,61 @@ async def test_a_queue_forgotten_with_its_last_events_leaves_none(tmp_path: Path
 # Durability
 
 
-async def synchronous_at_commit(
-    engine: SqliteEngine, connection: apsw.Connection, call: Callable[[], Awaitable[object]]
-) -> list[str]:
-    """Return how durable each commit was that a call made."""
-    statements: list[str] = []
+class Disk:
+    """What one engine's syncs have brought to the disk, as far as the log's length tells."""
 
-    def follow(_: apsw.Cursor, sql: str, __: object) -> bool:
-        statements.append(sql)
-        return True
+    def __init__(self, engine: SqliteEngine, path: Path) -> None:
+        self._log = path.with_name(f"{path.name}-wal")
+        self._syncer = engine._writer._syncer
+        assert self._syncer is not None
+        self._real = self._syncer._sync
+        self._syncer._sync = self._sync
+        self.may_sync = threading.Event()
+        self.may_sync.set()
+        self.error: OSError | None = None
+        self.synced = -1
 
-    connection.exec_trace = follow
-    await call()
-    connection.exec_trace = None
-    level = ""
-    found = []
-    for sql in statements:
-        if sql.startswith("PRAGMA synchronous = "):
-            level = sql.removeprefix("PRAGMA synchronous = ")
-        if sql == "COMMIT":
-            found.append(level)
-    return found
+    def _sync(self) -> None:
+        self.may_sync.wait()
+        if self.error is not None:
+            raise self.error
+        length = self._log.stat().st_size
+        self._real()
+        self.synced = length
+
+    @property
+    def has_all(self) -> bool:
+        return self.synced == self._log.stat().st_size
 
 
-async def test_what_was_promised_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
-    connections: list[apsw.Connection] = []
-    apsw.connection_hooks.append(connections.append)
-    engine = SqliteEngine(str(tmp_path / "jobs.db"))
+@pytest.fixture
+async def disk(engine: SqliteEngine, tmp_path: Path) -> AsyncIterator[Disk]:
     await engine.register(QUEUE)
-    apsw.connection_hooks.remove(connections.append)
-    (connection,) = connections
+    disk = Disk(engine, tmp_path / "jobs.db")
+    yield disk
+    disk.may_sync.set()
 
-    async def fetch() -> None:
-        leases.extend((await engine.exchange(QUEUE, [], Fetch(1, "worker", 60_000))).leases)
 
+async def take(engine: SqliteEngine, *done: Complete) -> Exchange:
+    return await engine.exchange(QUEUE, done, Fetch(1, "worker", 60_000))
+
+
+async def taken_while(engine: SqliteEngine) -> Exchange:
+    """Take the job that is being added: it is committed before it is on the disk."""
+    while True:
+        answer = await take(engine)
+        if answer.leases:
+            return answer
+
+
+async def test_what_was_promised_is_on_the_disk_when_the_call_returns(
+    engine: SqliteEngine, disk: Disk
+) -> None:
     async def settle() -> None:
-        done = Complete(leases.pop())
-        await engine.exchange(QUEUE, [done], Fetch(1, "worker", 60_000))
+        await engine.exchange(QUEUE, [Complete(leases.pop())], None)
 
-    leases: list[Any] = []
     await engine.add(QUEUE, [job("a")])
-    await fetch()  # so that the next promise has to ask for more care again
+    leases = [*(await take(engine)).leases]
     for call in (
         lambda: engine.add(QUEUE, [job("b")]),
         settle,
@@ -257,7 +279,71 @@ async def test_what_was_promised_is_on_the_disk_when_the_call_returns(tmp_path: 
         lambda: together(engine, engine.add(QUEUE, [job("c")]), engine.note(QUEUE, [])),
         lambda: together(engine, engine.rescue(QUEUE, 1), engine.add(QUEUE, [job("d")])),
     ):
-        await engine.rescue(QUEUE, 5)  # which promises nothing
-        levels = await synchronous_at_commit(engine, connection, call)
-        assert levels[-1] == "FULL"
-    await engine.close()
+        disk.synced = -1
+        await call()
+        assert disk.has_all
+
+
+async def test_who_adds_waits_for_the_disk_and_who_takes_does_not(
+    engine: SqliteEngine, disk: Disk
+) -> None:
+    disk.may_sync.clear()
+    adding = asyncio.create_task(engine.add(QUEUE, [job("a")]))
+    taken = await taken_while(engine)
+    assert not adding.done()
+    disk.may_sync.set()
+    async with asyncio.timeout(PROMPT):
+        await adding
+    assert taken.kept is None
+
+
+async def test_a_settlement_is_taken_at_once_and_kept_when_the_disk_has_it(
+    engine: SqliteEngine, disk: Disk
+) -> None:
+    await engine.add(QUEUE, batch(3))
+    answer = await take(engine)
+    disk.may_sync.clear()
+    answers = []
+    for _ in range(2):
+        answer = await take(engine, *map(Complete, answer.leases))
+        assert answer.kept is not None
+        assert not answer.kept.done()
+        answers.append(answer.kept)
+    disk.may_sync.set()
+    async with asyncio.timeout(PROMPT):
+        await asyncio.gather(*answers)
+    assert disk.has_all
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EIO, StoreUnavailableError), (errno.ENOSPC, StoreFullError)]
+)
+async def test_a_disk_that_fails_is_told_to_all_who_were_promised_something(
+    engine: SqliteEngine, disk: Disk, number: int, kind: type[EngineError]
+) -> None:
+    await engine.add(QUEUE, batch(2))
+    answer = await take(engine)
+    disk.error = OSError(number, os.strerror(number))
+    with pytest.raises(kind, match="may be lost"):
+        await engine.add(QUEUE, [job("b")])
+    answer = await take(engine, *map(Complete, answer.leases))
+    assert answer.results == [None]
+    assert answer.kept is not None
+    with pytest.raises(kind, match="may be lost"):
+        await answer.kept
+    disk.error = None
+    await engine.add(QUEUE, [job("c")])
+
+
+async def test_what_waits_for_the_disk_is_kept_before_the_store_closes(
+    engine: SqliteEngine, disk: Disk
+) -> None:
+    disk.may_sync.clear()
+    adding = asyncio.create_task(engine.add(QUEUE, [job("a")]))
+    await taken_while(engine)
+    closing = asyncio.create_task(engine.close())
+    await asyncio.sleep(0)
+    disk.may_sync.set()
+    async with asyncio.timeout(PROMPT):
+        await closing
+        assert [added.id for added in await adding] == ["a"]

@@ -137,6 +137,9 @@ def test_the_store_takes_just_the_states_that_are_stored(
             insert(store, **fitting(state))
 
 
+COUNTED_BY_BATCH = {JobState.ACTIVE, JobState.COMPLETED}
+
+
 @pytest.mark.parametrize("after", sorted(STORED))
 @pytest.mark.parametrize("before", sorted(STORED))
 def test_the_store_lets_a_job_go_just_the_ways_of_the_table(
@@ -144,12 +147,13 @@ def test_the_store_lets_a_job_go_just_the_ways_of_the_table(
 ) -> None:
     store.execute("INSERT INTO queue (id, prefix, name) VALUES (1, 'bull', 'work')")
     insert(store, **fitting(before))
+    store.execute("UPDATE tally SET n = 1 WHERE state = ?", [before])
     columns = fitting(after)
     change = ", ".join(f"{name} = :{name}" for name in columns)
     if before is after or after in TRANSITIONS[before]:
         store.execute(f"UPDATE job SET {change}", columns)
         tally = store.execute("SELECT state, n FROM tally WHERE n <> 0").fetchall()
-        assert tally == [(after, 1)]
+        assert tally == [(before if after in COUNTED_BY_BATCH else after, 1)]
     else:
         with pytest.raises(apsw.ConstraintError, match="cannot go this way"):
             store.execute(f"UPDATE job SET {change}", columns)
@@ -239,10 +243,10 @@ def test_a_new_store_is_of_the_newest_version_and_ours(store: apsw.Connection) -
     assert pragma(store, "application_id") == APPLICATION_ID
 
 
-def test_a_store_is_durable_as_promised(tmp_path: Path) -> None:
+def test_a_store_keeps_a_log_whose_commits_wait_for_no_disk(tmp_path: Path) -> None:
     connection = connect(str(tmp_path / "jobs.db"))
-    full = 2
-    assert pragma(connection, "synchronous") == full
+    normal = 1
+    assert pragma(connection, "synchronous") == normal
     assert pragma(connection, "journal_mode") == "wal"
     connection.close()
 

@@ -11,6 +11,7 @@ from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
 from toril.model.codec import payload_hash
 from toril.model.job import NewJob, QueueRef
+from toril.model.job_options import JobOptions
 from toril.model.options import Deduplication
 from toril.model.state import JobState
 
@@ -75,11 +76,11 @@ def _add_plain(
     tx: Transaction, line: lines.Line, jobs: Sequence[NewJob], key: str | None = None
 ) -> list[Added]:
     base = lines.tickets(tx, len(jobs))
-    rows = [_row(tx.now, job, key) for job in jobs]
-    created = tx.run(_sql["insert_jobs"], base=base, queue=line.id, now=tx.now, jobs=as_json(rows))
+    first = jobs[0]
+    alike = all(job.options is first.options and job.name == first.name for job in jobs)
+    created = (_insert_alike if alike else _insert)(tx, line, base, jobs, key)
     if created:
-        bodies = as_json([(job.name, job.data, job.options_json) for job in jobs])
-        tx.run(_sql["insert_bodies"], base=base, bodies=bodies)
+        lines.tally_added(tx, line, base, len(jobs))
         _add_tags(tx, line, base, jobs)
     if created == len(jobs):
         return [Added(job.id, AddStatus.CREATED) for job in jobs]
@@ -90,18 +91,54 @@ def _add_plain(
     ]
 
 
-def _row(
-    now: int, job: NewJob, key: str | None
-) -> tuple[str, str, int, int, int | None, str | None]:
-    """Return a job as `insert_jobs` wants it."""
-    options = job.options
+def _insert(
+    tx: Transaction, line: lines.Line, base: int, jobs: Sequence[NewJob], key: str | None
+) -> int:
+    """Insert jobs; return how many were not there."""
+    rows = as_json([(job.id, *_place(tx.now, job.options), key) for job in jobs])
+    created = tx.run(_sql["insert_jobs"], base=base, queue=line.id, now=tx.now, jobs=rows)
+    bodies = as_json([(job.name, job.data, job.options_json) for job in jobs])
+    tx.run(_sql["insert_bodies"], base=base, bodies=bodies)
+    return created
+
+
+def _insert_alike(
+    tx: Transaction, line: lines.Line, base: int, jobs: Sequence[NewJob], key: str | None
+) -> int:
+    """Insert jobs that share their name and options; return how many were not there."""
+    first = jobs[0]
+    state, priority, direction, due = _place(tx.now, first.options)
+    created = tx.run(
+        _sql["insert_jobs_alike"],
+        base=base,
+        queue=line.id,
+        ids=as_json([job.id for job in jobs]),
+        state=state,
+        priority=priority,
+        direction=direction,
+        now=tx.now,
+        due_at=due,
+        dedup=key,
+    )
+    tx.run(
+        _sql["insert_bodies_alike"],
+        base=base,
+        name=first.name,
+        data=as_json([job.data for job in jobs]),
+        options=first.options_json,
+    )
+    return created
+
+
+def _place(now: int, options: JobOptions) -> tuple[str, int, int, int | None]:
+    """Return a new job's state, priority, direction, and when it is due."""
     due = now + options.delay_ms if options.delay_ms else options.scheduled_ms
     if due is not None and due > now:
         state = JobState.DELAYED
     else:
         due = None
         state = JobState.PRIORITIZED if options.priority else JobState.WAITING
-    return job.id, state, options.priority, -1 if options.lifo else 1, due, key
+    return state, options.priority, -1 if options.lifo else 1, due
 
 
 def _add_tags(tx: Transaction, line: lines.Line, base: int, jobs: Sequence[NewJob]) -> None:

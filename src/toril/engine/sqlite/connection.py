@@ -106,8 +106,8 @@ def _configure(connection: apsw.Connection, path: str) -> None:
     if hasattr(connection, "setlk_timeout"):
         connection.setlk_timeout(BUSY_MS, 0)
     _keep_a_log(connection)
-    # What add() has promised must survive a power loss.
-    pragma(connection, "synchronous = FULL")
+    # A commit waits for no disk: what was promised is synced by `Syncer` before it is answered.
+    pragma(connection, "synchronous = NORMAL")
     pragma(connection, f"cache_size = -{PAGE_CACHE_KIB}")
     pragma(connection, "temp_store = MEMORY")
     if path != MEMORY and pragma(connection, "journal_mode") != "wal":
@@ -202,6 +202,18 @@ def translate(error: apsw.Error, path: str, system_errno: int = 0) -> EngineErro
         if isinstance(error, kinds):
             return ours(message.format(path=path, error=error))
     return EngineError(f"{path}: {error}")
+
+
+def translate_os(error: OSError, path: str) -> EngineError:
+    """Return an error of the system, met while syncing, as one of ours.
+
+    Args:
+        error: What the system said.
+        path: The file.
+    """
+    if error.errno in _NO_ROOM:
+        return StoreFullError(f"{path}: the disk is full; what was written last may be lost")
+    return StoreUnavailableError(f"{path}: what was written last may be lost: {error}")
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

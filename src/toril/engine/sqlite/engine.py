@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from toril.clock import Clock, SystemClock
 from toril.engine.base import (
@@ -152,11 +155,12 @@ class SqliteEngine:
         self._on_the_way[token] = queue
         try:
             # Nothing is promised to who only takes jobs: a fetch that a loss of power undoes
-            # is fetched again.
-            run = self._writer.promise if settlements else self._writer.write
-            return await run(
-                exchanging.exchange, queue, settlements, fetch, token=token, signal=signal
-            )
+            # is fetched again. So the new leases do not wait for the disk.
+            run = partial(exchanging.exchange, token=token, signal=signal)
+            if not settlements or self._path == MEMORY:
+                return await self._writer.write(run, queue, settlements, fetch)
+            answer, kept = await self._writer.pledge(run, queue, settlements, fetch)
+            return replace(answer, kept=kept)
         finally:
             del self._on_the_way[token]
 

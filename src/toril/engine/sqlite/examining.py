@@ -54,10 +54,15 @@ def _integrity(connection: apsw.Connection) -> Finding:
 
 
 def _durability(connection: apsw.Connection) -> Finding:
-    full = 2
-    if pragma(connection, "synchronous") == full:
+    mode = pragma(connection, "journal_mode")
+    if mode == "wal":
         return Finding("ok", "durability", "a job that was added survives a loss of power")
-    return Finding("error", "durability", "commits are not made durable")
+    return Finding(
+        "error",
+        "durability",
+        f"the journal mode is {mode!r}, and Toril syncs only a write-ahead log; "
+        "let no other program change it",
+    )
 
 
 def _retention(connection: apsw.Connection) -> Finding:

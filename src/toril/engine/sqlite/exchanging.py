@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +24,9 @@ _sql = load("exchange")
 _queue_sql = load("queue")
 
 _KEPT_ERRORS = 25
+
+_PRIORITY, _SEQ, _POSITION = 8, 10, 11  # in a row of the query `next`
+_in_line = itemgetter(_PRIORITY, _POSITION)
 
 
 class _Held(msgspec.Struct, array_like=True, frozen=True):
@@ -179,6 +183,8 @@ def _finish(
         tx.run(_sql["remove"], seqs=packed)
         return
     tx.run(_sql["finish"], state=state, now=tx.now, seqs=packed)
+    if state is JobState.COMPLETED:
+        lines.tally_moved(tx, line, active=-len(seqs), completed=len(seqs))
     if keep is not None:
         trim(tx, line, state, keep)
 
@@ -274,14 +280,23 @@ def _take(
     found = tx.set_of(_sql["next"], queue=line.id, limit=room)
     if not found:
         return [], None
+    found.sort(key=_in_line)
     tx.run(
         _sql["take"],
-        seqs=as_json([row[-1] for row in found]),
+        seqs=as_json([row[_SEQ] for row in found]),
         token=token,
         now=tx.now,
         until=tx.now + fetch.lease_ms,
     )
     _count_against_limit(tx, line, len(found))
+    prioritized = sum(1 for row in found if row[_PRIORITY])
+    lines.tally_moved(
+        tx,
+        line,
+        waiting=prioritized - len(found),
+        prioritized=-prioritized,
+        active=len(found),
+    )
     recording.event(tx, line, "active", [row[0] for row in found])
     leases = [_lease(line.ref, token, tx.now, row) for row in found]
     return leases, limited_until if len(found) == room else None
@@ -289,7 +304,7 @@ def _take(
 
 def _lease(queue: QueueRef, token: str, now: int, row: Sequence[Any]) -> Lease:
     """Make a lease of a row of the query `next`."""
-    job_id, name, data, options, created, made, started, stalls, priority, failure, _ = row
+    job_id, name, data, options, created, made, started, stalls, priority, failure, _, _ = row
     return Lease(
         queue,
         job_id,

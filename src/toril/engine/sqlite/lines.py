@@ -100,6 +100,40 @@ def count(tx: Transaction, line: Line, state: JobState) -> int:
     return tx.value(_sql["count"], queue=line.id, state=state) or 0
 
 
+def tally_added(tx: Transaction, line: Line, base: int, n: int) -> None:
+    """Count new jobs, those with the `n` places in line after `base`."""
+    tx.run(_sql["tally_added"], queue=line.id, base=base, count=n)
+
+
+def tally_moved(
+    tx: Transaction,
+    line: Line,
+    *,
+    waiting: int = 0,
+    prioritized: int = 0,
+    active: int = 0,
+    completed: int = 0,
+) -> None:
+    """Count jobs that went to `active` or `completed`, which no trigger counts.
+
+    Args:
+        tx: The transaction.
+        line: The queue.
+        waiting: How many more jobs are in this state now, or how many fewer; so all.
+        prioritized: The same.
+        active: The same.
+        completed: The same.
+    """
+    tx.run(
+        _sql["tally_moved"],
+        queue=line.id,
+        waiting=waiting,
+        prioritized=prioritized,
+        active=active,
+        completed=completed,
+    )
+
+
 def tickets(tx: Transaction, n: int) -> int:
     """Draw n places in line; the first is one more than what is returned."""
     base: int = tx.value(_sql["take_tickets"], count=n)

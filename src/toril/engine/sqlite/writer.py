@@ -1,9 +1,10 @@
 """The one thread that holds the connection, and the commits that calls share.
 
 Calls queue up while a transaction commits; the next transaction takes all of them. So
-the cost of making a commit durable is shared by everybody who waits for it, and grows
-with nobody. An operation that fails takes nobody along: the transaction is undone and
-each of its operations runs again in one of its own.
+the cost of a commit is shared by everybody who waits for it, and grows with nobody. What
+has to be on the disk is handed to the syncer, and the next transaction begins meanwhile.
+An operation that fails takes nobody along: the transaction is undone and each of its
+operations runs again in one of its own.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ import concurrent.futures
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum, auto
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 
 from toril.clock import Clock
-from toril.engine.sqlite.connection import connect, pragma, translate
+from toril.engine.sqlite.connection import MEMORY, connect, translate
+from toril.engine.sqlite.syncer import Syncer
 from toril.engine.sqlite.transaction import Operation, Transaction
 from toril.engine.sqlite.wake import Topic, Wake
-from toril.errors import StoreUnavailableError
+from toril.errors import EngineError, StoreUnavailableError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,17 +42,27 @@ class _Care(IntEnum):
     """No lock that others wait for."""
     WRITE = auto()
     """It survives the end of the process: the system has it."""
+    PLEDGE = auto()
+    """It is answered as a write is, and kept as a promise is."""
     PROMISE = auto()
     """It survives a loss of power: the disk has it."""
-
-
-_SYNCHRONOUS = {_Care.WRITE: "NORMAL", _Care.PROMISE: "FULL"}
 
 
 class _Call:
     """An operation on its way, and who waits for it."""
 
-    __slots__ = ("args", "care", "error", "future", "kwargs", "loop", "operation", "result")
+    __slots__ = (
+        "args",
+        "care",
+        "error",
+        "future",
+        "kept",
+        "kwargs",
+        "loop",
+        "operation",
+        "result",
+        "unkept",
+    )
 
     def __init__(
         self,
@@ -67,17 +80,33 @@ class _Call:
         self.future: asyncio.Future[Any] | concurrent.futures.Future[Any] = (
             concurrent.futures.Future() if loop is None else loop.create_future()
         )
+        self.kept = (
+            loop.create_future() if care is _Care.PLEDGE and loop is not None else self.future
+        )
         self.result: Any = None
         self.error: BaseException | None = None
+        self.unkept: EngineError | None = None
 
     def deliver(self) -> None:
         """Hand over the result, in the thread that waits for it."""
-        if self.future.done():  # who waited has gone
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
+        _resolve(self.future, self.result, self.error)
+
+    def keep(self) -> None:
+        """Say that it is on the disk, in the thread that waits for that."""
+        _resolve(self.kept, self.result if self.kept is self.future else None, self.unkept)
+
+
+def _resolve(
+    future: asyncio.Future[Any] | concurrent.futures.Future[Any],
+    result: Any,
+    error: BaseException | None,
+) -> None:
+    if future.done():  # who waited has gone
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 class Writer:
@@ -112,7 +141,7 @@ class Writer:
         self._opened: concurrent.futures.Future[None] | None = None
         self._ready = False
         self._closed = False
-        self._care = _Care.PROMISE  # as the connection is opened
+        self._syncer: Syncer | None = None
 
     async def start(self) -> None:
         """Open the store in the thread that will keep it, unless it is open.
@@ -182,6 +211,24 @@ class Writer:
         result: R = await self._submit(operation, args, kwargs, _Care.PROMISE)
         return result
 
+    async def pledge(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[R, asyncio.Future[Any]]:
+        """Do as `write`, and say later that it would survive a loss of power.
+
+        Returns:
+            The result, and a future that is done then; it fails if the disk does.
+        """
+        if not self._ready:
+            await self.start()
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), _Care.PLEDGE)
+        self._put(call)
+        result: R = await call.future  # type: ignore[misc]
+        return result, call.kept  # type: ignore[return-value]
+
     def read_blocking(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
@@ -237,6 +284,8 @@ class Writer:
         with contextlib.closing(connection):
             while calls := self._take():
                 self._commit(connection, calls)
+            if self._syncer is not None:
+                self._syncer.close()
         self._refuse_the_rest()
 
     def _refuse_the_rest(self) -> None:
@@ -291,19 +340,28 @@ class Writer:
                 calls[0].error = self._translated(error, errno)
                 _deliver(calls)
             return
+        _deliver([call for call in calls if call.care is not _Care.PROMISE])
+        promises = [call for call in calls if call.care >= _Care.PLEDGE]
+        if not promises or self._path == MEMORY:
+            self._kept(promises, transaction)
+        else:
+            if self._syncer is None:
+                self._syncer = Syncer(connection.filename_wal)
+            self._syncer.sync(partial(self._kept, promises, transaction))
+
+    def _kept(
+        self, promises: Sequence[_Call], transaction: Transaction, error: EngineError | None = None
+    ) -> None:
+        """Tell of a transaction that is as safe as its calls wanted, or will not be."""
+        for call in promises:
+            call.unkept = error
         # First who called, then who waits: a job's producer hears of it before its worker.
-        _deliver(calls)
+        _deliver(promises, _Call.keep)
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
 
     def _begin(self, connection: apsw.Connection, care: _Care) -> None:
-        if care is _Care.READ:
-            connection.execute("BEGIN DEFERRED")
-            return
-        if care is not self._care:
-            pragma(connection, f"synchronous = {_SYNCHRONOUS[care]}")
-            self._care = care
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("BEGIN DEFERRED" if care is _Care.READ else "BEGIN IMMEDIATE")
 
     def _translated(self, error: Exception, errno: int) -> Exception:
         if not isinstance(error, apsw.Error):
@@ -318,19 +376,19 @@ class Writer:
                 connection.execute("ROLLBACK")
 
 
-def _deliver(calls: list[_Call]) -> None:
+def _deliver(calls: Sequence[_Call], how: Callable[[_Call], None] = _Call.deliver) -> None:
     """Hand over results, with one wake-up for each event loop and not one for each call."""
     by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Call]] = defaultdict(list)
     for call in calls:
         if call.loop is None:
-            call.deliver()
+            how(call)
         else:
             by_loop[call.loop].append(call)
     for loop, its in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed while its call was away
-            loop.call_soon_threadsafe(_deliver_all, its)
+            loop.call_soon_threadsafe(_deliver_all, its, how)
 
 
-def _deliver_all(calls: list[_Call]) -> None:
+def _deliver_all(calls: Sequence[_Call], how: Callable[[_Call], None]) -> None:
     for call in calls:
-        call.deliver()
+        how(call)

@@ -21,6 +21,15 @@ FROM json_each(:jobs)
 WHERE TRUE  -- lets the parser tell ON CONFLICT from a join
 ON CONFLICT (queue, id) DO NOTHING;
 
+-- name: insert_jobs_alike
+-- As `insert_jobs`, where all but the ids is the same. Most batches are such.
+INSERT INTO job (seq, queue, id, state, priority, position, created_at, due_at, dedup)
+SELECT :base + key + 1, :queue, value, :state, :priority, :direction * (:base + key + 1), :now,
+       :due_at, :dedup
+FROM json_each(:ids)
+WHERE TRUE
+ON CONFLICT (queue, id) DO NOTHING;
+
 -- name: inserted
 SELECT json_group_array(seq - :base - 1) FROM job WHERE seq > :base AND seq <= :base + :count;
 
@@ -29,6 +38,13 @@ SELECT json_group_array(seq - :base - 1) FROM job WHERE seq > :base AND seq <= :
 INSERT INTO body (seq, name, data, options)
 SELECT :base + key + 1, value->>0, value->>1, value->>2
 FROM json_each(:bodies)
+WHERE EXISTS (SELECT 1 FROM job WHERE job.seq = :base + key + 1);
+
+-- name: insert_bodies_alike
+-- As `insert_bodies`, where all but the data is the same.
+INSERT INTO body (seq, name, data, options)
+SELECT :base + key + 1, :name, value, :options
+FROM json_each(:data)
 WHERE EXISTS (SELECT 1 FROM job WHERE job.seq = :base + key + 1);
 
 -- name: insert_tags

@@ -86,13 +86,14 @@ FROM (SELECT value->>0 AS seq, value->>1 AS position FROM json_each(:rows)) AS r
 WHERE job.seq = ready.seq;
 
 -- name: next
+-- Who reads them sorts them: an ORDER BY of the aggregate would sort once more what is sorted.
 SELECT json_group_array(json_array(
-    job.id, body.name, body.data, body.options, job.created_at, job.attempts_made,
-    job.attempts_started + 1, job.stalls, job.priority, job.deferred_failure, job.seq
-) ORDER BY job.priority, job.position)
-FROM (SELECT * FROM job WHERE queue = :queue AND state IN ('waiting', 'prioritized')
-      ORDER BY priority, position LIMIT :limit) AS job
-JOIN body ON body.seq = job.seq;
+    id, name, data, options, created_at, attempts_made, attempts_started + 1, stalls,
+    priority, deferred_failure, seq, position))
+FROM (SELECT job.*, body.name, body.data, body.options
+      FROM job CROSS JOIN body ON body.seq = job.seq
+      WHERE job.queue = :queue AND job.state IN ('waiting', 'prioritized')
+      ORDER BY job.priority, job.position LIMIT :limit);
 
 -- name: take
 UPDATE job SET state = 'active', lease_token = :token, lease_until = :until, started_at = :now,

@@ -49,3 +49,18 @@ DELETE FROM dedup WHERE queue = :queue;
 
 -- name: forget_producers
 DELETE FROM producer WHERE queue = :queue;
+
+-- name: tally_added
+-- Jobs :base + 1 to :base + :count, as far as they were added.
+UPDATE tally SET n = tally.n + new.n
+FROM (SELECT state, count(*) AS n FROM job WHERE seq > :base AND seq <= :base + :count
+      GROUP BY state) AS new
+WHERE tally.queue = :queue AND tally.state = new.state;
+
+-- name: tally_moved
+-- How many more jobs are in each state now.
+UPDATE tally SET n = n + CASE state WHEN 'waiting' THEN :waiting
+                                    WHEN 'prioritized' THEN :prioritized
+                                    WHEN 'active' THEN :active
+                                    WHEN 'completed' THEN :completed ELSE 0 END
+WHERE queue = :queue;

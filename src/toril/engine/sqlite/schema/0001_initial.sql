@@ -42,14 +42,24 @@ CREATE TABLE job (
     deferred_failure TEXT,
     dedup            TEXT,
     UNIQUE (queue, id),
-    CHECK (state IN ('waiting', 'prioritized', 'delayed', 'waiting-children',
-                     'active', 'completed', 'failed')),
-    CHECK (state <> 'waiting' OR priority = 0),
-    CHECK (state <> 'prioritized' OR priority > 0),
-    CHECK ((state = 'delayed') = (due_at IS NOT NULL)),
-    CHECK ((state = 'active') = (lease_token IS NOT NULL)),
-    CHECK ((lease_token IS NULL) = (lease_until IS NULL)),
-    CHECK ((state IN ('completed', 'failed')) = (finished_at IS NOT NULL))
+    -- What each state promises. One CASE, because it is looked at with every step of every job.
+    CHECK (CASE state
+        WHEN 'active' THEN lease_token IS NOT NULL AND lease_until IS NOT NULL
+                       AND due_at IS NULL AND finished_at IS NULL
+        WHEN 'completed' THEN finished_at IS NOT NULL AND due_at IS NULL
+                          AND lease_token IS NULL AND lease_until IS NULL
+        WHEN 'waiting' THEN priority = 0 AND due_at IS NULL AND finished_at IS NULL
+                        AND lease_token IS NULL AND lease_until IS NULL
+        WHEN 'prioritized' THEN priority > 0 AND due_at IS NULL AND finished_at IS NULL
+                            AND lease_token IS NULL AND lease_until IS NULL
+        WHEN 'delayed' THEN due_at IS NOT NULL AND finished_at IS NULL
+                        AND lease_token IS NULL AND lease_until IS NULL
+        WHEN 'failed' THEN finished_at IS NOT NULL AND due_at IS NULL
+                       AND lease_token IS NULL AND lease_until IS NULL
+        WHEN 'waiting-children' THEN due_at IS NULL AND finished_at IS NULL
+                                 AND lease_token IS NULL AND lease_until IS NULL
+        ELSE FALSE
+    END)
 ) STRICT;
 
 -- One partial index a state that is scanned, so that a job stands in one of them at a time.
@@ -147,26 +157,28 @@ CREATE TRIGGER queue_made AFTER INSERT ON queue BEGIN
         (NEW.id, 'failed', 0);
 END;
 
-CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
-    UPDATE tally SET n = n + 1 WHERE queue = NEW.queue AND state = NEW.state;
+-- The table of transitions in toril.model.state, once more, where nobody gets round it.
+-- All in the WHEN, and comparisons instead of IN, which would build a set for every row.
+CREATE TRIGGER job_misled AFTER UPDATE OF state ON job
+WHEN OLD.state <> NEW.state AND NOT CASE OLD.state
+    WHEN 'active' THEN TRUE
+    WHEN 'waiting' THEN NEW.state = 'active' OR NEW.state = 'prioritized'
+                     OR NEW.state = 'delayed' OR NEW.state = 'failed'
+    WHEN 'prioritized' THEN NEW.state = 'active' OR NEW.state = 'waiting'
+                         OR NEW.state = 'delayed' OR NEW.state = 'failed'
+    WHEN 'delayed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+                     OR NEW.state = 'failed'
+    WHEN 'waiting-children' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+                              OR NEW.state = 'delayed' OR NEW.state = 'failed'
+    WHEN 'completed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+    WHEN 'failed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
+END BEGIN
+    SELECT RAISE(ABORT, 'a job cannot go this way');
 END;
 
--- The table of transitions in toril.model.state, once more, where nobody gets round it.
--- Comparisons instead of IN, which would build a set for every row.
-CREATE TRIGGER job_moved AFTER UPDATE OF state ON job WHEN OLD.state <> NEW.state BEGIN
-    SELECT RAISE(ABORT, 'a job cannot go this way') WHERE NOT CASE OLD.state
-        WHEN 'active' THEN TRUE
-        WHEN 'waiting' THEN NEW.state = 'active' OR NEW.state = 'prioritized'
-                         OR NEW.state = 'delayed' OR NEW.state = 'failed'
-        WHEN 'prioritized' THEN NEW.state = 'active' OR NEW.state = 'waiting'
-                             OR NEW.state = 'delayed' OR NEW.state = 'failed'
-        WHEN 'delayed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
-                         OR NEW.state = 'failed'
-        WHEN 'waiting-children' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
-                                  OR NEW.state = 'delayed' OR NEW.state = 'failed'
-        WHEN 'completed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
-        WHEN 'failed' THEN NEW.state = 'waiting' OR NEW.state = 'prioritized'
-    END;
+-- Who adds, takes or completes jobs counts them by the batch; all other ways are counted here.
+CREATE TRIGGER job_moved AFTER UPDATE OF state ON job
+WHEN OLD.state <> NEW.state AND NEW.state <> 'active' AND NEW.state <> 'completed' BEGIN
     UPDATE tally SET n = n - 1 WHERE queue = OLD.queue AND state = OLD.state;
     UPDATE tally SET n = n + 1 WHERE queue = NEW.queue AND state = NEW.state;
 END;
