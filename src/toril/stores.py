@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from toril.engine.base import Engine
+from toril.engine.redis import RedisEngine
+from toril.engine.redis.endpoint import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConfigurationError
 
@@ -13,8 +15,9 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     """Return the engine that a URL names; it connects when it is first used.
 
     Args:
-        url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute), or
-            "memory://".
+        url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute),
+            "memory://", or a Redis server: "redis://host:port/database", "rediss://…" with
+            TLS, "unix:///path/to/socket".
         create: Make a file that is not there when it is first used.
 
     Raises:
@@ -28,9 +31,11 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
         return SqliteEngine(None)
     if parts.scheme == "sqlite":
         return SqliteEngine(_file_of(url, parts), create=create)
+    if parts.scheme in {"redis", "rediss", "unix"}:
+        return RedisEngine(parse(url))
     raise ConfigurationError(
         f"{_without_password(url)!r}: there is no such engine; this version has "
-        "sqlite:///file.db and memory://"
+        "sqlite:///file.db, memory://, redis://host:port/0, rediss:// and unix:///socket"
     )
 
 

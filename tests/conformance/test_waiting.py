@@ -62,15 +62,15 @@ async def add_delayed(pen: Pen, lease: Lease) -> None:
 
 
 async def promote(pen: Pen, lease: Lease) -> None:
-    assert await pen.engine.promote(QUEUE, ["delayed"]) == ["delayed"]
+    assert await pen.engine.promote(QUEUE, ["is-delayed"]) == ["is-delayed"]
 
 
 async def put_forward(pen: Pen, lease: Lease) -> None:
-    await pen.engine.change(QUEUE, "delayed", delay_ms=1)
+    await pen.engine.change(QUEUE, "is-delayed", delay_ms=1)
 
 
 async def run_again(pen: Pen, lease: Lease) -> None:
-    assert await pen.engine.retry(QUEUE, ["completed"]) == ["completed"]
+    assert await pen.engine.retry(QUEUE, ["is-completed"]) == ["is-completed"]
 
 
 async def release(pen: Pen, lease: Lease) -> None:
@@ -87,7 +87,7 @@ async def retry_later(pen: Pen, lease: Lease) -> None:
 
 async def rescue(pen: Pen, lease: Lease) -> None:
     await pen.advance(LEASE_MS)
-    assert ids(await pen.engine.rescue(QUEUE, 5)) == ["active"]
+    assert ids(await pen.engine.rescue(QUEUE, 5)) == ["is-active"]
 
 
 News = Callable[[Pen, Lease], Awaitable[None]]
@@ -112,9 +112,9 @@ each_news = pytest.mark.parametrize("news", NEWS.values(), ids=NEWS)
 
 async def furnish(pen: Pen) -> Lease:
     """Leave a job in each state from which there may be work; return the active one's lease."""
-    await pen.finished("completed")
-    (lease,) = await pen.active("active")
-    await pen.add("delayed", delay=LONG_MS / 1000)
+    await pen.finished("is-completed")
+    (lease,) = await pen.active("is-active")
+    await pen.add("is-delayed", delay=LONG_MS / 1000)
     return lease
 
 

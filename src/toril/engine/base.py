@@ -95,6 +95,8 @@ class Refusal(StrEnum):
 
     MISSING = "missing"  # the job is not there any more
     LEASE_LOST = "lease-lost"  # the lease ran out, or another worker has the job
+    OPEN_CHILDREN = "open-children"  # it cannot complete while children of it are open
+    FAILED_CHILDREN = "failed-children"  # it cannot complete, for children of it failed
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -198,7 +200,7 @@ class EventRecord(msgspec.Struct, frozen=True):
         data: What goes with the kind: the name of a job that was added; the id of the job
             that was not, for "deduplicated"; progress as JSON; type and message of an
             error as a JSON array, for "retrying" and "failed"; the result as JSON, for
-            "completed", where the job's retention may leave no record of it, else None.
+            "completed", wherever the job's retention may leave no record of it.
     """
 
     kind: str
@@ -433,8 +435,8 @@ class Engine(Protocol):
         Args:
             queue: The queue.
             states: Of these states only; none given is all. With one state the order is
-                the state's: next to run first, last finished first. Else it is by id,
-                which for ids that Toril made is as added.
+                the state's: next to run first, last finished first. Else it is the
+                engine's own: by id, or state by state.
             name: With this name only.
             tag: With this tag only, in the order in which they were added.
             limit: How many at most.

@@ -1,0 +1,107 @@
+"""The connections of one engine on one event loop: few, named, and opened when needed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import hiredis
+
+from toril.engine.redis.endpoint import Endpoint
+from toril.engine.redis.keys import keys_of
+from toril.engine.redis.scripts import script
+from toril.engine.redis.translating import translate
+from toril.engine.redis.wire import Wire
+from toril.errors import ConflictError, NotFoundError
+from toril.model.job import QueueRef
+
+
+class Connections:
+    """One connection for all that answers at once, and further ones for what waits."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Prepare.
+
+        Args:
+            endpoint: The server.
+        """
+        self._endpoint = endpoint
+        self._wire: Wire | None = None
+        self._opening: asyncio.Task[Wire] | None = None
+        self._others: set[Wire] = set()
+
+    async def wire(self) -> Wire:
+        """Return the connection for calls that answer at once.
+
+        Raises:
+            EngineError: It cannot be opened.
+        """
+        if self._wire is not None and self._wire.is_open:
+            return self._wire
+        if self._opening is None:
+            self._opening = asyncio.create_task(
+                Wire.open(self._endpoint, timeout=self._endpoint.timeout)
+            )
+        opening = self._opening
+        try:
+            self._wire = await asyncio.shield(opening)
+        finally:
+            if self._opening is opening and opening.done():
+                self._opening = None
+        return self._wire
+
+    async def another(self, name: str) -> Wire:
+        """Open a connection for a call that waits; whoever opens it closes it.
+
+        Args:
+            name: Its name.
+        """
+        wire = await Wire.open(self._endpoint, name=name)
+        self._others = {other for other in self._others if other.is_open} | {wire}
+        return wire
+
+    async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
+        """Run a script on a queue.
+
+        Args:
+            name: The script.
+            queue: The queue, whose keys it gets.
+            *args: Its ARGV.
+
+        Raises:
+            NotFoundError: There is no such queue, for scripts that want one.
+            ConflictError: Jobs of it are active, for scripts that want none.
+            EngineError: The store failed.
+        """
+        wire = await self.wire()
+        try:
+            return await script(name).run(wire, keys_of(queue).all, *args)
+        except hiredis.ReplyError as error:
+            raise self._translated(error, queue) from error
+
+    def _translated(self, error: hiredis.ReplyError, queue: QueueRef) -> Exception:
+        code, _, rest = str(error).partition(" ")
+        if code == "NOQUEUE":
+            return NotFoundError(f"there is no queue {str(queue)!r}")
+        if code == "ACTIVE":
+            return ConflictError(
+                f"{rest} jobs of {str(queue)!r} are active; wait for them, or force it"
+            )
+        return translate(error, self._endpoint.location)
+
+    async def call(self, *request: Any) -> Any:
+        """Run one command.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        return await (await self.wire()).call(*request)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._opening is not None:
+            self._opening.cancel()
+        for wire in (self._wire, *self._others):
+            if wire is not None:
+                await wire.close()
+        self._wire, self._others = None, set()

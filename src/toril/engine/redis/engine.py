@@ -1,0 +1,338 @@
+"""The Redis engine: the contract of `toril.engine.base` on a server, in BullMQ's layout."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from toril.clock import Clock, SystemClock
+from toril.engine.base import (
+    Added,
+    Batch,
+    Capabilities,
+    Ending,
+    EventRecord,
+    Exchange,
+    Fetch,
+    Finding,
+    MetricsWindow,
+    Note,
+    Page,
+    QueueInfo,
+    Stalled,
+)
+from toril.engine.redis import adding, controlling, exchanging, inspecting, listing, recording
+from toril.engine.redis.connections import Connections
+from toril.engine.redis.endpoint import Endpoint
+from toril.engine.redis.examining import examine
+from toril.engine.redis.home import Home
+from toril.engine.redis.keeper import RedisKeeper
+from toril.engine.redis.keys import keys_of
+from toril.engine.redis.lanes import Lanes
+from toril.engine.redis.wire import WireLostError
+from toril.errors import StoreUnavailableError
+from toril.model.job import Job, Lease, NewJob, QueueRef
+from toril.model.options import RateLimit
+from toril.model.settlement import Settlement
+from toril.model.state import JobState
+
+R = TypeVar("R")
+
+_RESCUED_AT_ONCE = 1000
+
+
+class RedisEngine:
+    """Queues on a Redis server, which Node.js services share."""
+
+    def __init__(self, endpoint: Endpoint, *, clock: Clock | None = None) -> None:
+        """Prepare; nothing connects before the first call.
+
+        Args:
+            endpoint: The server.
+            clock: For the time until which to wait; the machine's unless given.
+        """
+        self._endpoint = endpoint
+        self._clock = clock or SystemClock()
+        self._salt = secrets.token_hex(4)
+        self._fetches = count()
+        self._lanes = Lanes()
+        # A connection belongs to an event loop, and the sync facade has one of its own.
+        self._homes: WeakKeyDictionary[asyncio.AbstractEventLoop, Home] = WeakKeyDictionary()
+        self._on_the_way: dict[str, tuple[QueueRef, str]] = {}
+        self._unanswered: dict[tuple[QueueRef, str], str] = {}
+        self._closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities("redis", durable=True, shared=True, bullmq=True)
+
+    @property
+    def location(self) -> str:
+        return self._endpoint.location
+
+    @property
+    def _home(self) -> Home:
+        if self._closed:
+            raise StoreUnavailableError(f"{self.location} is closed; open the manager again")
+        loop = asyncio.get_running_loop()
+        home = self._homes.get(loop)
+        if home is None:
+            home = self._homes[loop] = Home(self._endpoint)
+        return home
+
+    async def open(self) -> None:
+        self._closed = False
+        await self._home.connections.wire()
+
+    async def close(self) -> None:
+        self._closed = True
+        homes = list(self._homes.items())
+        self._homes = WeakKeyDictionary()
+        here = asyncio.get_running_loop()
+        for loop, home in homes:
+            if loop is here:
+                await home.close()
+            elif loop.is_running():
+                ended = asyncio.run_coroutine_threadsafe(home.close(), loop)
+                await asyncio.wrap_future(ended)
+
+    async def _run(self, script: str, queue: QueueRef, *args: Any) -> Any:
+        return await self._home.connections.run(script, queue, *args)
+
+    # Queues
+
+    async def register(
+        self,
+        queue: QueueRef,
+        *,
+        rate_limit: RateLimit | None = None,
+        concurrency: int | None = None,
+    ) -> None:
+        home = self._home
+        await controlling.register(
+            home.connections, queue, rate_limit=rate_limit, concurrency=concurrency
+        )
+        home.known.add(queue)
+
+    async def queues(self) -> list[QueueInfo]:
+        return await controlling.every(self._home.connections)
+
+    async def pause(self, queue: QueueRef) -> None:
+        await self._run("set_paused", queue, 1)
+
+    async def resume(self, queue: QueueRef) -> None:
+        await self._run("set_paused", queue, 0)
+
+    async def drain(self, queue: QueueRef, *, delayed: bool = False) -> int:
+        return await controlling.drain(self._home.connections, queue, delayed=delayed)
+
+    async def clean(self, queue: QueueRef, state: JobState, grace_ms: int, limit: int) -> list[str]:
+        return await controlling.clean(self._home.connections, queue, state, grace_ms, limit)
+
+    async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
+        home = self._home
+        total = await controlling.obliterate(home.connections, queue, force=force)
+        home.known.discard(queue)
+        return total
+
+    # The hot path
+
+    async def add(
+        self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
+    ) -> list[Added]:
+        async with self._home.at_work(queue) as connections:
+            packed = adding.pack(jobs)
+            if batch is not None:
+                sequence = (batch.producer, batch.sequence)
+                answer = await connections.run("add", queue, *sequence, *packed)
+            else:
+                answer = await self._add_once(connections, queue, packed)
+        return adding.unpack(jobs, answer)
+
+    async def _add_once(
+        self, connections: Connections, queue: QueueRef, packed: Sequence[Any]
+    ) -> Any:
+        """Add a batch; if the answer is lost ask again, which adds nothing that is there."""
+        with self._lanes.batch(queue) as batch:
+            sequence = (batch.producer, batch.sequence)
+            try:
+                return await connections.run("add", queue, *sequence, *packed)
+            except WireLostError:
+                return await connections.run("add", queue, *sequence, *packed)
+
+    async def exchange(
+        self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
+    ) -> Exchange:
+        worker, wanted, lease_ms = _asker(settlements, fetch)
+        token = f"{worker}:{self._salt}{next(self._fetches)}"
+        asker = (queue, worker)
+        before = self._unanswered.get(asker, "")
+        packed, order = exchanging.pack(settlements)
+        if fetch is not None:
+            # A handler may block the event loop before the answer arrives: the keeper holds
+            # on to what nobody has seen yet.
+            self._on_the_way[token] = asker
+        home = self._home
+        try:
+            async with home.at_work(queue) as connections:
+                answer = await connections.run(
+                    "exchange", queue, worker, token, wanted, lease_ms, before, *packed
+                )
+        except WireLostError:
+            self._unanswered[asker] = token
+            raise
+        finally:
+            self._on_the_way.pop(token, None)
+        self._unanswered.pop(asker, None)
+        home.server_ms.set(answer[0])
+        return exchanging.unpack(queue, answer, len(settlements), order)
+
+    async def wait(self, queue: QueueRef, until_ms: int | None, signal: int) -> None:
+        home = self._home
+        timeout = None if until_ms is None else max(home.server_ms.until(until_ms), 0)
+        await home.watch(queue).wait(timeout)
+
+    def keeper(self) -> RedisKeeper:
+        return RedisKeeper(lambda: Connections(self._endpoint), self._on_the_way)
+
+    async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
+        packed: list[Any] = []
+        for note in notes:
+            lease, lines = note.lease, note.lines
+            packed += (lease.id, lease.token, note.progress_json or "", len(lines), *lines)
+        await self._run("note", queue, *packed)
+
+    async def rescue(self, queue: QueueRef, max_stalls: int) -> list[Stalled]:
+        found: list[Stalled] = []
+        passed = 0
+        while True:
+            looked, *stalled = await self._run(
+                "rescue", queue, max_stalls, passed, _RESCUED_AT_ONCE
+            )
+            found += [
+                Stalled(job_id, bool(poisoned))
+                for job_id, poisoned in zip(stalled[::2], stalled[1::2], strict=True)
+            ]
+            passed += looked - len(stalled) // 2
+            if looked < _RESCUED_AT_ONCE:
+                return found
+
+    # Looking
+
+    async def counts(self, queue: QueueRef) -> dict[JobState, int]:
+        found = await self._run("counts", queue)
+        return dict(zip(_COUNTED, found, strict=True))
+
+    async def get(self, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
+        return await listing.get(self._home.connections, queue, ids)
+
+    async def page(
+        self,
+        queue: QueueRef,
+        *,
+        states: Sequence[JobState] = (),
+        name: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        return await listing.page(
+            self._home.connections,
+            queue,
+            states=states,
+            name=name,
+            tag=tag,
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def logs(
+        self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000
+    ) -> list[str]:
+        key = keys_of(queue).logs(job_id)
+        lines: list[str] = await self._home.connections.call(
+            "LRANGE", key, start, start + limit - 1
+        )
+        return lines
+
+    async def metrics(self, queue: QueueRef, window_ms: int) -> MetricsWindow:
+        return recording.window_of(await self._run("metrics", queue, window_ms), window_ms)
+
+    async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
+        answers = await self._run("endings", queue, *ids)
+        return {
+            job_id: inspecting.ending_of(found)
+            for job_id, found in zip(ids, answers, strict=True)
+            if found is not None
+        }
+
+    async def events(
+        self, queue: QueueRef, cursor: str | None, limit: int = 1000
+    ) -> tuple[list[EventRecord], str]:
+        connections, key = self._home.connections, keys_of(queue).events
+        if cursor is None:
+            last = await connections.call("XREVRANGE", key, "+", "-", "COUNT", 1)
+            return [], last[0][0] if last else "0-0"
+        after = recording.read_cursor(cursor)
+        entries = await connections.call("XRANGE", key, f"({after}", "+", "COUNT", limit)
+        return recording.records_of(entries), entries[-1][0] if entries else after
+
+    async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
+        after = recording.read_cursor(cursor)
+        await self._home.wait_event(queue, after, timeout)
+
+    async def examine(self) -> list[Finding]:
+        return await examine(self._home.connections, self._clock)
+
+    # Control
+
+    async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return list(await self._run("promote", queue, *ids))
+
+    async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return list(await self._run("retry", queue, *ids))
+
+    async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return list(await self._run("remove", queue, *ids))
+
+    async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await controlling.cancel(self._home.connections, queue, ids)
+
+    async def change(
+        self,
+        queue: QueueRef,
+        job_id: str,
+        *,
+        priority: int | None = None,
+        delay_ms: int | None = None,
+        data: str | None = None,
+    ) -> None:
+        await controlling.change(
+            self._home.connections, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
+        )
+
+
+_COUNTED = (
+    JobState.WAITING,
+    JobState.PRIORITIZED,
+    JobState.DELAYED,
+    JobState.WAITING_CHILDREN,
+    JobState.ACTIVE,
+    JobState.COMPLETED,
+    JobState.FAILED,
+)
+
+
+def _asker(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
+    """Return who asks, for how many jobs, and how long it would hold them."""
+    if fetch is not None:
+        return fetch.worker, fetch.limit, fetch.lease_ms
+    if settlements:
+        return settlements[0].lease.token.rpartition(":")[0], -1, 0
+    return "", -1, 0
+
+

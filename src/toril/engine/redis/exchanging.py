@@ -1,0 +1,110 @@
+"""What the script `exchange` is told of settlements, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from toril.engine.base import Exchange, Refusal
+from toril.engine.redis.packing import as_json
+from toril.model.job import AttemptError, Lease, QueueRef
+from toril.model.options import Keep
+from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+
+_REFUSALS = {
+    -1: Refusal.MISSING,
+    -2: Refusal.LEASE_LOST,
+    -4: Refusal.OPEN_CHILDREN,
+    -9: Refusal.FAILED_CHILDREN,
+}
+
+
+def pack(settlements: Sequence[Settlement]) -> tuple[list[Any], list[int]]:
+    """Return settlements as arguments: runs of one kind that keep alike.
+
+    Args:
+        settlements: The settlements. Of two for one lease the first counts.
+
+    Returns:
+        The arguments, and the place of each settlement that is in them, in their order.
+    """
+    runs: dict[tuple[type[Settlement], Keep | None], list[int]] = {}
+    seen: set[tuple[str, str]] = set()
+    for place, settlement in enumerate(settlements):
+        lease = settlement.lease
+        if (lease.id, lease.token) in seen:
+            continue
+        seen.add((lease.id, lease.token))
+        keep = None if isinstance(settlement, Retry | Release) else settlement.keep
+        runs.setdefault((type(settlement), keep), []).append(place)
+    out: list[Any] = []
+    order: list[int] = []
+    for (kind, keep), places in runs.items():
+        out += (_NAMES[kind], len(places), *_kept(keep))
+        for place in places:
+            out += _fields(settlements[place])
+        order += places
+    return out, order
+
+
+def _fields(settlement: Settlement) -> tuple[Any, ...]:
+    lease = settlement.lease
+    match settlement:
+        case Complete():
+            return lease.id, lease.token, settlement.result_json or "null"
+        case Fail():
+            return lease.id, lease.token, *_error(settlement.error), lease.options.attempts
+        case Retry():
+            return lease.id, lease.token, *_error(settlement.error), settlement.delay_ms
+        case Release():
+            return lease.id, lease.token, settlement.delay_ms
+
+
+_NAMES: dict[type[Settlement], str] = {
+    Complete: "complete",
+    Fail: "fail",
+    Retry: "retry",
+    Release: "release",
+}
+
+
+def _kept(keep: Keep | None) -> tuple[Any, Any]:
+    if keep is None:
+        return "", ""
+    return "" if keep.count is None else keep.count, "" if keep.age_ms is None else keep.age_ms
+
+
+def _error(error: AttemptError) -> tuple[str, str, str, str]:
+    """Return a reason, a traceback and an error for BullMQ, for us, and for followers."""
+    own = {
+        "attempt": error.attempt,
+        "type": error.type,
+        "message": error.message,
+        "stack": error.stack,
+    }
+    return (
+        error.message,
+        as_json(error.stack or f"{error.type}: {error.message}"),
+        as_json(own),
+        as_json((error.type, error.message)),
+    )
+
+
+def unpack(queue: QueueRef, answer: Any, count: int, order: Sequence[int]) -> Exchange:
+    """Return what became of an exchange.
+
+    Args:
+        queue: The queue.
+        answer: What the script returned.
+        count: How many settlements there were.
+        order: The places of those that were sent.
+    """
+    _, refused, leases, due, limited = answer
+    results: list[Refusal | None] = [None] * count
+    if len(order) < count:
+        for place in set(range(count)).difference(order):
+            results[place] = Refusal.LEASE_LOST
+    for sent, code in zip(refused[::2], refused[1::2], strict=True):
+        results[order[sent - 1]] = _REFUSALS[code]
+    taken = [Lease(queue, *lease) for lease in leases]
+    return Exchange(results, taken or (), due, limited, 0)

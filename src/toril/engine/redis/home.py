@@ -1,0 +1,116 @@
+"""What an engine holds on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from toril.engine.redis import controlling
+from toril.engine.redis.connections import Connections
+from toril.engine.redis.endpoint import Endpoint
+from toril.engine.redis.keys import client_name, keys_of
+from toril.engine.redis.watching import Watch
+from toril.engine.redis.wire import Wire
+from toril.errors import EngineError
+from toril.model.job import QueueRef
+
+_LATE_SECONDS = 0.5  # after which a wait that the server should have ended is given up
+
+
+class ServerTime:
+    """How far the server's clock is from our monotonic one, as of the last answer."""
+
+    def __init__(self) -> None:
+        """Begin without knowing."""
+        self._offset_ms: float | None = None
+
+    def set(self, server_ms: int) -> None:
+        """Note what the server's clock says now."""
+        self._offset_ms = server_ms - time.perf_counter() * 1000
+
+    def until(self, server_ms: int) -> float:
+        """Return how many seconds it is until a time of the server's."""
+        if self._offset_ms is None:
+            return 0.0
+        return (server_ms - self._offset_ms) / 1000 - time.perf_counter()
+
+
+class Home:
+    """Connections and waits of one event loop.
+
+    Attributes:
+        connections: The connections.
+        known: Queues that were made visible.
+        server_ms: The server's time.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Prepare.
+
+        Args:
+            endpoint: The server.
+        """
+        self.connections = Connections(endpoint)
+        self.known: set[QueueRef] = set()
+        self.server_ms = ServerTime()
+        self._at_work = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._watches: dict[QueueRef, Watch] = {}
+        self._followers: dict[QueueRef, list[Wire]] = {}
+
+    @asynccontextmanager
+    async def at_work(self, queue: QueueRef) -> AsyncIterator[Connections]:
+        """Let a call finish before the connections are closed; its queue is seen from then on.
+
+        Args:
+            queue: The queue.
+        """
+        self._at_work += 1
+        self._idle.clear()
+        try:
+            if queue not in self.known:
+                await controlling.register(self.connections, queue)
+                self.known.add(queue)
+            yield self.connections
+        finally:
+            self._at_work -= 1
+            if not self._at_work:
+                self._idle.set()
+
+    def watch(self, queue: QueueRef) -> Watch:
+        """Return what watches a queue's marker."""
+        watch = self._watches.get(queue)
+        if watch is None:
+            watch = self._watches[queue] = Watch(self.connections, queue)
+        return watch
+
+    async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
+        """Return when something happened after a cursor, or after `timeout` seconds."""
+        idle = self._followers.setdefault(queue, [])
+        idle[:] = [wire for wire in idle if wire.is_open]
+        name = client_name(queue) + ":qe"
+        wire = idle.pop() if idle else await self.connections.another(name)
+        block = max(int(timeout * 1000), 1)
+        try:
+            async with asyncio.timeout(timeout + _LATE_SECONDS):
+                await wire.call("XREAD", "BLOCK", block, "STREAMS", keys_of(queue).events, cursor)
+        except TimeoutError as error:
+            wire.abort("the server did not end a wait")
+            if isinstance(error, EngineError):
+                raise
+        except asyncio.CancelledError:
+            wire.abort("nobody waits for its reply any more")
+            raise
+        else:
+            idle.append(wire)
+
+    async def close(self) -> None:
+        """Let go of everything, once the calls that are under way have ended."""
+        await self._idle.wait()
+        for watch in self._watches.values():
+            await watch.close()
+        self._watches.clear()
+        await self.connections.close()

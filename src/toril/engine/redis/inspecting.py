@@ -1,0 +1,154 @@
+"""Jobs as the scripts tell them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from toril.engine.base import Ending
+from toril.errors import ValidationError
+from toril.model import codec
+from toril.model.job import AttemptError, Job, QueueRef
+from toril.model.state import JobState
+
+FIELDS = (
+    "name",
+    "data",
+    "opts",
+    "timestamp",
+    "processedOn",
+    "finishedOn",
+    "atm",
+    "attemptsMade",
+    "ats",
+    "stc",
+    "priority",
+    "progress",
+    "returnvalue",
+    "failedReason",
+    "stacktrace",
+    "errors",
+    "pb",
+)
+"""The fields of a job's hash in the order in which lua/get.lua reads them."""
+
+_DUE_STEP = 0x1000
+_decode_errors = msgspec.json.Decoder(tuple[AttemptError, ...], strict=False).decode
+
+
+def job_of(queue: QueueRef, found: list[Any]) -> Job:
+    """Return a job.
+
+    Args:
+        queue: The queue.
+        found: What lua/get.lua says of it.
+    """
+    job_id, state_name, score, cancel, *values = found
+    state = JobState(state_name)
+    field = dict(zip(FIELDS, values, strict=True))
+    result = field["returnvalue"] if state is JobState.COMPLETED else None
+    return Job(
+        queue=queue,
+        id=job_id,
+        name=field["name"] or "",
+        data_json=field["data"] or "null",
+        options=codec.decode_options(field["opts"] or "{}"),
+        state=state,
+        priority=_number(field["priority"]),
+        created_ms=_number(field["timestamp"]),
+        due_ms=int(float(score)) // _DUE_STEP if state is JobState.DELAYED else None,
+        started_ms=_time(field["processedOn"]),
+        finished_ms=_time(field["finishedOn"]),
+        attempts_made=_number(field["atm"] or field["attemptsMade"]),
+        attempts_started=_number(field["ats"]),
+        stalls=_number(field["stc"]),
+        progress_json=_progress(field["progress"]),
+        result_json=None if result == "null" else result,
+        errors=errors_of(field),
+        worker=field["pb"] if state is JobState.ACTIVE else None,
+        cancel_requested=bool(cancel) and state is JobState.ACTIVE,
+    )
+
+
+def _number(text: str | None) -> int:
+    try:
+        return int(float(text or 0))
+    except ValueError:
+        return 0
+
+
+def _time(text: str | None) -> int | None:
+    return None if text is None else _number(text)
+
+
+def _progress(text: str | None) -> str | None:
+    """Return what was reported; BullMQ writes 0 where nothing was."""
+    return text
+
+
+def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:
+    """Return a job's errors; of a job that Node.js failed, what BullMQ keeps of them."""
+    if field["errors"]:
+        try:
+            return _decode_errors(f"[{field['errors']}]")
+        except msgspec.MsgspecError:
+            pass
+    reason = field["failedReason"]
+    if not reason:
+        return ()
+    try:
+        stack = str(codec.decode(field["stacktrace"] or "[]")[-1])
+    except (ValueError, LookupError, TypeError):
+        stack = ""
+    attempt = max(_number(field["atm"] or field["attemptsMade"]), 1)
+    return (AttemptError(attempt, "Error", reason, stack, ended_ms=_time(field["finishedOn"])),)
+
+
+def ending_of(found: Any) -> Ending | None:
+    """Return how a job ended, from what lua/endings.lua says; None while it goes on."""
+    match found:
+        case [1, result]:
+            return Ending(JobState.COMPLETED, None if result in {None, "null"} else result)
+        case [2, reason, errors]:
+            field = dict.fromkeys(FIELDS) | {"errors": errors, "failedReason": reason}
+            known = errors_of(field)
+            return Ending(JobState.FAILED, error=known[-1] if known else None)
+        case _:
+            return None
+
+
+class Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Where a listing goes on.
+
+    Attributes:
+        listing: Which listing it is of: the states, and the tag.
+        place: The number of the state that comes next.
+        score: The score of the last job in it, where the state is a set.
+        ids: The last jobs, the last one first.
+    """
+
+    listing: str
+    place: int = 0
+    score: str = ""
+    ids: tuple[str, ...] = ()
+
+
+_decode_cursor = msgspec.json.Decoder(Cursor).decode
+
+
+def read_cursor(cursor: str | None, listing: str) -> Cursor:
+    """Return a cursor from a page, or the beginning.
+
+    Raises:
+        ValidationError: It is not from this listing.
+    """
+    if cursor is None:
+        return Cursor(listing)
+    try:
+        found = _decode_cursor(cursor)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        raise ValidationError("cursor", f"{cursor!r} is not from a page of this queue") from None
+    if found.listing != listing or found.place < 0:
+        raise ValidationError("cursor", f"{cursor!r} is from another listing")
+    return found

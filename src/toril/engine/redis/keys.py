@@ -1,0 +1,80 @@
+"""Every key of a queue, and who owns it: BullMQ's layout, or Toril alone.
+
+BullMQ takes an unknown key under a queue's prefix for a job without a queue. So what is
+not BullMQ's stands apart, under `<prefix>::toril:<queue>:`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import lru_cache
+
+from toril.model.job import QueueRef
+
+QUEUES = "toril:queues"
+"""The set of all queues that Toril was told of: prefix and name, as a JSON array."""
+
+_BULLMQ = (
+    "meta",
+    "id",
+    "wait",
+    "active",
+    "prioritized",
+    "pc",
+    "delayed",
+    "waiting-children",
+    "completed",
+    "failed",
+    "events",
+    "marker",
+    "stalled",
+    "limiter",
+)
+_OWN = ("producers", "cancels")
+
+
+class QueueKeys:
+    """The keys of one queue.
+
+    Attributes:
+        all: What each script is given, in the order that lua/include/queue.lua names.
+        events: The stream of what happened.
+        marker: What idle workers wait for.
+        cancels: The running jobs that somebody asked to cancel.
+    """
+
+    __slots__ = ("_job", "_own", "all", "cancels", "events", "marker", "meta")
+
+    def __init__(self, queue: QueueRef) -> None:
+        """Make the keys of a queue."""
+        self._job = f"{queue.prefix}:{queue.name}:"
+        self._own = f"{queue.prefix}::toril:{queue.name}:"
+        self.all = (*(self._job + key for key in _BULLMQ), *(self._own + key for key in _OWN))
+        self.meta = f"{self._job}meta"
+        self.events = f"{self._job}events"
+        self.marker = f"{self._job}marker"
+        self.cancels = f"{self._own}cancels"
+
+    def logs(self, job_id: str) -> str:
+        """Return the key of a job's log."""
+        return f"{self._job}{job_id}:logs"
+
+    def tag(self, tag: str) -> str:
+        """Return the key of the jobs with a tag, by when they were added."""
+        return f"{self._own}tag:{tag}"
+
+
+@lru_cache(maxsize=4096)
+def keys_of(queue: QueueRef) -> QueueKeys:
+    """Return a queue's keys."""
+    return QueueKeys(queue)
+
+
+def client_name(queue: QueueRef, worker: str = "") -> str:
+    """Return the connection's name by which Node.js finds a queue's workers.
+
+    Source: BullMQ 6, `Queue.getWorkers` looks for `<prefix>:<base64 of the queue>` with
+    `:w:<name>` behind it.
+    """
+    encoded = b64encode(queue.name.encode()).decode()
+    return f"{queue.prefix}:{encoded}" + (f":w:{worker}" if worker else "")

@@ -1,0 +1,60 @@
+-- Fails jobs that wait, and asks those that run to stop.
+-- ARGV: 1 the reason, 2 the error (JSON but for its attempt and times), 3 the error for
+--   followers (JSON), 4 what stands for the traceback (JSON text); then the ids.
+-- Returns: the ids that it concerned.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: parents
+-- include: forget
+-- include: store
+-- include: finish
+-- include: record
+-- include: find
+
+local missing = missing_queue()
+if missing then return missing end
+local REASON, ERROR, TOLD, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local function fail_waiting(id, state, set)
+    local key = JOB .. id
+    local job = call('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent')
+    take_out(id, state, set)
+    if job[4] then free_key(id, job[4]) end
+    if job[5] and job[5] ~= '' then child_failed(key, job[5], job[6], REASON) end
+    local error = string.sub(ERROR, 1, -2) ..
+        string.format(',"attempt":%d,"ended_ms":%d}', (tonumber(job[1]) or 0) + 1, NOW)
+    local stack = job[3] and job[3] ~= '[]' and string.sub(job[3], 1, -2) .. ',' or '['
+    call('HSET', key, 'failedReason', REASON, 'finishedOn', NOW, 'delay', 0,
+         'errors', job[2] and job[2] .. ',' .. error or error, 'stacktrace', stack .. TRACEBACK .. ']')
+    call('ZADD', FAILED, NOW, id)
+    emit('failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', TOLD)
+end
+
+local waiting, active, seen = {}, {}, {}
+for n = 5, #ARGV do
+    local id = ARGV[n]
+    local state, _, set = state_of(id)
+    if state and not seen[id] and state ~= 'completed' and state ~= 'failed' then
+        seen[id] = true
+        if state == 'active' then
+            call('SADD', CANCELS, id)
+            active[#active + 1] = id
+        else
+            fail_waiting(id, state, set)
+            waiting[#waiting + 1] = id
+        end
+    end
+end
+if #waiting > 0 then
+    count({'failed', #waiting})
+    add_points('failed', #waiting)
+end
+for _, id in ipairs(active) do
+    waiting[#waiting + 1] = id
+end
+for _, id in ipairs(waiting) do
+    emit('cancelled', 'jobId', id)
+end
+if #waiting > 0 then trim_events() end
+return waiting

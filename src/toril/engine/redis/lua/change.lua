@@ -1,0 +1,41 @@
+-- Changes a job that has not finished.
+-- ARGV: 1 its id; 2 its new priority, 3 its new delay from now (ms), 4 whether its data changes
+--   ("1"), 5 its new data (JSON); 2 and 3 may be nothing.
+-- Returns: nothing, or the state that does not allow it; "missing" where there is no such job.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: find
+
+local missing = missing_queue()
+if missing then return missing end
+local id = ARGV[1]
+local key = JOB .. id
+local state, _, set = state_of(id)
+if not state then return 'missing' end
+if state == 'completed' or state == 'failed' then return state end
+local moves = ARGV[2] ~= '' or ARGV[3] ~= ''
+if moves and (state == 'active' or state == 'waiting-children') then return state end
+if ARGV[4] == '1' then
+    call('HSET', key, 'data', ARGV[5])
+end
+local priority = tonumber(call('HGET', key, 'priority')) or 0
+if ARGV[2] ~= '' then
+    priority = tonumber(ARGV[2])
+    call('HSET', key, 'priority', priority)
+end
+if ARGV[3] ~= '' and tonumber(ARGV[3]) > 0 then
+    take_out(id, state, set)
+    local due = NOW + ARGV[3]
+    call('HSET', key, 'delay', ARGV[3])
+    delay_until(id, due)
+    emit('delayed', 'jobId', id, 'delay', due)
+    mark_due()
+elseif moves and not (ARGV[3] == '' and state == 'delayed') then
+    take_out(id, state, set)
+    call('HSET', key, 'delay', 0)
+    push(id, priority)
+    if not is_closed() then mark() end
+end
+emit('changed', 'jobId', id)
+trim_events()

@@ -1,0 +1,62 @@
+-- Removes jobs that have been in a state for long, of a part of them.
+-- ARGV: 1 the state; 2 since when at the latest (ms before now); 3 how many at most; 4 how many
+--   of the oldest to pass over; 5 how many to look at.
+-- Returns: how many to pass over next time (-1: all were looked at), then the removed ids.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: parents
+-- include: forget
+-- include: scheduled
+
+local missing = missing_queue()
+if missing then return missing end
+local STATE, BEFORE = ARGV[1], NOW - ARGV[2]
+local MOST, SKIP, LOOK = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local SET = ({
+    completed = COMPLETED, failed = FAILED, delayed = DELAYED, prioritized = PRIORITIZED,
+    ['waiting-children'] = CHILDREN,
+})[STATE]
+local finished = STATE == 'completed' or STATE == 'failed'
+
+local ids
+if finished then
+    ids = call('ZRANGEBYSCORE', SET, '-inf', BEFORE, 'LIMIT', 0, math.min(MOST, LOOK))
+elseif SET then
+    ids = call('ZRANGE', SET, SKIP, SKIP + LOOK - 1)
+else
+    local found = call('LRANGE', WAIT, -SKIP - LOOK, -SKIP - 1)
+    ids = {}
+    for n = #found, 1, -1 do
+        ids[#ids + 1] = found[n]
+    end
+end
+
+local old, looked = {}, 0
+for _, id in ipairs(ids) do
+    if #old == MOST then
+        break
+    end
+    looked = looked + 1
+    local added = not finished and tonumber(call('HGET', JOB .. id, 'timestamp')) or 0
+    if added <= BEFORE and not carries_schedule(id) then
+        old[#old + 1] = id
+    end
+end
+if SET then
+    in_pieces(old, function(...) call('ZREM', SET, ...) end)
+else
+    for _, id in ipairs(old) do
+        call('LREM', WAIT, -1, id)
+    end
+end
+for _, id in ipairs(old) do
+    forget(id, true)
+    emit('removed', 'jobId', id, 'prev', STATE == 'waiting' and 'wait' or STATE)
+end
+if #old > 0 then
+    emit('cleaned', 'count', #old)
+    trim_events()
+end
+local ended = looked == #ids and #ids < (finished and math.min(MOST, LOOK) or LOOK)
+return {ended and -1 or SKIP + looked - #old, unpack(old)}

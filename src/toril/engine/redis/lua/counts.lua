@@ -1,0 +1,11 @@
+-- Returns: how many jobs wait, are prioritized, delayed, waiting for children, active, completed,
+--   failed.
+-- include: queue
+
+local missing = missing_queue()
+if missing then return missing end
+return {
+    call('LLEN', WAIT) + call('LLEN', JOB .. 'paused'), call('ZCARD', PRIORITIZED),
+    call('ZCARD', DELAYED), call('ZCARD', CHILDREN), call('LLEN', ACTIVE),
+    call('ZCARD', COMPLETED), call('ZCARD', FAILED),
+}

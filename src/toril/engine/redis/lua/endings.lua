@@ -1,0 +1,20 @@
+-- ARGV: ids.
+-- Returns: for each: nothing where it is not there; 0 while it goes on; else {1, result} or
+--   {2, reason, errors}.
+-- include: queue
+
+local found = {}
+for n, id in ipairs(ARGV) do
+    local job = call('HMGET', JOB .. id, 'timestamp', 'finishedOn', 'returnvalue', 'failedReason',
+                     'errors')
+    if not job[1] then
+        found[n] = false
+    elseif not job[2] then
+        found[n] = 0
+    elseif call('ZSCORE', FAILED, id) then
+        found[n] = {2, job[4] or '', job[5] or ''}
+    else
+        found[n] = {1, job[3]}
+    end
+end
+return found

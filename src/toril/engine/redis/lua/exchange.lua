@@ -1,0 +1,463 @@
+-- Settles what has finished and takes new jobs.
+-- ARGV: 1 the worker's id; 2 the token of new leases; 3 how many are wanted (-1: none are);
+--   4 how long to hold them (ms); 5 the token of an exchange whose answer was lost, or nothing;
+--   then runs of settlements of one kind, each: kind, how many, count and age (ms) of what is
+--   kept (or nothing); for each: id, token, and
+--   complete: result (JSON);
+--   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
+--   retry: as fail, but for the last the delay (ms);
+--   release: delay (ms).
+-- Returns: now, {place and code of what was refused, …}, {leases}, next due or false, limited
+--   until or false. A lease: id, token, name, data, options, added, started, attempts made and
+--   started, stalls, priority, deferred failure or false.
+-- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: parents
+-- include: forget
+-- include: store
+-- include: finish
+-- include: record
+
+local WORKER, TOKEN, WANTED, LEASE = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local RECORD = OWN .. 'exchange:' .. WORKER  -- what this worker's last exchange did
+local KEPT_ERRORS = 25
+
+local refused, settled = {}, {}
+local lost_before = {}    -- what an exchange settled whose answer was lost
+local leases = {}
+local total = 0
+local freed, made_ready, made_delayed = {}, false, false
+local counts = {completed = 0, failed = 0, retried = 0}
+local buckets, duration_sum = {}, 0
+local has_cancels = call('EXISTS', CANCELS) == 1
+
+local function recover(token)
+    local packed = call('GET', RECORD)
+    local last = packed and cmsgpack.unpack(packed)
+    if not last or last[1] ~= token then
+        return nil
+    end
+    for _, id in ipairs(last[2]) do
+        lost_before[id] = true
+    end
+    return last[3]
+end
+
+local function refuse(place, code)
+    refused[#refused + 1] = place
+    refused[#refused + 1] = code
+end
+
+-- Of a run, the jobs whose leases are held.
+local function held(first, count, width)
+    local locks, found = {}, {}
+    for n = 1, count do
+        locks[n] = JOB .. ARGV[first + (n - 1) * width] .. ':lock'
+    end
+    local tokens = {}
+    in_pieces(locks, function(...)
+        for _, token in ipairs(call('MGET', ...)) do
+            tokens[#tokens + 1] = token
+        end
+    end)
+    for n = 1, count do
+        local at = first + (n - 1) * width
+        local id = ARGV[at]
+        if tokens[n] == ARGV[at + 1] and not freed[id] then
+            local job = call('HMGET', JOB .. id, 'timestamp', 'processedOn', 'atm', 'parentKey',
+                             'parent', 'deid', 'priority')
+            if job[1] then
+                found[#found + 1] = {
+                    id = id, key = JOB .. id, at = at + 2, place = total + n,
+                    started = tonumber(job[2]) or NOW, made = tonumber(job[3]) or 0,
+                    parent_key = job[4], parent = job[5], key_id = job[6],
+                    priority = tonumber(job[7]) or 0,
+                }
+                freed[id] = locks[n]
+            else
+                freed[id] = locks[n]
+                refuse(total + n, -1)
+            end
+        elseif not lost_before[id] then
+            refuse(total + n, call('EXISTS', JOB .. id) == 1 and -2 or -1)
+        end
+    end
+    total = total + count
+    return found
+end
+
+-- Children that are open keep their parent from completing.
+local function without_children(jobs)
+    local keys = {}
+    for _, job in ipairs(jobs) do
+        keys[#keys + 1] = job.key .. ':dependencies'
+        keys[#keys + 1] = job.key .. ':unsuccessful'
+    end
+    local there = 0
+    in_pieces(keys, function(...) there = there + call('EXISTS', ...) end)
+    if there == 0 then
+        return jobs
+    end
+    local rest = {}
+    for _, job in ipairs(jobs) do
+        if call('SCARD', job.key .. ':dependencies') > 0 then
+            refuse(job.place, -4)
+            freed[job.id] = nil
+        elseif call('ZCARD', job.key .. ':unsuccessful') > 0 then
+            refuse(job.place, -9)
+            freed[job.id] = nil
+        else
+            rest[#rest + 1] = job
+        end
+    end
+    return rest
+end
+
+local function measure(job)
+    local duration = math.max(NOW - job.started, 0)
+    duration_sum = duration_sum + duration
+    local bits = 0
+    while duration > 0 do
+        duration, bits = math.floor(duration / 2), bits + 1
+    end
+    buckets[bits] = (buckets[bits] or 0) + 1
+    settled[#settled + 1] = job.id
+end
+
+-- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own.
+local function add_error(job, reason, traceback, error)
+    local known = call('HMGET', job.key, 'stacktrace', 'errors')
+    local stack, errors = known[1] or '[]', known[2]
+    stack = stack == '[]' and '[' .. traceback .. ']' or
+            string.sub(stack, 1, -2) .. ',' .. traceback .. ']'
+    errors = errors and errors .. ',' .. error or error
+    if job.made >= KEPT_ERRORS then
+        local old = cjson.decode('[' .. errors .. ']')
+        local kept = {}
+        for n = math.max(1, #old - KEPT_ERRORS + 1), #old do
+            kept[#kept + 1] = cjson.encode(old[n])
+        end
+        errors = table.concat(kept, ',')
+        local tracebacks = cjson.decode(stack)
+        kept = {}
+        for n = math.max(1, #tracebacks - KEPT_ERRORS + 1), #tracebacks do
+            kept[#kept + 1] = cjson.encode(tracebacks[n])
+        end
+        stack = '[' .. table.concat(kept, ',') .. ']'
+    end
+    call('HSET', job.key, 'failedReason', reason, 'stacktrace', stack, 'errors', errors)
+end
+
+local function with_times(job, error)
+    return string.sub(error, 1, -2) ..
+        string.format(',"started_ms":%d,"ended_ms":%d}', job.started, NOW)
+end
+
+-- Puts finished jobs where they are kept, or takes them away.
+local function keep(jobs, set, count, age)
+    if count == 0 then
+        for _, job in ipairs(jobs) do
+            forget(job.id)
+        end
+        return
+    end
+    local members = {}
+    for n, job in ipairs(jobs) do
+        members[2 * n - 1], members[2 * n] = NOW, job.id
+    end
+    in_pieces(members, function(...) call('ZADD', set, ...) end)
+    trim_finished(set, age, count)
+end
+
+local function complete(jobs, count, age)
+    jobs = without_children(jobs)
+    for _, job in ipairs(jobs) do
+        local result = ARGV[job.at]
+        measure(job)
+        if job.key_id then free_key(job.id, job.key_id) end
+        if job.parent_key then
+            child_completed(job.key, job.parent_key, job.parent, result)
+        end
+        if count ~= 0 then
+            call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW, 'atm', job.made + 1)
+        end
+        call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', job.id, 'returnvalue', result,
+             'prev', 'active')
+    end
+    keep(jobs, COMPLETED, count, age)
+    counts.completed = counts.completed + #jobs
+end
+
+local function fail(jobs, count, age)
+    for _, job in ipairs(jobs) do
+        local reason, traceback, error, told, attempts = unpack(ARGV, job.at, job.at + 4)
+        measure(job)
+        if job.key_id then free_key(job.id, job.key_id) end
+        if job.parent_key then
+            child_failed(job.key, job.parent_key, job.parent, reason)
+        end
+        if count ~= 0 then
+            add_error(job, reason, traceback, with_times(job, error))
+            call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
+            call('HDEL', job.key, 'defa')
+        end
+        emit('failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
+        if job.made + 1 >= tonumber(attempts) then
+            emit('retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
+        end
+    end
+    keep(jobs, FAILED, count, age)
+    counts.failed = counts.failed + #jobs
+end
+
+-- A job whose cancellation was asked for does not wait: the next worker fails it.
+local function is_cancelled(job)
+    if has_cancels and call('SISMEMBER', CANCELS, job.id) == 1 then
+        call('HSET', job.key, 'defa', 'cancelled on request')
+        return true
+    end
+    return false
+end
+
+local function put_back(job, delay, how, ...)
+    if delay > 0 and not is_cancelled(job) then
+        call('HSET', job.key, 'delay', delay)
+        delay_until(job.id, NOW + delay)
+        emit('delayed', 'jobId', job.id, 'delay', NOW + delay, ...)
+        made_delayed = true
+        return
+    end
+    how(job.id, job.priority)
+    emit('waiting', 'jobId', job.id, 'prev', 'active', ...)
+    made_ready = true
+end
+
+local function retry(jobs)
+    for _, job in ipairs(jobs) do
+        local reason, traceback, error, told, delay = unpack(ARGV, job.at, job.at + 4)
+        measure(job)
+        add_error(job, reason, traceback, with_times(job, error))
+        call('HSET', job.key, 'atm', job.made + 1)
+        is_cancelled(job)
+        put_back(job, tonumber(delay), push, 'error', told)
+    end
+    counts.retried = counts.retried + #jobs
+end
+
+-- Backwards, so that of jobs given back together the first is the first again.
+local function release(jobs)
+    for n = #jobs, 1, -1 do
+        local job = jobs[n]
+        measure(job)
+        is_cancelled(job)
+        put_back(job, tonumber(ARGV[job.at]), push_first, 'toril', 'released')
+    end
+end
+
+local KINDS = {
+    complete = {run = complete, width = 3}, fail = {run = fail, width = 7},
+    retry = {run = retry, width = 7}, release = {run = release, width = 3},
+}
+
+-- Takes jobs out of the list of those that run. Where most of the list goes, it is cheaper to
+-- write the rest anew than to look for each.
+local function leave_active(ids)
+    local there = call('LLEN', ACTIVE)
+    if #ids * 4 < there then
+        for _, id in ipairs(ids) do
+            call('LREM', ACTIVE, -1, id)
+        end
+        return
+    end
+    local rest = {}
+    for _, id in ipairs(call('LRANGE', ACTIVE, 0, -1)) do
+        if not freed[id] then
+            rest[#rest + 1] = id
+        end
+    end
+    call('DEL', ACTIVE)
+    in_pieces(rest, function(...) call('RPUSH', ACTIVE, ...) end)
+end
+
+local function settle(place)
+    while place <= #ARGV do
+        local kind, count = KINDS[ARGV[place]], tonumber(ARGV[place + 1])
+        local kept, age = tonumber(ARGV[place + 2]), tonumber(ARGV[place + 3])
+        place = place + 4
+        kind.run(held(place, count, kind.width), kept, age)
+        place = place + count * kind.width
+    end
+    local ids, locks = {}, {}
+    for id, lock in pairs(freed) do
+        ids[#ids + 1], locks[#locks + 1] = id, lock
+    end
+    if #ids == 0 then
+        return
+    end
+    in_pieces(locks, function(...) call('DEL', ...) end)
+    in_pieces(ids, function(...) call('SREM', STALLED, ...) end)
+    if has_cancels then
+        in_pieces(ids, function(...) call('SREM', CANCELS, ...) end)
+    end
+    leave_active(ids)
+    local counters = {'duration_ms', duration_sum}
+    for name, n in pairs(counts) do
+        counters[#counters + 1], counters[#counters + 2] = name, n
+    end
+    for bits, n in pairs(buckets) do
+        counters[#counters + 1], counters[#counters + 2] = 'bucket:' .. bits, n
+    end
+    count(counters)
+    if counts.completed > 0 then add_points('completed', counts.completed) end
+    if counts.failed > 0 then add_points('failed', counts.failed) end
+end
+
+local function promote_due()
+    local due = call('ZRANGEBYSCORE', DELAYED, 0, NOW * 0x1000 + 0xFFF, 'LIMIT', 0, 1000)
+    if #due == 0 then
+        return
+    end
+    call('ZREM', DELAYED, unpack(due))
+    for _, id in ipairs(due) do
+        push(id, tonumber(call('HGET', JOB .. id, 'priority')) or 0)
+        call('HSET', JOB .. id, 'delay', 0)
+        emit('waiting', 'jobId', id, 'prev', 'delayed')
+    end
+    made_ready = true
+end
+
+-- How many may be taken, until when the rate limit holds the rest, and whether one counts.
+local function room()
+    local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration')
+    if limits[1] then
+        return 0
+    end
+    local most = WANTED
+    if limits[2] then
+        most = math.min(most, tonumber(limits[2]) - call('LLEN', ACTIVE))
+    end
+    if not limits[3] then
+        return most
+    end
+    local left = tonumber(limits[3]) - (tonumber(call('GET', LIMITER)) or 0)
+    local window = tonumber(limits[4])
+    if left >= most then
+        return most, nil, window
+    end
+    local ends = call('PTTL', LIMITER)
+    if ends == 0 or ends == -1 then  -- over, or a count that nothing would ever end
+        call('DEL', LIMITER)
+        left, ends = tonumber(limits[3]), -2
+    end
+    return math.min(left, most), NOW + (ends > 0 and ends or window), window
+end
+
+-- Takes ids out of line, those without a priority first.
+local function pick(most)
+    local ids = {}
+    local waiting = call('LRANGE', WAIT, -most, -1)
+    if #waiting > 0 then
+        call('LTRIM', WAIT, 0, -#waiting - 1)
+        for n = #waiting, 1, -1 do
+            if string.sub(waiting[n], 1, 2) ~= '0:' then  -- an old BullMQ's marker
+                ids[#ids + 1] = waiting[n]
+            end
+        end
+    end
+    if #ids < most then
+        local popped = call('ZPOPMIN', PRIORITIZED, most - #ids)
+        for n = 1, #popped, 2 do
+            ids[#ids + 1] = popped[n]
+        end
+        if #popped / 2 < most - #ids then
+            call('DEL', PC)
+        end
+    end
+    return ids
+end
+
+local function lease(id, token, job, started)
+    return {
+        id, token, job[1], job[2], job[3] or '{}', tonumber(job[4]) or NOW, started,
+        tonumber(job[5]) or tonumber(job[6]) or 0, (tonumber(job[7]) or 0),
+        tonumber(job[8]) or 0, tonumber(job[9]) or 0, job[10],
+    }
+end
+
+local function read(id)
+    return call('HMGET', JOB .. id, 'name', 'data', 'opts', 'timestamp', 'atm', 'attemptsMade',
+                'ats', 'stc', 'priority', 'defa', 'processedOn')
+end
+
+local function take(most)
+    local taken, counted = {}, 0
+    for _, id in ipairs(pick(most)) do
+        local key, job = JOB .. id, read(id)
+        if job[1] then  -- else it was removed behind our back
+            job[7] = (tonumber(job[7]) or 0) + 1
+            call('SET', key .. ':lock', TOKEN, 'PX', LEASE)
+            call('HSET', key, 'processedOn', NOW, 'pb', WORKER, 'ats', job[7])
+            call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+            taken[#taken + 1] = id
+            leases[#leases + 1] = lease(id, TOKEN, job, NOW)
+            if not job[10] then
+                counted = counted + 1
+            end
+        end
+    end
+    in_pieces(taken, function(...) call('LPUSH', ACTIVE, ...) end)
+    return taken, counted
+end
+
+-- The leases of the exchange whose answer was lost, as far as they are held.
+local function give_again(ids, token)
+    for _, id in ipairs(ids) do
+        if call('GET', JOB .. id .. ':lock') == token then
+            local job = read(id)
+            if job[1] then
+                leases[#leases + 1] = lease(id, token, job, tonumber(job[11]) or NOW)
+            end
+        end
+    end
+end
+
+local again = ARGV[5] ~= '' and recover(ARGV[5]) or {}
+if #ARGV > 5 then
+    settle(6)
+end
+local taken, due, limited = {}, false, false
+if WANTED >= 0 then
+    promote_due()
+    give_again(again, ARGV[5])
+    local most, until_when, window = room()
+    most = math.min(most, WANTED - #leases)
+    if most > 0 then
+        local counted
+        taken, counted = take(most)
+        if window and counted > 0 and call('INCRBY', LIMITER, counted) == counted then
+            call('PEXPIRE', LIMITER, window)
+        end
+    end
+    if until_when and #taken >= most then
+        limited = until_when
+    end
+    if #leases < WANTED then
+        due = next_due() or false
+    end
+end
+if #settled > 0 or #taken > 0 then
+    call('SET', RECORD, cmsgpack.pack({TOKEN, settled, taken}), 'PX', math.max(LEASE, 1000) * 2)
+    trim_events()
+end
+if made_delayed then mark_due() end
+local left = call('LLEN', WAIT) + call('ZCARD', PRIORITIZED)
+if left > 0 then
+    if (made_ready or #taken > 0 or #settled > 0) and not limited and not is_closed() then
+        mark()
+    end
+elseif #settled > 0 and call('LLEN', ACTIVE) == 0 then
+    emit('drained')
+end
+return {NOW, refused, leases, due, limited}

@@ -1,0 +1,38 @@
+-- Starts the time of leases anew.
+-- ARGV: 1 the time (ms); 2 how many exchanges are on their way; for each: its worker, its token;
+--   then for each lease: id, token.
+-- Returns: the places of the leases that are lost, from 0.
+-- include: queue
+
+local LEASE = ARGV[1]
+local on_the_way = tonumber(ARGV[2])
+local renewed = {}
+
+local function renew(id)
+    call('PEXPIRE', JOB .. id .. ':lock', LEASE)
+    renewed[#renewed + 1] = id
+end
+
+for n = 1, on_the_way do
+    local packed = call('GET', OWN .. 'exchange:' .. ARGV[1 + 2 * n])
+    local last = packed and cmsgpack.unpack(packed)
+    if last and last[1] == ARGV[2 + 2 * n] then
+        for _, id in ipairs(last[3]) do
+            if call('GET', JOB .. id .. ':lock') == last[1] then
+                renew(id)
+            end
+        end
+        call('PEXPIRE', OWN .. 'exchange:' .. ARGV[1 + 2 * n], LEASE * 2)
+    end
+end
+
+local lost, first = {}, 3 + 2 * on_the_way
+for at = first, #ARGV, 2 do
+    if call('GET', JOB .. ARGV[at] .. ':lock') == ARGV[at + 1] then
+        renew(ARGV[at])
+    else
+        lost[#lost + 1] = (at - first) / 2
+    end
+end
+in_pieces(renewed, function(...) call('SREM', STALLED, ...) end)
+return lost

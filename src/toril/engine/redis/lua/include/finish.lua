@@ -1,0 +1,64 @@
+-- What the end of a job brings, however it came about.
+-- needs: events, ready, store, parents, forget
+
+-- A deduplication key without an end is held until its job has finished. What was added
+-- meanwhile under BullMQ's keepLastIfActive takes its turn now.
+local function free_key(id, key_id)
+    local key = JOB .. 'de:' .. key_id
+    local left = call('PTTL', key)
+    if left == 0 or (left == -1 and call('GET', key) == id) then
+        call('DEL', key)
+    end
+    local waiting = JOB .. 'dn:' .. key_id
+    if call('EXISTS', waiting) == 0 then
+        return
+    end
+    local job = call('HMGET', waiting, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
+    local counted = tostring(call('INCR', ID))
+    local next_id = job[4] or counted
+    local opts = cjson.decode(job[3])
+    local rule = opts.de or {}
+    set_owner(key, next_id, not rule.keepLastIfActive and rule.ttl or 0)
+    local extra = {'deid', key_id}
+    for field, value in pairs({parentKey = job[5], parent = job[6], rjk = job[8]}) do
+        if value then
+            extra[#extra + 1], extra[#extra + 2] = field, value
+        end
+    end
+    local delay, priority = opts.delay or 0, opts.priority or 0
+    store(next_id, job[1], job[2], job[3], delay, priority, unpack(extra))
+    if delay > 0 then
+        delay_until(next_id, NOW + delay)
+        emit('delayed', 'jobId', next_id, 'delay', NOW + delay)
+        mark_due()
+    else
+        if opts.lifo then push_first(next_id, priority) else push(next_id, priority) end
+        emit('waiting', 'jobId', next_id)
+        if not is_closed() then mark() end
+    end
+    if job[7] then
+        call('SADD', job[7], JOB .. next_id)
+    end
+    call('DEL', waiting)
+end
+
+-- Removes what is not kept, the oldest first. Ages in ms.
+local function trim_finished(set, age, count)
+    if age then
+        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, 1000)
+        for _, id in ipairs(old) do
+            forget(id)
+        end
+        in_pieces(old, function(...) call('ZREM', set, ...) end)
+    end
+    if count and count > 0 then
+        local excess = call('ZCARD', set) - count
+        if excess > 0 then
+            local old = call('ZRANGE', set, 0, excess - 1)
+            for _, id in ipairs(old) do
+                forget(id)
+            end
+            call('ZREMRANGEBYRANK', set, 0, excess - 1)
+        end
+    end
+end

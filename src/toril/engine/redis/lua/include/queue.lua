@@ -1,0 +1,23 @@
+-- What every script knows of its queue.
+-- KEYS: all keys of the queue, in the order of QueueKeys.all in keys.py.
+local call = redis.call
+local META, ID, WAIT, ACTIVE, PRIORITIZED, PC, DELAYED, CHILDREN, COMPLETED, FAILED, EVENTS,
+      MARKER, STALLED, LIMITER, PRODUCERS, CANCELS = unpack(KEYS)
+local JOB = string.sub(META, 1, -5)        -- what stands before a job's id in its key
+local OWN = string.sub(PRODUCERS, 1, -10)  -- what stands before the keys that are not BullMQ's
+
+local time = call('TIME')
+local NOW = time[1] * 1000 + math.floor(time[2] / 1000)  -- ms; the server's clock rules
+
+-- Lua's stack holds some 8,000 values, so that long argument lists go in pieces.
+local function in_pieces(list, run)
+    for first = 1, #list, 5000 do
+        run(unpack(list, first, math.min(first + 4999, #list)))
+    end
+end
+
+local function missing_queue()
+    if call('EXISTS', META) == 0 then
+        return redis.error_reply('NOQUEUE there is no such queue')
+    end
+end

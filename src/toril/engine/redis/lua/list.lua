@@ -1,0 +1,56 @@
+-- A part of the ids in one state, next to run or last finished first.
+-- ARGV: 1 the state; 2 how many; 3 where the part before ended: the score, or nothing at the
+--   beginning; 4 the id; for lists: 3 "-", then ids, the last first: the first that is still
+--   there counts.
+-- Returns: for sets id, score, id, score, …; for lists the ids.
+-- include: queue
+
+local STATE, COUNT, AFTER = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local SETS = {
+    prioritized = PRIORITIZED, delayed = DELAYED, ['waiting-children'] = CHILDREN,
+    completed = COMPLETED, failed = FAILED,
+}
+local set = SETS[STATE]
+if not set then
+    local list = STATE == 'active' and ACTIVE or WAIT
+    local skip = 0
+    for n = 4, #ARGV do
+        local place = call('LPOS', list, ARGV[n], 'RANK', -1)
+        if place then
+            skip = call('LLEN', list) - place
+            break
+        end
+    end
+    local ids, found = call('LRANGE', list, -skip - COUNT, -skip - 1), {}
+    for n = #ids, 1, -1 do
+        found[#found + 1] = ids[n]
+    end
+    return found
+end
+
+local newest_first = STATE == 'completed' or STATE == 'failed'
+local size = call('ZCARD', set)
+
+-- The rank from the front of what follows (score, id), though that may be gone.
+local function rank_after(score, id)
+    local low = call('ZCOUNT', set, '-inf', '(' .. score)
+    local high = low + call('ZCOUNT', set, score, score)
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        local member = call('ZRANGE', set, middle, middle)[1]
+        if member < id or (member == id and not newest_first) then
+            low = middle + 1
+        else
+            high = middle
+        end
+    end
+    return low
+end
+
+if not newest_first then
+    local first = AFTER == '' and 0 or rank_after(AFTER, ARGV[4])
+    return call('ZRANGE', set, first, first + COUNT - 1, 'WITHSCORES')
+end
+local left = AFTER == '' and size or rank_after(AFTER, ARGV[4])
+local first = size - left
+return call('ZREVRANGE', set, first, first + COUNT - 1, 'WITHSCORES')

@@ -1,0 +1,29 @@
+-- Stores progress and log lines of jobs whose leases are held.
+-- ARGV: for each: id, token, progress (JSON, or nothing), how many lines, the lines.
+-- include: queue
+-- include: events
+
+local at = 1
+while at <= #ARGV do
+    local id, token, progress, lines = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+    local key = JOB .. id
+    if call('GET', key .. ':lock') == token and call('EXISTS', key) == 1 then
+        if progress ~= '' then
+            call('HSET', key, 'progress', progress)
+            emit('progress', 'jobId', id, 'data', progress)
+        end
+        if lines > 0 then
+            local texts = {}
+            for n = 1, lines do
+                texts[n] = ARGV[at + 3 + n]
+            end
+            in_pieces(texts, function(...) call('RPUSH', key .. ':logs', ...) end)
+            local kept = string.match(call('HGET', key, 'opts') or '', '"kl":(%d+)')
+            if kept then
+                call('LTRIM', key .. ':logs', -kept, -1)
+            end
+        end
+    end
+    at = at + 4 + lines
+end
+trim_events()

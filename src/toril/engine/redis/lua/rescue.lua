@@ -1,0 +1,57 @@
+-- Takes jobs from workers whose leases ran out, of a part of those that run.
+-- ARGV: 1 how often a job may stall; 2 how many of the oldest to pass over; 3 how many to look at.
+-- Returns: how many were looked at, then for each stalled job: id, 1 if it is poison, else 0.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: record
+
+local MOST, SKIP, COUNT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local ids = call('LRANGE', ACTIVE, -SKIP - COUNT, -SKIP - 1)
+local found = {#ids}
+if #ids == 0 then
+    return found
+end
+local locks = {}
+for n, id in ipairs(ids) do
+    locks[n] = JOB .. id .. ':lock'
+end
+local tokens = call('MGET', unpack(locks))
+
+local function is_scheduled(schedule)
+    return schedule and (call('EXISTS', JOB .. 'repeat:' .. schedule) == 1
+        or call('ZSCORE', JOB .. 'repeat', schedule))
+end
+
+-- From the newest to the oldest: the oldest comes out first again.
+local stalled = {}
+for n, id in ipairs(ids) do
+    if not tokens[n] then
+        call('LREM', ACTIVE, -1, id)
+        call('SREM', STALLED, id)
+        local key = JOB .. id
+        if call('EXISTS', key) == 1 then
+            local stalls = call('HINCRBY', key, 'stc', 1)
+            local job = call('HMGET', key, 'rjk', 'priority')
+            local poisoned = stalls > MOST and not is_scheduled(job[1])
+            if call('SREM', CANCELS, id) == 1 then
+                call('HSET', key, 'defa', 'cancelled on request')
+            elseif poisoned then
+                call('HSET', key, 'defa', 'job stalled more than allowable limit')
+            end
+            push_first(id, tonumber(job[2]) or 0)
+            emit('waiting', 'jobId', id, 'prev', 'active', 'toril', '-')
+            emit('stalled', 'jobId', id)
+            table.insert(stalled, 1, {id, poisoned and 1 or 0})
+        end
+    end
+end
+for _, job in ipairs(stalled) do
+    found[#found + 1], found[#found + 2] = job[1], job[2]
+end
+if #stalled > 0 then
+    count({'stalled', #stalled})
+    trim_events()
+    if not is_closed() then mark() end
+end
+return found

@@ -1,0 +1,33 @@
+-- Runs finished jobs again as if they were new; their errors stay to be read.
+-- ARGV: their ids.
+-- Returns: the ids of those that were finished.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: parents
+
+local missing = missing_queue()
+if missing then return missing end
+local again = {}
+for _, id in ipairs(ARGV) do
+    local prev = call('ZREM', COMPLETED, id) == 1 and 'completed'
+        or call('ZREM', FAILED, id) == 1 and 'failed'
+    if prev then
+        local key = JOB .. id
+        call('HDEL', key, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'progress',
+             'defa', 'stc', 'pb')
+        call('HSET', key, 'atm', 0, 'ats', 0)
+        local job = call('HMGET', key, 'priority', 'parentKey', 'parent')
+        push(id, tonumber(job[1]) or 0)
+        if job[2] and job[2] ~= '' then
+            child_runs_again(key, job[2], prev)
+        end
+        emit('waiting', 'jobId', id, 'prev', prev)
+        again[#again + 1] = id
+    end
+end
+if #again > 0 then
+    trim_events()
+    if not is_closed() then mark() end
+end
+return again

@@ -1,0 +1,25 @@
+-- Pauses a queue, or resumes it. Running jobs go on.
+-- ARGV: 1 "1" or "0".
+-- include: queue
+-- include: events
+-- include: ready
+
+local missing = missing_queue()
+if missing then return missing end
+local paused = ARGV[1] == '1'
+if (call('HEXISTS', META, 'paused') == 1) == paused then
+    return
+end
+if paused then
+    call('HSET', META, 'paused', 1)
+    call('DEL', MARKER)
+else
+    call('HDEL', META, 'paused')
+    if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 then
+        mark()
+    else
+        mark_due()
+    end
+end
+emit(paused and 'paused' or 'resumed')
+trim_events()

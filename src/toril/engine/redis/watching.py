@@ -1,0 +1,104 @@
+"""Waiting for work: one blocking call a queue, however many wait.
+
+BullMQ's marker is taken away by who sees it first. So a marker that comes when nobody here
+waits any more is put back for others, and one that tells of a later time sets a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from toril.engine.redis.connections import Connections
+from toril.engine.redis.keys import client_name, keys_of
+from toril.engine.redis.wire import Wire
+from toril.errors import EngineError
+from toril.model.job import QueueRef
+
+_BLOCK_SECONDS = 5  # as BullMQ's workers do: a marker that was lost costs no more than this
+
+
+class Watch:
+    """Watches one queue's marker while somebody waits."""
+
+    def __init__(self, connections: Connections, queue: QueueRef) -> None:
+        """Prepare.
+
+        Args:
+            connections: For the blocking call, and to put markers back.
+            queue: The queue.
+        """
+        self._connections = connections
+        self._queue = queue
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
+
+    async def wait(self, timeout: float | None) -> None:
+        """Return when there may be work, or after a time.
+
+        Args:
+            timeout: The time in seconds; None is without end.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch())
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            if future.done() and not future.cancelled():
+                future.result()
+        finally:
+            self._waiting.discard(future)
+
+    async def close(self) -> None:
+        """Stop watching, and let go who waits."""
+        self._tell()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._wire is not None:
+            await self._wire.close()
+
+    async def _watch(self) -> None:
+        try:
+            while self._waiting:
+                await self._look()
+        except EngineError as error:
+            waiting, self._waiting = self._waiting, set()
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(type(error)(*error.args))
+        finally:
+            self._task = None
+
+    async def _look(self) -> None:
+        if self._wire is None or not self._wire.is_open:
+            self._wire = await self._connections.another(client_name(self._queue, "toril"))
+        marker = keys_of(self._queue).marker
+        found = await self._wire.call("BZPOPMIN", marker, _BLOCK_SECONDS)
+        if found is None:
+            self._tell()
+            return
+        _, member, score = found
+        due = float(score)
+        if member == "1" and due > 0:
+            seconds, micros = await self._connections.call("TIME")
+            left = due / 1000 - (int(seconds) + int(micros) / 1_000_000)
+            if left > 0:
+                asyncio.get_running_loop().call_later(left, self._tell)
+                return
+        if self._waiting:
+            self._tell()
+        else:
+            await self._connections.call("ZADD", marker, score, member)
+
+    def _tell(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting = set()

@@ -1,0 +1,110 @@
+"""A real Redis server of the tests' own: loopback only, a free port, and its clock by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PATIENCE = 10  # seconds until it answers
+_SHIM = Path(__file__).with_name("movable_clock.c")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _shim(folder: Path) -> Path:
+    """Compile what moves a server's clock."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise RuntimeError("a C compiler is missing: install one (Debian: gcc libc6-dev)")
+    library = folder / "movable_clock.so"
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(_SHIM)]
+    subprocess.run(command, check=True)
+    return library
+
+
+class RedisServer:
+    """A server that is started and stopped, and whose time can be moved.
+
+    Attributes:
+        port: Where it listens.
+        url: The same as a URL.
+    """
+
+    def __init__(
+        self, folder: Path, *, options: Sequence[str] = (), movable_clock: bool = False
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = list(options)
+        self._clock = folder / "clock" if movable_clock else None
+        self._now_ms = time.time_ns() // 1_000_000
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise RuntimeError("redis-server is missing: install it (Debian: redis-server)")
+        environment = dict(os.environ)
+        if self._clock is not None:
+            self._write_clock()
+            environment |= {
+                "LD_PRELOAD": str(_shim(self.folder)),
+                "MOVABLE_CLOCK": str(self._clock),
+            }
+        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--dir", str(self.folder), *self._options]
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self._process is not None
+            assert self._process.poll() is None, (self.folder / "redis.log").read_text()
+            assert time.monotonic() < give_up, (self.folder / "redis.log").read_text()
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as s:
+            s.sendall(b"PING\r\n")
+            return s.recv(64).startswith(b"+PONG")
+        return False
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+    def pass_time(self, ms: int) -> None:
+        """Move its clock on, which stands still otherwise."""
+        self._now_ms += ms
+        self._write_clock()
+
+    def _write_clock(self) -> None:
+        assert self._clock is not None
+        # In one write of eight bytes to the page that the server has mapped.
+        file = os.open(self._clock, os.O_WRONLY | os.O_CREAT)
+        os.pwrite(file, self._now_ms.to_bytes(8, sys.byteorder, signed=True), 0)
+        os.close(file)
