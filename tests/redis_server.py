@@ -97,6 +97,12 @@ class RedisServer:
             self._process.terminate()
             self._process.wait()
 
+    def flush(self) -> None:
+        """Remove everything."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
+            s.sendall(b"FLUSHALL\r\n")
+            assert s.recv(64).startswith(b"+OK")
+
     def pass_time(self, ms: int) -> None:
         """Move its clock on, which stands still otherwise."""
         self._now_ms += ms

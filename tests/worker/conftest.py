@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.redis_server import RedisServer
 from toril import JobStarted, QueueManager, Settings, WorkerSettings
 
 _HERE = Path(__file__).parent
@@ -27,9 +28,33 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timeout(30))
 
 
-@pytest.fixture(params=["memory", "file"])
-def url(request, tmp_path):
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/toril.db"
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """Start a server when the first test wants it."""
+    started = []
+
+    def server():
+        if not started:
+            started.append(RedisServer(tmp_path_factory.mktemp("redis")))
+            started[0].start()
+        return started[0]
+
+    yield server
+    for made in started:
+        made.stop()
+
+
+@pytest.fixture(params=["memory", "file", "redis"])
+def url(request, tmp_path, redis_server):
+    match request.param:
+        case "memory":
+            yield "memory://"
+        case "file":
+            yield f"sqlite:///{tmp_path}/toril.db"
+        case "redis":
+            server = redis_server()
+            yield server.url
+            server.flush()
 
 
 @pytest.fixture

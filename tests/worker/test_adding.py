@@ -247,8 +247,8 @@ async def test_who_subscribed_hears_of_every_job_that_was_added(manager, queue):
     heard = []
     manager.on(JobAdded, heard.append)
 
-    handle = await manager.add_job("q", "one", job_id="id")
-    await manager.add_job("q", "one", job_id="id")
+    handle = await manager.add_job("q", "one", job_id="an-id")
+    await manager.add_job("q", "one", job_id="an-id")
     bulk = await manager.add_bulk("q", [{"name": "two"}, {"name": "three"}])
 
     assert [(e.queue, e.job_id, e.name, e.created) for e in heard] == [

@@ -49,12 +49,12 @@ async def everything(url, settings):
 
 
 async def test_no_thread_task_or_process_is_left(url, settings):
-    before = asyncio.all_tasks()
+    before, children_before = asyncio.all_tasks(), children()
     await everything(url, settings)
 
     await until(lambda: not toril_threads())
     await until(lambda: asyncio.all_tasks() == before)
-    assert children() == ""
+    assert children() == children_before
 
 
 async def test_no_file_or_socket_is_left(file_url, settings, tmp_path):

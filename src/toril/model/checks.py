@@ -8,6 +8,30 @@ from toril.errors import ValidationError
 
 MAX_ID_LENGTH = 255
 
+RESERVED_IDS = frozenset(
+    {
+        "active",
+        "completed",
+        "delay",
+        "delayed",
+        "events",
+        "failed",
+        "id",
+        "limiter",
+        "marker",
+        "meta",
+        "paused",
+        "pc",
+        "prioritized",
+        "repeat",
+        "stalled",
+        "stalled-check",
+        "wait",
+        "waiting-children",
+    }
+)
+"""The names of BullMQ's own keys: a job of that id would take the place of a queue's list."""
+
 
 def is_integer(value: object) -> bool:
     """Whether a value is an integer, which True is only to Python."""
@@ -47,7 +71,8 @@ def check_job_id(value: Any) -> str:
     Source: BullMQ, "Job Ids": no integers, no colon.
 
     Raises:
-        ValidationError: It is empty, too long, an integer, or has a colon.
+        ValidationError: It is empty, too long, an integer, has a colon, or is the name of one
+            of a queue's own keys.
     """
     check_text(value, "job_id")
     if ":" in value:
@@ -56,5 +81,7 @@ def check_job_id(value: Any) -> str:
         raise ValidationError(
             "job_id", f"{value!r} is an integer, which BullMQ gives itself; prefix it"
         )
+    if value in RESERVED_IDS:
+        raise ValidationError("job_id", f"{value!r} is the name of a queue's own key; prefix it")
     found: str = value
     return found

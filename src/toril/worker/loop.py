@@ -1,8 +1,10 @@
 """The pump of one queue: settles what has finished and fetches as much, in one call.
 
-At most one exchange is in flight. Whatever finishes while it is away goes along with the
-next, together with a request for as many jobs as there are free slots. So an idle queue
-answers at once, a busy one moves hundreds of jobs a call, and nothing waits on a timer.
+Whatever finishes while an exchange is away goes along with the next, together with a request
+for as many jobs as there are free slots. So an idle queue answers at once, a busy one moves
+hundreds of jobs a call, and nothing waits on a timer. A worker with many slots keeps two
+exchanges on their way, each of half its slots: while the store works on one, the jobs of the
+other run.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ _logger = logging.getLogger("toril.worker")
 _FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
 _LONGEST_PAUSE = 5.0
 _ASIDE_MS = 1_000
+_MOST_AWAY = 2  # exchanges at once
+_SPLIT_FROM = 32  # slots
+_WORTH_ITS_WAY = 8  # jobs to settle, or to ask for
 _MOST_UNKEPT = 32  # answers whose settlements are not on the disk yet, before it is waited for
 BURST_HORIZON_MS = 60_000
 
@@ -94,6 +99,10 @@ class Pump:
         self._next_due: int | None = None
         self._waiter: asyncio.Task[None] | None = None
         self._pause = 0.0
+        self._resting = False
+        self._error: BaseException | None = None
+        self._away: set[asyncio.Task[None]] = set()
+        self._chunk = slots.total if slots.total < _SPLIT_FROM else -(-slots.total // 2)
         # Made once, and not for each job.
         self._give_outcome = self._on_outcome
         give_end = self._on_end
@@ -116,6 +125,7 @@ class Pump:
             self._idle
             and not self.running
             and not self._done
+            and not self._away
             and (self._next_due is None or self._next_due > soon)
         )
 
@@ -158,25 +168,54 @@ class Pump:
         """Move jobs until told to stop and all in hand have ended."""
         try:
             while not self._over:
-                if self._done or (self.hungry and self._slots.share(self)):
-                    await self._exchange(0 if self._stopping else self._slots.take(self))
-                else:
-                    await self._poke.wait()
+                while self._has_business:
+                    self._send()
+                await self._poke.wait()
                 self._poke.clear()
+                if self._error is not None:
+                    raise self._error
             if self._unkept:
                 await asyncio.wait(self._unkept)
         finally:
-            if self._waiter is not None:
-                self._waiter.cancel()
+            for task in (self._waiter, *self._away):
+                if task is not None:
+                    task.cancel()
 
     @property
     def _over(self) -> bool:
-        in_hand = self._done or (self.running and not self._forsaken)
+        in_hand = self._done or self._away or (self.running and not self._forsaken)
         return self._stopping and not in_hand
 
-    async def _exchange(self, room: int) -> None:
-        """Settle and fetch; what could not be settled is kept for the next time."""
+    @property
+    def _has_business(self) -> bool:
+        """Whether to send an exchange: a second one only if it is worth its way."""
+        if self._resting or len(self._away) == _MOST_AWAY:
+            return False
+        share = min(self._slots.share(self), self._chunk) if self.hungry else 0
+        if self._away:
+            return max(len(self._done), share) >= max(self._chunk // 2, _WORTH_ITS_WAY)
+        return bool(self._done or share)
+
+    def _send(self) -> None:
+        room = 0 if self._stopping else self._slots.take(self, self._chunk)
         done, self._done = self._done, []
+        task = self._loop.create_task(self._exchange(done, room))
+        self._away.add(task)
+        task.add_done_callback(self._came_back)
+
+    def _came_back(self, task: asyncio.Task[None]) -> None:
+        self._away.discard(task)
+        if not task.cancelled():
+            self._error = self._error or task.exception()
+        self._start_suspect()
+        if self._idle and not self.running:
+            self._quiet.set()
+        self._poke.set()
+
+    async def _exchange(
+        self, done: list[tuple[Attempt, Settlement, float]], room: int
+    ) -> None:
+        """Settle and fetch; what could not be settled is kept for the next time."""
         fetch = Fetch(room, self._worker_id, self._lease_ms) if room else None
         try:
             if self._reports.pending(self._ref):
@@ -186,7 +225,7 @@ class Pump:
         except EngineError as error:
             self._done = done + self._done
             self._slots.give(room, self)
-            await self._back_off(error)
+            await self._rest(error)
             return
         self._pause = 0.0
         self._settled(done, answer)
@@ -194,9 +233,6 @@ class Pump:
             self._set_idle(answer, room)
             self._slots.give(room - len(answer.leases), self)
             self._start(answer.leases)
-        self._start_suspect()
-        if self._idle and not self.running:
-            self._quiet.set()
         if len(self._unkept) > _MOST_UNKEPT:
             await asyncio.wait([next(iter(self._unkept))])
 
@@ -218,9 +254,17 @@ class Pump:
         try:
             await self._engine.wait(self._ref, until, signal)
         except EngineError as error:
-            await self._back_off(error)
+            await self._rest(error)
         self._idle = False
         self._poke.set()
+
+    async def _rest(self, error: EngineError) -> None:
+        """Ask nothing of the store for a while."""
+        self._resting = True
+        try:
+            await self._back_off(error)
+        finally:
+            self._resting = False
 
     async def _back_off(self, error: EngineError) -> None:
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
@@ -264,7 +308,8 @@ class Pump:
     def _start_suspect(self) -> None:
         """Start the job on its last chance, once nothing that it could take along is unsettled."""
         suspect = self._slots.suspect
-        if suspect in self.running and not self._done and not suspect.begun:
+        unsettled = self._done or self._away
+        if suspect in self.running and not unsettled and not suspect.begun:
             self._begin([suspect])
 
     def _on_end(self, attempt: Attempt) -> None:

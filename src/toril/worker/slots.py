@@ -56,9 +56,9 @@ class Slots:
         each, left = divmod(self.free, len(rivals))
         return each + (rivals.index(pump) < left)
 
-    def take(self, pump: Hungry) -> int:
-        """Take a pump's share; return how many slots that is."""
-        taken = self.share(pump) if len(self._pumps) > 1 else self.free
+    def take(self, pump: Hungry, most: int) -> int:
+        """Take a pump's share, but no more than `most`; return how many slots that is."""
+        taken = min(self.share(pump) if len(self._pumps) > 1 else self.free, most)
         if taken and len(self._pumps) > 1:
             self._pumps.remove(pump)
             self._pumps.append(pump)

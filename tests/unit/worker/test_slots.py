@@ -19,7 +19,7 @@ def test_one_queue_may_take_all():
     slots = Slots(10)
     pump = Pump(slots)
 
-    assert slots.take(pump) == 10
+    assert slots.take(pump, 100) == 10
     assert slots.free == 0
 
 
@@ -39,7 +39,7 @@ def test_a_queue_without_work_leaves_its_share_to_the_others():
     pump = Pump(slots)
     Pump(slots, hungry=False)
 
-    assert slots.take(pump) == 10
+    assert slots.take(pump, 100) == 10
 
 
 def test_a_queue_that_looks_for_work_gets_its_share_even_if_it_did_not_seem_hungry():
@@ -47,7 +47,7 @@ def test_a_queue_that_looks_for_work_gets_its_share_even_if_it_did_not_seem_hung
     Pump(slots)
     pump = Pump(slots, hungry=False)
 
-    assert slots.take(pump) == 5
+    assert slots.take(pump, 100) == 5
 
 
 def test_a_single_slot_goes_round():
@@ -56,7 +56,7 @@ def test_a_single_slot_goes_round():
     served = []
     for _ in range(6):
         (pump,) = [pump for pump in pumps if slots.share(pump)]
-        slots.take(pump)
+        slots.take(pump, 100)
         served.append(pumps.index(pump))
         slots.give(1, pump)
 
@@ -66,7 +66,7 @@ def test_a_single_slot_goes_round():
 def test_what_is_given_back_is_offered_to_the_hungry_but_not_to_the_giver():
     slots = Slots(2)
     giver, hungry, idle = Pump(slots), Pump(slots), Pump(slots, hungry=False)
-    slots.take(giver)
+    slots.take(giver, 100)
 
     slots.give(1, giver)
 
@@ -76,7 +76,7 @@ def test_what_is_given_back_is_offered_to_the_hungry_but_not_to_the_giver():
 def test_as_long_as_nothing_is_free_nobody_is_told():
     slots = Slots(1)
     giver, hungry = Pump(slots), Pump(slots)
-    slots.take(giver)
+    slots.take(giver, 100)
 
     slots.give(0, giver)
 
@@ -87,7 +87,7 @@ def test_slots_are_neither_lost_nor_made():
     slots = Slots(7)
     pumps = [Pump(slots) for _ in range(3)]
     for _ in range(10):
-        taken = [slots.take(pump) for pump in pumps]
+        taken = [slots.take(pump, 100) for pump in pumps]
         assert sum(taken) + slots.free == 7
         for pump, n in zip(pumps, taken, strict=True):
             slots.give(n, pump)

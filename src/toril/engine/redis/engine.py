@@ -26,6 +26,7 @@ from toril.engine.base import (
     Stalled,
 )
 from toril.engine.redis import adding, controlling, exchanging, inspecting, listing, recording
+from toril.engine.redis.asking import Asker
 from toril.engine.redis.connections import Connections
 from toril.engine.redis.endpoint import Endpoint
 from toril.engine.redis.examining import examine
@@ -63,7 +64,7 @@ class RedisEngine:
         # A connection belongs to an event loop, and the sync facade has one of its own.
         self._homes: WeakKeyDictionary[asyncio.AbstractEventLoop, Home] = WeakKeyDictionary()
         self._on_the_way: dict[str, tuple[QueueRef, str]] = {}
-        self._unanswered: dict[tuple[QueueRef, str], str] = {}
+        self._askers = _Askers()
         self._closed = False
 
     @property
@@ -169,25 +170,24 @@ class RedisEngine:
     ) -> Exchange:
         worker, wanted, lease_ms = _asker(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._fetches)}"
-        asker = (queue, worker)
-        before = self._unanswered.get(asker, "")
         packed, order = exchanging.pack(settlements)
-        if fetch is not None:
-            # A handler may block the event loop before the answer arrives: the keeper holds
-            # on to what nobody has seen yet.
-            self._on_the_way[token] = asker
         home = self._home
-        try:
-            async with home.at_work(queue) as connections:
-                answer = await connections.run(
-                    "exchange", queue, worker, token, wanted, lease_ms, before, *packed
-                )
-        except WireLostError:
-            self._unanswered[asker] = token
-            raise
-        finally:
-            self._on_the_way.pop(token, None)
-        self._unanswered.pop(asker, None)
+        async with home.at_work(queue) as connections:
+            with self._askers[queue, worker].exchange(token) as (record, lost):
+                if fetch is not None:
+                    # A handler may block the event loop before the answer arrives: the keeper
+                    # holds on to what nobody has seen yet.
+                    self._on_the_way[token] = queue, record
+                flat = [text for pair in lost.items() for text in pair]
+                try:
+                    answer = await connections.run(
+                        "exchange",
+                        queue,
+                        *(worker, record, token, wanted, lease_ms, len(lost), *flat),
+                        *packed,
+                    )
+                finally:
+                    self._on_the_way.pop(token, None)
         home.server_ms.set(answer[0])
         return exchanging.unpack(queue, answer, len(settlements), order)
 
@@ -325,6 +325,14 @@ _COUNTED = (
     JobState.COMPLETED,
     JobState.FAILED,
 )
+
+
+class _Askers(dict[tuple[QueueRef, str], Asker]):
+    """Every worker that asked, by queue and id."""
+
+    def __missing__(self, key: tuple[QueueRef, str]) -> Asker:
+        made = self[key] = Asker(key[1])
+        return made
 
 
 def _asker(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:

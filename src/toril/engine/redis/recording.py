@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from toril.engine.base import EventRecord, MetricsWindow
+from toril.engine.redis.packing import as_json
 from toril.errors import ValidationError
 
 _BUCKET = "bucket:"
 _IGNORED = "-"
+_STREAM_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
 
 def read_cursor(cursor: str) -> str:
@@ -18,8 +21,7 @@ def read_cursor(cursor: str) -> str:
     Raises:
         ValidationError: It is not.
     """
-    millis, dash, number = cursor.partition("-")
-    if not (dash and millis.isdecimal() and number.isdecimal() and cursor.isascii()):
+    if _STREAM_ID.fullmatch(cursor) is None:
         raise ValidationError("cursor", f"{cursor!r} is not from the events of a queue")
     return cursor
 
@@ -97,7 +99,8 @@ def _data(kind: str, fields: dict[str, str]) -> str | None:
         case "progress":
             return fields.get("data")
         case "failed" | "retrying":
-            return fields.get("error")
+            reason = fields.get("failedReason")  # all that Node.js tells
+            return fields.get("error") or (as_json(("Error", reason)) if reason else None)
         case _:
             return None
 

@@ -42,6 +42,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._why = "the connection was closed"
+        self._closing = False
         self._gone = self._loop.create_future()
 
     @classmethod
@@ -119,10 +120,11 @@ class Wire(asyncio.Protocol):
         if self._watchdog is not None:
             self._watchdog.cancel()
         waiting, self._waiting = self._waiting, deque()
+        kind = StoreUnavailableError if self._closing else WireLostError
         for future, _ in waiting:
             if not future.done():
                 future.set_exception(
-                    WireLostError(f"{self._location}: {exc or self._why}, before the reply came")
+                    kind(f"{self._location}: {exc or self._why}, before the reply came")
                 )
         if not self._gone.done():
             self._gone.set_result(None)
@@ -172,6 +174,7 @@ class Wire(asyncio.Protocol):
 
     async def close(self) -> None:
         """Close, and wait until it is."""
+        self._closing = True
         if self._transport is not None:
             self._transport.abort()
             with suppress(asyncio.CancelledError):

@@ -1,7 +1,7 @@
 -- Settles what has finished and takes new jobs.
--- ARGV: 1 the worker's id; 2 the token of new leases; 3 how many are wanted (-1: none are);
---   4 how long to hold them (ms); 5 the token of an exchange whose answer was lost, or nothing;
---   then runs of settlements of one kind, each: kind, how many, count and age (ms) of what is
+-- ARGV: 1 the worker's id; 2 the name of the record of what this exchange does; 3 the token of
+--   new leases; 4 how many are wanted (-1: none are); 5 how long to hold them (ms); 6 how many
+--   exchanges before got no answer; for each its record and its token; then runs of settlements of one kind, each: kind, how many, count and age (ms) of what is
 --   kept (or nothing); for each: id, token, and
 --   complete: result (JSON);
 --   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
@@ -20,8 +20,9 @@
 -- include: finish
 -- include: record
 
-local WORKER, TOKEN, WANTED, LEASE = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local RECORD = OWN .. 'exchange:' .. WORKER  -- what this worker's last exchange did
+local WORKER, TOKEN, WANTED, LEASE = ARGV[1], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local RECORD = OWN .. 'exchange:' .. ARGV[2]
+local UNANSWERED = tonumber(ARGV[6])
 local KEPT_ERRORS = 25
 
 local refused, settled = {}, {}
@@ -33,16 +34,24 @@ local counts = {completed = 0, failed = 0, retried = 0}
 local buckets, duration_sum = {}, 0
 local has_cancels = call('EXISTS', CANCELS) == 1
 
-local function recover(token)
-    local packed = call('GET', RECORD)
-    local last = packed and cmsgpack.unpack(packed)
-    if not last or last[1] ~= token then
-        return nil
+-- What exchanges did whose answers were lost: what they settled is settled, and what they took
+-- is given again.
+local function recover()
+    local taken = {}
+    for n = 1, UNANSWERED do
+        local record, token = ARGV[5 + 2 * n], ARGV[6 + 2 * n]
+        local packed = call('GET', OWN .. 'exchange:' .. record)
+        local last = packed and cmsgpack.unpack(packed)
+        if last and last[1] == token then
+            for _, id in ipairs(last[2]) do
+                lost_before[id] = true
+            end
+            for _, id in ipairs(last[3]) do
+                taken[#taken + 1] = {id, token}
+            end
+        end
     end
-    for _, id in ipairs(last[2]) do
-        lost_before[id] = true
-    end
-    return last[3]
+    return taken
 end
 
 local function refuse(place, code)
@@ -411,9 +420,10 @@ local function take(most)
     return taken, counted
 end
 
--- The leases of the exchange whose answer was lost, as far as they are held.
-local function give_again(ids, token)
-    for _, id in ipairs(ids) do
+-- The leases of exchanges whose answers were lost, as far as they are held.
+local function give_again(taken)
+    for _, one in ipairs(taken) do
+        local id, token = one[1], one[2]
         if call('GET', JOB .. id .. ':lock') == token then
             local job = read(id)
             if job[1] then
@@ -423,14 +433,14 @@ local function give_again(ids, token)
     end
 end
 
-local again = ARGV[5] ~= '' and recover(ARGV[5]) or {}
-if #ARGV > 5 then
-    settle(6)
+local again = recover()
+if #ARGV > 6 + 2 * UNANSWERED then
+    settle(7 + 2 * UNANSWERED)
 end
 local taken, due, limited = {}, false, false
 if WANTED >= 0 then
     promote_due()
-    give_again(again, ARGV[5])
+    give_again(again)
     local most, until_when, window = room()
     most = math.min(most, WANTED - #leases)
     if most > 0 then
