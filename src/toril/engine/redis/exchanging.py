@@ -99,12 +99,35 @@ def unpack(queue: QueueRef, answer: Any, count: int, order: Sequence[int]) -> Ex
         count: How many settlements there were.
         order: The places of those that were sent.
     """
-    _, refused, leases, due, limited = answer
+    now, refused, leases, due, limited = answer
     results: list[Refusal | None] = [None] * count
     if len(order) < count:
         for place in set(range(count)).difference(order):
             results[place] = Refusal.LEASE_LOST
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]
-    taken = [Lease(queue, *lease) for lease in leases]
+    taken = [
+        _lease(queue, now, job_id, token, fields)
+        for job_id, token, fields in zip(leases[::3], leases[1::3], leases[2::3], strict=True)
+    ]
     return Exchange(results, taken or (), due, limited, 0)
+
+
+def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[Any]) -> Lease:
+    """Return a lease, from the fields that `read` in lua/exchange.lua names."""
+    name, data, options, added, made, made_before, starts, stalls, priority, failure, at = fields
+    return Lease(
+        queue,
+        job_id,
+        token,
+        name,
+        data or "null",
+        options or "{}",
+        int(added or now),
+        int(at or now),
+        int(made or made_before or 0),  # the second name is that of older BullMQs
+        int(starts or 0),
+        int(stalls or 0),
+        int(priority or 0),
+        failure,
+    )

@@ -121,11 +121,11 @@ local function add_plain(first)
     if there > 0 then
         return false
     end
-    local name, opts, delay, priority = run.name, run.opts, run.delay, run.priority
+    local name, opts, delay = run.name, run.opts, run.delay
     for n = 1, run.count do
         local id = ids[n]
         call('HSET', keys[n], 'name', name, 'data', ARGV[first + 2 * n - 1], 'opts', opts,
-             'timestamp', NOW, 'delay', delay, 'priority', priority)
+             'timestamp', NOW_TEXT, 'delay', delay, 'priority', '0')
         call('XADD', EVENTS, '*', 'event', 'added', 'jobId', id, 'name', name)
         call('XADD', EVENTS, '*', 'event', 'waiting', 'jobId', id)
         answers[#answers + 1] = 1
@@ -161,7 +161,7 @@ while place <= #ARGV do
     elseif run.due > NOW then
         run.delay = run.due - NOW
     else
-        run.due, run.delay = 0, 0
+        run.due, run.delay = 0, '0'
     end
     local width = rule and 3 or 2
     local last = place + run.count * width

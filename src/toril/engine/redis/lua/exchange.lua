@@ -7,9 +7,8 @@
 --   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
 --   retry: as fail, but for the last the delay (ms);
 --   release: delay (ms).
--- Returns: now, {place and code of what was refused, …}, {leases}, next due or false, limited
---   until or false. A lease: id, token, name, data, options, added, started, attempts made and
---   started, stalls, priority, deferred failure or false.
+-- Returns: now, {place and code of what was refused, …}, {id, token and fields of each lease, …},
+--   next due or false, limited until or false.
 -- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
 -- include: queue
 -- include: events
@@ -75,18 +74,15 @@ local function held(first, count, width)
         local at = first + (n - 1) * width
         local id = ARGV[at]
         if tokens[n] == ARGV[at + 1] and not freed[id] then
-            local job = call('HMGET', JOB .. id, 'timestamp', 'processedOn', 'atm', 'parentKey',
-                             'parent', 'deid', 'priority')
+            local key = JOB .. id
+            local job = call('HMGET', key, 'timestamp', 'processedOn', 'atm', 'deid', 'parentKey')
+            freed[id] = locks[n]
             if job[1] then
                 found[#found + 1] = {
-                    id = id, key = JOB .. id, at = at + 2, place = total + n,
-                    started = tonumber(job[2]) or NOW, made = tonumber(job[3]) or 0,
-                    parent_key = job[4], parent = job[5], key_id = job[6],
-                    priority = tonumber(job[7]) or 0,
+                    id = id, key = key, at = at + 2, place = total + n,
+                    started = job[2], made = job[3] or 0, key_id = job[4], parent_key = job[5],
                 }
-                freed[id] = locks[n]
             else
-                freed[id] = locks[n]
                 refuse(total + n, -1)
             end
         elseif not lost_before[id] then
@@ -125,7 +121,7 @@ local function without_children(jobs)
 end
 
 local function measure(job)
-    local duration = math.max(NOW - job.started, 0)
+    local duration = math.max(NOW - (job.started or NOW), 0)
     duration_sum = duration_sum + duration
     local bits = 0
     while duration > 0 do
@@ -142,7 +138,7 @@ local function add_error(job, reason, traceback, error)
     stack = stack == '[]' and '[' .. traceback .. ']' or
             string.sub(stack, 1, -2) .. ',' .. traceback .. ']'
     errors = errors and errors .. ',' .. error or error
-    if job.made >= KEPT_ERRORS then
+    if tonumber(job.made) >= KEPT_ERRORS then
         local old = cjson.decode('[' .. errors .. ']')
         local kept = {}
         for n = math.max(1, #old - KEPT_ERRORS + 1), #old do
@@ -161,7 +157,7 @@ end
 
 local function with_times(job, error)
     return string.sub(error, 1, -2) ..
-        string.format(',"started_ms":%d,"ended_ms":%d}', job.started, NOW)
+        string.format(',"started_ms":%s,"ended_ms":%s}', job.started or NOW_TEXT, NOW_TEXT)
 end
 
 -- Puts finished jobs where they are kept, or takes them away.
@@ -174,7 +170,7 @@ local function keep(jobs, set, count, age)
     end
     local members = {}
     for n, job in ipairs(jobs) do
-        members[2 * n - 1], members[2 * n] = NOW, job.id
+        members[2 * n - 1], members[2 * n] = NOW_TEXT, job.id
     end
     in_pieces(members, function(...) call('ZADD', set, ...) end)
     trim_finished(set, age, count)
@@ -187,10 +183,11 @@ local function complete(jobs, count, age)
         measure(job)
         if job.key_id then free_key(job.id, job.key_id) end
         if job.parent_key then
-            child_completed(job.key, job.parent_key, job.parent, result)
+            child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'), result)
         end
         if count ~= 0 then
-            call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW, 'atm', job.made + 1)
+            call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
+                 'atm', text(job.made + 1))
         end
         call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', job.id, 'returnvalue', result,
              'prev', 'active')
@@ -205,7 +202,7 @@ local function fail(jobs, count, age)
         measure(job)
         if job.key_id then free_key(job.id, job.key_id) end
         if job.parent_key then
-            child_failed(job.key, job.parent_key, job.parent, reason)
+            child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
         end
         if count ~= 0 then
             add_error(job, reason, traceback, with_times(job, error))
@@ -238,7 +235,7 @@ local function put_back(job, delay, how, ...)
         made_delayed = true
         return
     end
-    how(job.id, job.priority)
+    how(job.id, tonumber(call('HGET', job.key, 'priority')) or 0)
     emit('waiting', 'jobId', job.id, 'prev', 'active', ...)
     made_ready = true
 end
@@ -387,17 +384,15 @@ local function pick(most)
     return ids
 end
 
-local function lease(id, token, job, started)
-    return {
-        id, token, job[1], job[2], job[3] or '{}', tonumber(job[4]) or NOW, started,
-        tonumber(job[5]) or tonumber(job[6]) or 0, (tonumber(job[7]) or 0),
-        tonumber(job[8]) or 0, tonumber(job[9]) or 0, job[10],
-    }
-end
-
+-- What a worker has to know of a job; see `_lease` in exchanging.py.
 local function read(id)
     return call('HMGET', JOB .. id, 'name', 'data', 'opts', 'timestamp', 'atm', 'attemptsMade',
                 'ats', 'stc', 'priority', 'defa', 'processedOn')
+end
+
+local function lease(id, token, job)
+    local n = #leases
+    leases[n + 1], leases[n + 2], leases[n + 3] = id, token, job
 end
 
 local function take(most)
@@ -405,12 +400,13 @@ local function take(most)
     for _, id in ipairs(pick(most)) do
         local key, job = JOB .. id, read(id)
         if job[1] then  -- else it was removed behind our back
-            job[7] = (tonumber(job[7]) or 0) + 1
+            job[7] = text((job[7] or 0) + 1)
+            job[11] = NOW_TEXT
             call('SET', key .. ':lock', TOKEN, 'PX', LEASE)
-            call('HSET', key, 'processedOn', NOW, 'pb', WORKER, 'ats', job[7])
+            call('HSET', key, 'processedOn', NOW_TEXT, 'pb', WORKER, 'ats', job[7])
             call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
             taken[#taken + 1] = id
-            leases[#leases + 1] = lease(id, TOKEN, job, NOW)
+            lease(id, TOKEN, job)
             if not job[10] then
                 counted = counted + 1
             end
@@ -427,7 +423,7 @@ local function give_again(taken)
         if call('GET', JOB .. id .. ':lock') == token then
             local job = read(id)
             if job[1] then
-                leases[#leases + 1] = lease(id, token, job, tonumber(job[11]) or NOW)
+                lease(id, token, job)
             end
         end
     end
@@ -442,7 +438,7 @@ if WANTED >= 0 then
     promote_due()
     give_again(again)
     local most, until_when, window = room()
-    most = math.min(most, WANTED - #leases)
+    most = math.min(most, WANTED - #leases / 3)
     if most > 0 then
         local counted
         taken, counted = take(most)
@@ -453,7 +449,7 @@ if WANTED >= 0 then
     if until_when and #taken >= most then
         limited = until_when
     end
-    if #leases < WANTED then
+    if #leases / 3 < WANTED then
         due = next_due() or false
     end
 end

@@ -9,6 +9,18 @@ local OWN = string.sub(PRODUCERS, 1, -10)  -- what stands before the keys that a
 local time = call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)  -- ms; the server's clock rules
 
+-- As text for the hot path: Redis prints each number that it is given as an argument anew.
+local NOW_TEXT = string.format('%d', NOW)
+local texts = {}
+local function text(n)
+    local known = texts[n]
+    if not known then
+        known = string.format('%d', n)
+        texts[n] = known
+    end
+    return known
+end
+
 -- Lua's stack holds some 8,000 values, so that long argument lists go in pieces.
 local function in_pieces(list, run)
     for first = 1, #list, 5000 do
