@@ -81,7 +81,10 @@ class RedisServer:
             time.sleep(0.01)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as s:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), 1) as s,
+        ):
             s.sendall(b"PING\r\n")
             return s.recv(64).startswith(b"+PONG")
         return False

@@ -11,7 +11,15 @@ from toril.model.outcome import CANCEL_REASON, CANCELLED
 from toril.model.settlement import Complete
 from toril.model.state import STORED, JobState
 
-EVERY = ("is-waiting", "is-prioritized", "is-delayed", "is-active", "is-completed", "is-failed", "nobody")
+EVERY = (
+    "is-waiting",
+    "is-prioritized",
+    "is-delayed",
+    "is-active",
+    "is-completed",
+    "is-failed",
+    "nobody",
+)
 
 
 async def furnish(pen: Pen) -> None:
@@ -27,7 +35,9 @@ async def states(pen: Pen) -> dict[str, JobState | None]:
     return {name: await pen.state(name) for name in EVERY}
 
 
-FURNISHED = {name: None if name == "nobody" else JobState(name.removeprefix("is-")) for name in EVERY}
+FURNISHED = {
+    name: None if name == "nobody" else JobState(name.removeprefix("is-")) for name in EVERY
+}
 
 
 # Promote
@@ -121,7 +131,13 @@ async def test_a_job_runs_again_in_its_priority(pen: Pen) -> None:
 async def test_every_job_but_an_active_one_can_be_removed(pen: Pen) -> None:
     await furnish(pen)
     removed = await pen.engine.remove(QUEUE, EVERY)
-    assert sorted(removed) == ["is-completed", "is-delayed", "is-failed", "is-prioritized", "is-waiting"]
+    assert sorted(removed) == [
+        "is-completed",
+        "is-delayed",
+        "is-failed",
+        "is-prioritized",
+        "is-waiting",
+    ]
     assert await pen.counts() == {"active": 1}
     assert await states(pen) == {**dict.fromkeys(EVERY), "is-active": JobState.ACTIVE}
 

@@ -212,9 +212,7 @@ class Pump:
             self._quiet.set()
         self._poke.set()
 
-    async def _exchange(
-        self, done: list[tuple[Attempt, Settlement, float]], room: int
-    ) -> None:
+    async def _exchange(self, done: list[tuple[Attempt, Settlement, float]], room: int) -> None:
         """Settle and fetch; what could not be settled is kept for the next time."""
         fetch = Fetch(room, self._worker_id, self._lease_ms) if room else None
         try:

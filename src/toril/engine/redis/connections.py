@@ -57,7 +57,7 @@ class Connections:
             name: Its name.
         """
         wire = await Wire.open(self._endpoint, name=name)
-        self._others = {other for other in self._others if other.is_open} | {wire}
+        self._others = {other for other in self._others if not other.is_gone} | {wire}
         return wire
 
     async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
@@ -101,6 +101,7 @@ class Connections:
         """Close all connections."""
         if self._opening is not None:
             self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         for wire in (self._wire, *self._others):
             if wire is not None:
                 await wire.close()

@@ -87,14 +87,15 @@ def parse(url: str) -> Endpoint:
     database = given.pop("db", None) if parts.scheme == "unix" else parts.path.strip("/")
     for name in given:
         if name not in _KNOWN:
-            raise ConfigurationError(f"{name!r} in the URL is unknown; {did_you_mean(name, _KNOWN)}")
+            hint = did_you_mean(name, _KNOWN)
+            raise ConfigurationError(f"{name!r} in the URL is unknown; {hint}")
     values: dict[str, Any] = {
         "database": _database(database),
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
-        **{name: given[name] for name in ("ca", "cert", "key") if name in given},
-        **{name: _seconds(name, given[name]) for name in ("timeout", "connect_timeout") if name in given},
     }
+    for name, text in given.items():
+        values[name] = _seconds(name, text) if name.endswith("timeout") else text
     if parts.scheme == "unix":
         if not parts.path:
             raise ConfigurationError(f"{url!r} names no socket; write unix:///run/redis.sock")

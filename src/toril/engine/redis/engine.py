@@ -36,7 +36,7 @@ from toril.engine.redis.keys import keys_of
 from toril.engine.redis.lanes import Lanes
 from toril.engine.redis.wire import WireLostError
 from toril.errors import StoreUnavailableError
-from toril.model.job import Job, Lease, NewJob, QueueRef
+from toril.model.job import Job, NewJob, QueueRef
 from toril.model.options import RateLimit
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
@@ -191,7 +191,12 @@ class RedisEngine:
         home.server_ms.set(answer[0])
         return exchanging.unpack(queue, answer, len(settlements), order)
 
-    async def wait(self, queue: QueueRef, until_ms: int | None, signal: int) -> None:
+    async def wait(
+        self,
+        queue: QueueRef,
+        until_ms: int | None,
+        signal: int,  # noqa: ARG002 - a marker that came since then is there still
+    ) -> None:
         home = self._home
         timeout = None if until_ms is None else max(home.server_ms.until(until_ms), 0)
         await home.watch(queue).wait(timeout)
@@ -342,5 +347,3 @@ def _asker(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str,
     if settlements:
         return settlements[0].lease.token.rpartition(":")[0], -1, 0
     return "", -1, 0
-
-

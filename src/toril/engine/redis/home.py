@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -28,13 +27,14 @@ class ServerTime:
 
     def set(self, server_ms: int) -> None:
         """Note what the server's clock says now."""
-        self._offset_ms = server_ms - time.perf_counter() * 1000
+        self._offset_ms = server_ms - asyncio.get_running_loop().time() * 1000
 
     def until(self, server_ms: int) -> float:
         """Return how many seconds it is until a time of the server's."""
         if self._offset_ms is None:
             return 0.0
-        return (server_ms - self._offset_ms) / 1000 - time.perf_counter()
+        now = asyncio.get_running_loop().time()
+        return (server_ms - self._offset_ms) / 1000 - now
 
 
 class Home:

@@ -15,8 +15,7 @@ from toril.errors import (
 _KINDS: dict[str, tuple[type[EngineError], str]] = {
     "OOM": (
         StoreFullError,
-        "{location}: Redis has no memory left (maxmemory); make room or allow more. Nothing was "
-        "written",
+        "{location}: Redis has no memory left (maxmemory); make room. Nothing was written",
     ),
     "READONLY": (
         StoreReadOnlyError,

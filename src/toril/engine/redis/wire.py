@@ -17,7 +17,7 @@ import hiredis
 
 from toril.engine.redis.endpoint import Endpoint
 from toril.engine.redis.translating import translate
-from toril.errors import EngineError, StoreBusyError, StoreUnavailableError
+from toril.errors import StoreBusyError, StoreUnavailableError
 
 
 class WireLostError(StoreBusyError):
@@ -64,15 +64,17 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(endpoint.connect_timeout):
                 await wire._connect(endpoint)
                 await wire._log_in(endpoint, name)
-        except (OSError, TimeoutError) as error:
-            await wire.close()
-            if isinstance(error, EngineError) and not isinstance(error, StoreBusyError):
-                raise
-            reason = str(error) or f"no answer within {endpoint.connect_timeout:g} s"
-            raise StoreUnavailableError(f"{endpoint.location} cannot be reached: {reason}") from error
-        except EngineError:
+        except asyncio.CancelledError:
             await wire.close()
             raise
+        except hiredis.ReplyError as error:
+            await wire.close()
+            raise translate(error, endpoint.location) from error
+        except (OSError, TimeoutError) as error:
+            await wire.close()
+            reason = str(error) or f"no answer within {endpoint.connect_timeout:g} s"
+            message = f"{endpoint.location} cannot be reached: {reason}"
+            raise StoreUnavailableError(message) from error
         wire._timeout = timeout
         return wire
 
@@ -81,9 +83,7 @@ class Wire(asyncio.Protocol):
         if endpoint.path:
             await self._loop.create_unix_connection(lambda: self, endpoint.path)
         else:
-            await self._loop.create_connection(
-                lambda: self, endpoint.host, endpoint.port, ssl=tls
-            )
+            await self._loop.create_connection(lambda: self, endpoint.host, endpoint.port, ssl=tls)
 
     async def _log_in(self, endpoint: Endpoint, name: str) -> None:
         calls: list[Sequence[Any]] = []
@@ -135,6 +135,11 @@ class Wire(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether requests can be sent."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._transport is None
 
     def send(self, *request: Any) -> asyncio.Future[Any]:
         """Send a request; return what will be its reply.
