@@ -40,6 +40,7 @@ class RedisServer:
     Attributes:
         port: Where it listens.
         url: The same as a URL.
+        now_ms: What its clock shows, where that can be moved.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._options = list(options)
         self._clock = folder / "clock" if movable_clock else None
-        self._now_ms = time.time_ns() // 1_000_000
+        self.now_ms = time.time_ns() // 1_000_000
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -108,12 +109,12 @@ class RedisServer:
 
     def pass_time(self, ms: int) -> None:
         """Move its clock on, which stands still otherwise."""
-        self._now_ms += ms
+        self.now_ms += ms
         self._write_clock()
 
     def _write_clock(self) -> None:
         assert self._clock is not None
         # In one write of eight bytes to the page that the server has mapped.
         file = os.open(self._clock, os.O_WRONLY | os.O_CREAT)
-        os.pwrite(file, self._now_ms.to_bytes(8, sys.byteorder, signed=True), 0)
+        os.pwrite(file, self.now_ms.to_bytes(8, sys.byteorder, signed=True), 0)
         os.close(file)

@@ -8,10 +8,10 @@ the engine's answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pytest
@@ -20,7 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.conformance.support import QUEUE, ManualClock, error, job
-from toril.engine.base import Added, AddStatus, Batch, Exchange, Fetch, Refusal
+from tests.redis_server import RedisServer
+from toril.engine.base import Added, AddStatus, Batch, Engine, Exchange, Fetch, Refusal
+from toril.engine.redis import RedisEngine
+from toril.engine.redis.endpoint import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConflictError
 from toril.model.job import Job, Lease, NewJob
@@ -75,7 +78,9 @@ class Record:
 class Model:
     """A queue as a dict."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_ms: int, *, front_by_id: bool) -> None:
+        self.late_ms = late_ms
+        self.front_by_id = front_by_id
         self.now = 0
         self.jobs: dict[str, Record] = {}
         self.keys: dict[str, tuple[str, int | None]] = {}
@@ -94,7 +99,12 @@ class Model:
 
     def line(self) -> list[Record]:
         """Return the jobs that are ready, next to run first."""
-        return sorted(self.in_state(*READY), key=lambda r: (r.priority, r.place))
+        return sorted(self.in_state(*READY), key=self._turn)
+
+    def _turn(self, record: Record) -> tuple[int, int, str]:
+        if self.front_by_id and record.priority and record.place < 0:
+            return record.priority, -1, record.id
+        return record.priority, record.place, ""
 
     # Adding
 
@@ -120,7 +130,8 @@ class Model:
 
     def _owner(self, key: str) -> str | None:
         owner, expires = self.keys.get(key, (None, None))
-        return None if expires is not None and expires <= self.now else owner
+        over = expires is not None and expires + self.late_ms <= self.now
+        return None if over else owner
 
     def _create(self, new: NewJob, key: str | None) -> None:
         options = new.options
@@ -162,7 +173,10 @@ class Model:
 
     def holds(self, lease: Lease) -> bool:
         record = self.jobs.get(lease.id)
-        return record is not None and record.token == lease.token and record.lease_until > self.now
+        return record is not None and record.token == lease.token and self.until(record) > self.now
+
+    def until(self, record: Record) -> int:
+        return record.lease_until + self.late_ms
 
     def promote_due(self) -> None:
         due = [r for r in self.in_state(DELAYED) if r.due is not None and r.due <= self.now]
@@ -217,15 +231,46 @@ class Model:
                     self.ready(record)
 
 
+class MovableClock(Protocol):
+    """A store's clock that stands still until it is moved."""
+
+    def advance(self, ms: int) -> None: ...
+
+    def wall_ms(self) -> int: ...
+
+
+class ServerClock:
+    """A server's clock, seen from outside."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+
+    def advance(self, ms: int) -> None:
+        self._server.pass_time(ms)
+
+    def wall_ms(self) -> int:
+        return self._server.now_ms
+
+
 class EngineMachine(RuleBasedStateMachine):
     """Does the same to an engine and to the model."""
 
+    late_ms = 0
+    """How much later than its time a lease, or a key, runs out in the store."""
+
+    front_by_id = False
+    """Whether jobs that were put first in one priority come by their ids."""
+
+    def make_engine(self) -> tuple[Engine, MovableClock]:
+        clock = ManualClock()
+        return SqliteEngine(None, clock=clock), clock
+
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock()
-        self.engine = SqliteEngine(None, clock=self.clock)
+        self.engine, self.clock = self.make_engine()
+        self.keeper = self.engine.keeper()
         self.runner = asyncio.Runner()
-        self.model = Model()
+        self.model = Model(self.late_ms, front_by_id=self.front_by_id)
         self.model.now = self.clock.wall_ms()
         self.leases: list[Lease] = []
         self.due_times: set[int] = set()
@@ -240,6 +285,7 @@ class EngineMachine(RuleBasedStateMachine):
         return self.runner.run(made())
 
     def teardown(self) -> None:
+        self.keeper.close()
         self.run(self.engine.close)
         self.runner.close()
 
@@ -425,7 +471,7 @@ class EngineMachine(RuleBasedStateMachine):
         assume(self.leases)
         leases = data.draw(st.lists(st.sampled_from(self.leases), max_size=4, unique=True))
         self.tick()
-        lost = self.engine.keeper().extend(leases, lease_ms)
+        lost = self.keeper.extend(leases, lease_ms)
         assert lost == [lease for lease in leases if not self.model.holds(lease)]
         for lease in leases:
             if lease not in lost:
@@ -435,7 +481,7 @@ class EngineMachine(RuleBasedStateMachine):
     def rescue(self, max_stalls: int) -> None:
         self.tick()
         stalled = self.run(self.engine.rescue, QUEUE, max_stalls)
-        expired = [r for r in self.model.in_state(ACTIVE) if r.lease_until <= self.model.now]
+        expired = [r for r in self.model.in_state(ACTIVE) if self.model.until(r) <= self.model.now]
         assert {one.id for one in stalled} == {record.id for record in expired}
         times = [self.model.jobs[one.id].lease_until for one in stalled]
         assert times == sorted(times)
@@ -630,7 +676,31 @@ class EngineMachine(RuleBasedStateMachine):
         )
 
 
+class RedisMachine(EngineMachine):
+    """The same, on a Redis server whose clock stands still until it is moved."""
+
+    late_ms = 1  # to Redis a key has run out once its time is over
+    front_by_id = True  # as in BullMQ, they share one score
+    server: RedisServer
+
+    def make_engine(self) -> tuple[Engine, MovableClock]:
+        self.server.flush()
+        return RedisEngine(parse(self.server.url)), ServerClock(self.server)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    RedisMachine.server = RedisServer(tmp_path_factory.mktemp("redis"), movable_clock=True)
+    RedisMachine.server.start()
+    yield
+    RedisMachine.server.stop()
+
+
 TestEngineMachine = EngineMachine.TestCase
 TestEngineMachine.settings = settings(
     settings.get_profile("toril"), max_examples=250, stateful_step_count=40
+)
+TestRedisMachine = RedisMachine.TestCase
+TestRedisMachine.settings = settings(
+    settings.get_profile("toril"), max_examples=150, stateful_step_count=40
 )
