@@ -170,7 +170,7 @@ class RedisEngine:
     ) -> Exchange:
         worker, wanted, lease_ms = _asker(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._fetches)}"
-        packed, order = exchanging.pack(settlements)
+        packed, order, again = exchanging.pack(settlements)
         home = self._home
         async with home.at_work(queue) as connections:
             with self._askers[queue, worker].exchange(token) as (record, lost):
@@ -189,7 +189,7 @@ class RedisEngine:
                 finally:
                     self._on_the_way.pop(token, None)
         home.server_ms.set(answer[0])
-        return exchanging.unpack(queue, answer, len(settlements), order)
+        return exchanging.unpack(queue, answer, order, again)
 
     async def wait(
         self,

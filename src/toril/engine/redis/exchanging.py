@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toril.engine.base import Exchange, Refusal
@@ -19,22 +19,24 @@ _REFUSALS = {
 }
 
 
-def pack(settlements: Sequence[Settlement]) -> tuple[list[Any], list[int]]:
+def pack(settlements: Sequence[Settlement]) -> tuple[list[Any], list[int], dict[int, int]]:
     """Return settlements as arguments: runs of one kind that keep alike.
 
     Args:
         settlements: The settlements. Of two for one lease the first counts.
 
     Returns:
-        The arguments, and the place of each settlement that is in them, in their order.
+        The arguments; the place of each settlement that is in them, in their order; and for
+        each that is not the place of the one before it.
     """
     runs: dict[tuple[type[Settlement], Keep | None], list[int]] = {}
-    seen: set[tuple[str, str]] = set()
+    first: dict[tuple[str, str], int] = {}
+    again: dict[int, int] = {}
     for place, settlement in enumerate(settlements):
-        lease = settlement.lease
-        if (lease.id, lease.token) in seen:
+        key = (settlement.lease.id, settlement.lease.token)
+        if first.setdefault(key, place) != place:
+            again[place] = first[key]
             continue
-        seen.add((lease.id, lease.token))
         keep = None if isinstance(settlement, Retry | Release) else settlement.keep
         runs.setdefault((type(settlement), keep), []).append(place)
     out: list[Any] = []
@@ -44,7 +46,7 @@ def pack(settlements: Sequence[Settlement]) -> tuple[list[Any], list[int]]:
         for place in places:
             out += _fields(settlements[place])
         order += places
-    return out, order
+    return out, order, again
 
 
 def _fields(settlement: Settlement) -> tuple[Any, ...]:
@@ -90,22 +92,23 @@ def _error(error: AttemptError) -> tuple[str, str, str, str]:
     )
 
 
-def unpack(queue: QueueRef, answer: Any, count: int, order: Sequence[int]) -> Exchange:
+def unpack(
+    queue: QueueRef, answer: Any, order: Sequence[int], again: Mapping[int, int]
+) -> Exchange:
     """Return what became of an exchange.
 
     Args:
         queue: The queue.
         answer: What the script returned.
-        count: How many settlements there were.
-        order: The places of those that were sent.
+        order: The places of the settlements that were sent.
+        again: Of those for a lease that another was for, the place of that.
     """
     now, refused, leases, due, limited = answer
-    results: list[Refusal | None] = [None] * count
-    if len(order) < count:
-        for place in set(range(count)).difference(order):
-            results[place] = Refusal.LEASE_LOST
+    results: list[Refusal | None] = [None] * (len(order) + len(again))
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]
+    for place, before in again.items():
+        results[place] = results[before] or Refusal.LEASE_LOST
     taken = [
         _lease(queue, now, job_id, token, fields)
         for job_id, token, fields in zip(leases[::3], leases[1::3], leases[2::3], strict=True)

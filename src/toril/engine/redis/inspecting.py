@@ -10,6 +10,7 @@ from toril.engine.base import Ending
 from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.job import AttemptError, Job, QueueRef
+from toril.model.outcome import CANCEL_REASON
 from toril.model.state import JobState
 
 FIELDS = (
@@ -30,6 +31,7 @@ FIELDS = (
     "stacktrace",
     "errors",
     "pb",
+    "defa",
 )
 """The fields of a job's hash in the order in which lua/get.lua reads them."""
 
@@ -67,7 +69,7 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
         result_json=None if result == "null" else result,
         errors=errors_of(field),
         worker=field["pb"] if state is JobState.ACTIVE else None,
-        cancel_requested=bool(cancel) and state is JobState.ACTIVE,
+        cancel_requested=bool(cancel) or field["defa"] == CANCEL_REASON,
     )
 
 

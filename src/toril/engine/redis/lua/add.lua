@@ -42,7 +42,9 @@ local function holder_of(id, rule, key_id)
         set_owner(key, id, rule.ttl)
         return nil
     end
-    if rule.replace and call('ZREM', DELAYED, holder) == 1 then
+    -- Its key, too: another job may have got the id of a holder that is gone.
+    if rule.replace and call('HGET', JOB .. holder, 'deid') == key_id
+        and call('ZREM', DELAYED, holder) == 1 then
         forget(holder)
         emit('removed', 'jobId', holder, 'prev', 'delayed')
         emit('deduplicated', 'jobId', id, 'deduplicationId', key_id,

@@ -47,8 +47,7 @@ for n = 5, #ARGV do
     end
 end
 if #waiting > 0 then
-    count({'failed', #waiting})
-    add_points('failed', #waiting)
+    count_ended('failed', #waiting)
 end
 for _, id in ipairs(active) do
     waiting[#waiting + 1] = id

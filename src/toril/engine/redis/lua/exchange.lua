@@ -32,6 +32,18 @@ local freed, made_ready, made_delayed = {}, false, false
 local counts = {completed = 0, failed = 0, retried = 0}
 local buckets, duration_sum = {}, 0
 local has_cancels = call('EXISTS', CANCELS) == 1
+local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration',
+                    'opts.maxLenEvents')
+
+local MOST_EVENTS = limits[5]
+if not MOST_EVENTS then
+    MOST_EVENTS = 10000
+    call('HSET', META, 'opts.maxLenEvents', MOST_EVENTS)
+end
+
+local function is_full()
+    return limits[2] and call('LLEN', ACTIVE) >= tonumber(limits[2])
+end
 
 -- What exchanges did whose answers were lost: what they settled is settled, and what they took
 -- is given again.
@@ -270,8 +282,7 @@ local KINDS = {
 -- Takes jobs out of the list of those that run. Where most of the list goes, it is cheaper to
 -- write the rest anew than to look for each.
 local function leave_active(ids)
-    local there = call('LLEN', ACTIVE)
-    if #ids * 4 < there then
+    if #ids < 8 or #ids * 4 < call('LLEN', ACTIVE) then
         for _, id in ipairs(ids) do
             call('LREM', ACTIVE, -1, id)
         end
@@ -308,16 +319,13 @@ local function settle(place)
         in_pieces(ids, function(...) call('SREM', CANCELS, ...) end)
     end
     leave_active(ids)
-    local counters = {'duration_ms', duration_sum}
-    for name, n in pairs(counts) do
-        counters[#counters + 1], counters[#counters + 2] = name, n
-    end
+    if duration_sum > 0 then count('duration_ms', duration_sum) end
     for bits, n in pairs(buckets) do
-        counters[#counters + 1], counters[#counters + 2] = 'bucket:' .. bits, n
+        count('bucket:' .. bits, n)
     end
-    count(counters)
-    if counts.completed > 0 then add_points('completed', counts.completed) end
-    if counts.failed > 0 then add_points('failed', counts.failed) end
+    if counts.completed > 0 then count_ended('completed', counts.completed) end
+    if counts.failed > 0 then count_ended('failed', counts.failed) end
+    if counts.retried > 0 then count('retried', counts.retried) end
 end
 
 local function promote_due()
@@ -336,7 +344,6 @@ end
 
 -- How many may be taken, until when the rate limit holds the rest, and whether one counts.
 local function room()
-    local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration')
     if limits[1] then
         return 0
     end
@@ -360,9 +367,17 @@ local function room()
     return math.min(left, most), NOW + (ends > 0 and ends or window), window
 end
 
--- Takes ids out of line, those without a priority first.
+-- Takes ids out of line, those without a priority first; tells whether they are active already.
 local function pick(most)
     local ids = {}
+    if most == 1 then
+        local id = call('RPOPLPUSH', WAIT, ACTIVE)
+        if id and string.sub(id, 1, 2) ~= '0:' then
+            return {id}, true
+        elseif id then
+            call('LREM', ACTIVE, 1, id)
+        end
+    end
     local waiting = call('LRANGE', WAIT, -most, -1)
     if #waiting > 0 then
         call('LTRIM', WAIT, 0, -#waiting - 1)
@@ -397,22 +412,28 @@ end
 
 local function take(most)
     local taken, counted = {}, 0
-    for _, id in ipairs(pick(most)) do
+    local ids, moved = pick(most)
+    for _, id in ipairs(ids) do
         local key, job = JOB .. id, read(id)
         if job[1] then  -- else it was removed behind our back
             job[7] = text((job[7] or 0) + 1)
             job[11] = NOW_TEXT
             call('SET', key .. ':lock', TOKEN, 'PX', LEASE)
             call('HSET', key, 'processedOn', NOW_TEXT, 'pb', WORKER, 'ats', job[7])
-            call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+            call('XADD', EVENTS, 'MAXLEN', '~', MOST_EVENTS, '*', 'event', 'active', 'jobId', id,
+                 'prev', 'waiting')
             taken[#taken + 1] = id
             lease(id, TOKEN, job)
             if not job[10] then
                 counted = counted + 1
             end
+        elseif moved then
+            call('LREM', ACTIVE, 1, id)
         end
     end
-    in_pieces(taken, function(...) call('LPUSH', ACTIVE, ...) end)
+    if not moved then
+        in_pieces(taken, function(...) call('LPUSH', ACTIVE, ...) end)
+    end
     return taken, counted
 end
 
@@ -455,15 +476,16 @@ if WANTED >= 0 then
 end
 if #settled > 0 or #taken > 0 then
     call('SET', RECORD, cmsgpack.pack({TOKEN, settled, taken}), 'PX', math.max(LEASE, 1000) * 2)
-    trim_events()
+end
+if #settled > 0 and #taken == 0 then
+    call('XTRIM', EVENTS, 'MAXLEN', '~', MOST_EVENTS)
 end
 if made_delayed then mark_due() end
-local left = call('LLEN', WAIT) + call('ZCARD', PRIORITIZED)
-if left > 0 then
-    if (made_ready or #taken > 0 or #settled > 0) and not limited and not is_closed() then
-        mark()
+if made_ready or #taken > 0 or #settled > 0 then
+    if call('LLEN', WAIT) > 0 or call('ZCARD', PRIORITIZED) > 0 then
+        if not limited and not limits[1] and not is_full() then mark() end
+    elseif #settled > 0 and call('LLEN', ACTIVE) == 0 then
+        emit('drained')
     end
-elseif #settled > 0 and call('LLEN', ACTIVE) == 0 then
-    emit('drained')
 end
 return {NOW, refused, leases, due, limited}

@@ -13,7 +13,7 @@ for n = 2, #ARGV do
             id, state, score or false, call('SISMEMBER', CANCELS, id),
             unpack(call('HMGET', JOB .. id, 'name', 'data', 'opts', 'timestamp', 'processedOn',
                         'finishedOn', 'atm', 'attemptsMade', 'ats', 'stc', 'priority', 'progress',
-                        'returnvalue', 'failedReason', 'stacktrace', 'errors', 'pb'))
+                        'returnvalue', 'failedReason', 'stacktrace', 'errors', 'pb', 'defa'))
         }
     else
         found[n - 1] = false

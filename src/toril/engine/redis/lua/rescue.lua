@@ -50,7 +50,7 @@ for _, job in ipairs(stalled) do
     found[#found + 1], found[#found + 2] = job[1], job[2]
 end
 if #stalled > 0 then
-    count({'stalled', #stalled})
+    count('stalled', #stalled)
     trim_events()
     if not is_closed() then mark() end
 end

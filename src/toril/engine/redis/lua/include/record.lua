@@ -3,24 +3,23 @@
 local MINUTE = math.floor(NOW / 60000)
 local KEPT_MINUTES = 20160  -- two weeks
 
--- Our own hash of the minute. `counts` is name, number, name, number, …
-local function count(counts)
+-- Our own hash of the minute. Returns whether it is the first of its name in this minute.
+local function count(name, n)
     local key = OWN .. 'minute:' .. MINUTE
-    local total
-    for place = 1, #counts, 2 do
-        if counts[place + 1] ~= 0 then
-            total = call('HINCRBY', key, counts[place], counts[place + 1])
-            if total == counts[place + 1] then
-                call('PEXPIRE', key, KEPT_MINUTES * 60000)
-            end
-        end
+    if call('HINCRBY', key, name, n) == n then
+        call('PEXPIRE', key, KEPT_MINUTES * 60000)
+        return true
     end
+    return false
 end
 
--- BullMQ's: a point is pushed when the first job of a later minute ends.
-local function add_points(kind, n)
+-- Jobs that ended: BullMQ pushes a point when the first job of a later minute ends.
+local function count_ended(kind, n)
     local key = JOB .. 'metrics:' .. kind
     local before = call('HINCRBY', key, 'count', n) - n
+    if not count(kind, n) then
+        return
+    end
     local last = call('HMGET', key, 'prevTS', 'prevCount')
     if not last[1] then
         call('HSET', key, 'prevTS', NOW, 'prevCount', 0)
