@@ -54,7 +54,8 @@ class RedisServer:
         self.now_ms = time.time_ns() // 1_000_000
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, password: str = "") -> None:
+        self._greeting = f"AUTH {password}\r\n".encode() if password else b""
         program = shutil.which("redis-server")
         if program is None:
             raise RuntimeError("redis-server is missing: install it (Debian: redis-server)")
@@ -86,8 +87,8 @@ class RedisServer:
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), 1) as s,
         ):
-            s.sendall(b"PING\r\n")
-            return s.recv(64).startswith(b"+PONG")
+            s.sendall(self._greeting + b"PING\r\n")
+            return b"+PONG" in s.recv(64)
         return False
 
     def kill(self) -> None:

@@ -169,7 +169,11 @@ class Pump:
         try:
             while not self._over:
                 while self._has_business:
-                    self._send()
+                    if self._chunk == self._slots.total:  # one at a time: no task is needed
+                        await self._exchange(*self._load())
+                        self._look_around()
+                    else:
+                        self._send()
                 await self._poke.wait()
                 self._poke.clear()
                 if self._error is not None:
@@ -196,10 +200,14 @@ class Pump:
             return max(len(self._done), share) >= max(self._chunk // 2, _WORTH_ITS_WAY)
         return bool(self._done or share)
 
-    def _send(self) -> None:
+    def _load(self) -> tuple[list[tuple[Attempt, Settlement, float]], int]:
+        """Return what an exchange is to settle, and how many jobs it is to ask for."""
         room = 0 if self._stopping else self._slots.take(self, self._chunk)
         done, self._done = self._done, []
-        task = self._loop.create_task(self._exchange(done, room))
+        return done, room
+
+    def _send(self) -> None:
+        task = self._loop.create_task(self._exchange(*self._load()))
         self._away.add(task)
         task.add_done_callback(self._came_back)
 
@@ -207,10 +215,13 @@ class Pump:
         self._away.discard(task)
         if not task.cancelled():
             self._error = self._error or task.exception()
+        self._look_around()
+        self._poke.set()
+
+    def _look_around(self) -> None:
         self._start_suspect()
         if self._idle and not self.running:
             self._quiet.set()
-        self._poke.set()
 
     async def _exchange(self, done: list[tuple[Attempt, Settlement, float]], room: int) -> None:
         """Settle and fetch; what could not be settled is kept for the next time."""

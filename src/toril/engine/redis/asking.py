@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from toril.engine.redis.wire import WireLostError
-
 
 class Asker:
     """One worker and one queue.
@@ -14,7 +9,12 @@ class Asker:
     Each exchange leaves a record of what it did under a name that no other exchange on its
     way has. If its answer is lost, the next exchange names the record: what was settled is not
     refused then, and what was taken is given again.
+
+    Attributes:
+        unanswered: By record, the tokens of exchanges whose answers were lost.
     """
+
+    __slots__ = ("_busy", "_worker", "unanswered")
 
     def __init__(self, worker: str) -> None:
         """Begin with none.
@@ -23,30 +23,31 @@ class Asker:
             worker: The worker's id.
         """
         self._worker = worker
-        self._busy: set[int] = set()
-        self._unanswered: dict[str, str] = {}
+        self._busy: set[str] = set()
+        self.unanswered: dict[str, str] = {}
 
-    @contextmanager
-    def exchange(self, token: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """Name an exchange's record, and those without an answer.
+    def begin(self) -> str:
+        """Return the name of a new exchange's record; `end` frees it."""
+        number = 0
+        while (record := f"{self._worker}#{number}") in self._busy:
+            number += 1
+        self._busy.add(record)
+        return record
+
+    def end(self, record: str) -> None:
+        """Let another exchange have a record."""
+        self._busy.discard(record)
+
+    def lose(self, record: str, token: str) -> None:
+        """Note that an exchange's answer was lost."""
+        self.unanswered[record] = token
+
+    def make_up_for(self, lost: dict[str, str]) -> None:
+        """Forget lost exchanges that another one has made up for.
 
         Args:
-            token: The exchange's token.
-
-        Yields:
-            The record's name; by record, the tokens of exchanges whose answers were lost.
+            lost: `unanswered`, as the other one was told.
         """
-        number = next(n for n in range(len(self._busy) + 1) if n not in self._busy)
-        record = f"{self._worker}#{number}"
-        before = dict(self._unanswered)
-        self._busy.add(number)
-        try:
-            yield record, before
-        except WireLostError:
-            self._unanswered[record] = token
-            raise
-        finally:
-            self._busy.discard(number)
-        for name, lost in before.items():
-            if self._unanswered.get(name) == lost:
-                del self._unanswered[name]
+        for record, token in lost.items():
+            if self.unanswered.get(record) == token:
+                del self.unanswered[record]

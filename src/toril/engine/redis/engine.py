@@ -145,13 +145,17 @@ class RedisEngine:
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
-        async with self._home.at_work(queue) as connections:
-            packed = adding.pack(jobs)
+        packed = adding.pack(jobs)
+        home = self._home
+        await home.begin(queue)
+        try:
             if batch is not None:
                 sequence = (batch.producer, batch.sequence)
-                answer = await connections.run("add", queue, *sequence, *packed)
+                answer = await home.connections.run("add", queue, *sequence, *packed)
             else:
-                answer = await self._add_once(connections, queue, packed)
+                answer = await self._add_once(home.connections, queue, packed)
+        finally:
+            home.end()
         return adding.unpack(jobs, answer)
 
     async def _add_once(
@@ -171,23 +175,31 @@ class RedisEngine:
         worker, wanted, lease_ms = _asker(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._fetches)}"
         packed, order, again = exchanging.pack(settlements)
+        asker = self._askers[queue, worker]
+        lost = dict(asker.unanswered)
         home = self._home
-        async with home.at_work(queue) as connections:
-            with self._askers[queue, worker].exchange(token) as (record, lost):
-                if fetch is not None:
-                    # A handler may block the event loop before the answer arrives: the keeper
-                    # holds on to what nobody has seen yet.
-                    self._on_the_way[token] = queue, record
-                flat = [text for pair in lost.items() for text in pair]
-                try:
-                    answer = await connections.run(
-                        "exchange",
-                        queue,
-                        *(worker, record, token, wanted, lease_ms, len(lost), *flat),
-                        *packed,
-                    )
-                finally:
-                    self._on_the_way.pop(token, None)
+        await home.begin(queue)
+        record = asker.begin()
+        if fetch is not None:
+            # A handler may block the event loop before the answer arrives: the keeper holds on
+            # to what nobody has seen yet.
+            self._on_the_way[token] = queue, record
+        try:
+            answer = await home.connections.run(
+                "exchange",
+                queue,
+                *(worker, record, token, wanted, lease_ms, len(lost)),
+                *(text for pair in lost.items() for text in pair),
+                *packed,
+            )
+        except WireLostError:
+            asker.lose(record, token)
+            raise
+        finally:
+            self._on_the_way.pop(token, None)
+            asker.end(record)
+            home.end()
+        asker.make_up_for(lost)
         home.server_ms.set(answer[0])
         return exchanging.unpack(queue, answer, order, again)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from toril.engine.redis import controlling
 from toril.engine.redis.connections import Connections
@@ -55,30 +53,34 @@ class Home:
         self.connections = Connections(endpoint)
         self.known: set[QueueRef] = set()
         self.server_ms = ServerTime()
-        self._at_work = 0
+        self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._watches: dict[QueueRef, Watch] = {}
         self._followers: dict[QueueRef, list[Wire]] = {}
 
-    @asynccontextmanager
-    async def at_work(self, queue: QueueRef) -> AsyncIterator[Connections]:
-        """Let a call finish before the connections are closed; its queue is seen from then on.
+    async def begin(self, queue: QueueRef) -> None:
+        """Begin a call that is to end before the connections are closed; `end` ends it.
 
         Args:
-            queue: The queue.
+            queue: The queue that it is about; it is made visible.
         """
-        self._at_work += 1
+        self._calls += 1
         self._idle.clear()
+        if queue in self.known:
+            return
         try:
-            if queue not in self.known:
-                await controlling.register(self.connections, queue)
-                self.known.add(queue)
-            yield self.connections
-        finally:
-            self._at_work -= 1
-            if not self._at_work:
-                self._idle.set()
+            await controlling.register(self.connections, queue)
+        except BaseException:
+            self.end()
+            raise
+        self.known.add(queue)
+
+    def end(self) -> None:
+        """End a call."""
+        self._calls -= 1
+        if not self._calls:
+            self._idle.set()
 
     def watch(self, queue: QueueRef) -> Watch:
         """Return what watches a queue's marker."""

@@ -12,6 +12,8 @@ import hiredis
 
 from toril.engine.redis.wire import Wire
 
+_FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
+_FLAGS_SINCE = (7, 0)  # before, a script's first line may not say what it wants
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _FOLDER = files("toril.engine.redis") / "lua"
 
@@ -21,11 +23,9 @@ class Script:
 
     Attributes:
         name: Its file's name.
-        text: What the server is given: the shared pieces that it names, then itself.
-        sha: By which the server knows it.
     """
 
-    __slots__ = ("name", "sha", "text")
+    __slots__ = ("_flagged", "_plain", "name")
 
     def __init__(self, name: str) -> None:
         """Load a script.
@@ -36,8 +36,14 @@ class Script:
         self.name = name
         own = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
         pieces = [_piece(piece) for piece in dict.fromkeys(_INCLUDE.findall(own))]
-        self.text = "\n".join([*pieces, own])
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        text = "\n".join([*pieces, own])
+        flags = _FLAGS.search(own)
+        self._plain = _hashed(text)
+        self._flagged = _hashed(f"#!lua flags={flags[1]}\n{text}") if flags else self._plain
+
+    def text_for(self, version: tuple[int, ...]) -> tuple[str, str]:
+        """Return what a server of a version is given, and the hash by which it knows it."""
+        return self._flagged if version >= _FLAGS_SINCE else self._plain
 
     async def run(self, wire: Wire, keys: tuple[str, ...], *args: Any) -> Any:
         """Run it.
@@ -51,13 +57,18 @@ class Script:
             hiredis.ReplyError: It was refused.
             WireLostError: Whether it was run is not known.
         """
+        text, sha = self.text_for(wire.version)
         try:
-            return await wire.send("EVALSHA", self.sha, len(keys), *keys, *args)
+            return await wire.send("EVALSHA", sha, len(keys), *keys, *args)
         except hiredis.ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
         # The server was restarted, or its scripts were flushed: it ran nothing.
-        return await wire.send("EVAL", self.text, len(keys), *keys, *args)
+        return await wire.send("EVAL", text, len(keys), *keys, *args)
+
+
+def _hashed(text: str) -> tuple[str, str]:
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 @cache

@@ -8,6 +8,7 @@ here: whether a request that got no reply was carried out is not known.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,13 +20,19 @@ from toril.engine.redis.endpoint import Endpoint
 from toril.engine.redis.translating import translate
 from toril.errors import StoreBusyError, StoreUnavailableError
 
+_NUMBER = re.compile(r"\d+")
+
 
 class WireLostError(StoreBusyError):
     """The connection ended before the reply came."""
 
 
 class Wire(asyncio.Protocol):
-    """A connection to a server. `Wire.open` makes one."""
+    """A connection to a server. `Wire.open` makes one.
+
+    Attributes:
+        version: The server's.
+    """
 
     def __init__(self, location: str, timeout: float | None) -> None:
         """Prepare.
@@ -43,6 +50,7 @@ class Wire(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self._why = "the connection was closed"
         self._closing = False
+        self.version: tuple[int, ...] = ()
         self._gone = self._loop.create_future()
 
     @classmethod
@@ -86,15 +94,15 @@ class Wire(asyncio.Protocol):
             await self._loop.create_connection(lambda: self, endpoint.host, endpoint.port, ssl=tls)
 
     async def _log_in(self, endpoint: Endpoint, name: str) -> None:
-        calls: list[Sequence[Any]] = []
+        login: Sequence[Any] = ()
         if endpoint.password is not None:
-            user = () if endpoint.user is None else (endpoint.user,)
-            calls.append(("AUTH", *user, endpoint.password))
+            login = ("AUTH", endpoint.user or "default", endpoint.password)
+        greeting = self.send("HELLO", 2, *login, "SETNAME", name)
         if endpoint.database:
-            calls.append(("SELECT", endpoint.database))
-        calls.append(("CLIENT", "SETNAME", name))
-        for reply in [self.send(*call) for call in calls]:
-            await reply
+            await self.send("SELECT", endpoint.database)
+        told = await greeting
+        version = dict(zip(told[::2], told[1::2], strict=True)).get("version", "")
+        self.version = tuple(int(part) for part in _NUMBER.findall(version))
 
     # What the event loop calls
 

@@ -2,6 +2,7 @@
 -- ARGV: 1 the reason, 2 the error (JSON but for its attempt and times), 3 the error for
 --   followers (JSON), 4 what stands for the traceback (JSON text); then the ids.
 -- Returns: the ids that it concerned.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

@@ -2,6 +2,7 @@
 -- ARGV: 1 the state; 2 since when at the latest (ms before now); 3 how many at most; 4 how many
 --   of the oldest to pass over; 5 how many to look at.
 -- Returns: how many to pass over next time (-1: all were looked at), then the removed ids.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

@@ -1,6 +1,7 @@
 -- Removes a part of the jobs that wait, then of the delayed if asked.
 -- ARGV: 1 the delayed, too ("1"); 2 how many at most.
 -- Returns: how many were removed.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

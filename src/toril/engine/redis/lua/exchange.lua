@@ -10,6 +10,7 @@
 -- Returns: now, {place and code of what was refused, …}, {id, token and fields of each lease, …},
 --   next due or false, limited until or false.
 -- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

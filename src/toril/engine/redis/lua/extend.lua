@@ -2,6 +2,7 @@
 -- ARGV: 1 the time (ms); 2 how many exchanges are on their way; for each: its worker, its token;
 --   then for each lease: id, token.
 -- Returns: the places of the leases that are lost, from 0.
+-- flags: allow-oom
 -- include: queue
 
 local LEASE = ARGV[1]

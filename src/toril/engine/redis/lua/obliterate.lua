@@ -1,6 +1,7 @@
 -- Removes a part of a queue's jobs, or the queue itself once it has none.
 -- ARGV: 1 even if jobs are active ("1"); 2 how many at most.
 -- Returns: how many were removed, -1 when the queue is gone.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

@@ -1,6 +1,7 @@
 -- Removes jobs that are not active.
 -- ARGV: their ids.
 -- Returns: the ids of those that were removed.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

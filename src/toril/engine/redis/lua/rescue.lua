@@ -1,6 +1,7 @@
 -- Takes jobs from workers whose leases ran out, of a part of those that run.
 -- ARGV: 1 how often a job may stall; 2 how many of the oldest to pass over; 3 how many to look at.
 -- Returns: how many were looked at, then for each stalled job: id, 1 if it is poison, else 0.
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready

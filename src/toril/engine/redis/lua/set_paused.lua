@@ -1,5 +1,6 @@
 -- Pauses a queue, or resumes it. Running jobs go on.
 -- ARGV: 1 "1" or "0".
+-- flags: allow-oom
 -- include: queue
 -- include: events
 -- include: ready
