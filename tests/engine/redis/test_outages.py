@@ -59,7 +59,7 @@ async def test_a_worker_goes_on_when_its_server_was_killed_and_comes_back(
     assert counts["completed"] == 300
     assert sum(counts.values()) == 300
     assert sum(ran.values()) <= 300 + 3 * 10
-    assert "trying again" in caplog.text
+    assert "connected again" in caplog.text
 
 
 async def test_a_full_server_refuses_new_jobs_and_lets_running_ones_finish(

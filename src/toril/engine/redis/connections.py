@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import hiredis
@@ -14,6 +15,9 @@ from toril.engine.redis.translating import translate
 from toril.engine.redis.wire import Wire
 from toril.errors import ConflictError, NotFoundError
 from toril.model.job import QueueRef
+
+
+_logger = logging.getLogger("toril.engine")
 
 
 class Connections:
@@ -42,9 +46,11 @@ class Connections:
             self._opening = asyncio.create_task(
                 Wire.open(self._endpoint, timeout=self._endpoint.timeout)
             )
-        opening = self._opening
+        opening, before = self._opening, self._wire
         try:
             self._wire = await asyncio.shield(opening)
+            if before is not None and before is not self._wire:
+                _logger.warning("%s: %s; connected again", self._endpoint.location, before.why)
         finally:
             if self._opening is opening and opening.done():
                 self._opening = None

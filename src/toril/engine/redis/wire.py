@@ -32,6 +32,7 @@ class Wire(asyncio.Protocol):
 
     Attributes:
         version: The server's.
+        why: Why it ended, once it has.
     """
 
     def __init__(self, location: str, timeout: float | None) -> None:
@@ -48,7 +49,7 @@ class Wire(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._watchdog: asyncio.TimerHandle | None = None
-        self._why = "the connection was closed"
+        self.why = "the connection was closed"
         self._closing = False
         self.version: tuple[int, ...] = ()
         self._gone = self._loop.create_future()
@@ -125,15 +126,15 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if exc is not None:
+            self.why = str(exc)
         if self._watchdog is not None:
             self._watchdog.cancel()
         waiting, self._waiting = self._waiting, deque()
         kind = StoreUnavailableError if self._closing else WireLostError
         for future, _ in waiting:
             if not future.done():
-                future.set_exception(
-                    kind(f"{self._location}: {exc or self._why}, before the reply came")
-                )
+                future.set_exception(kind(f"{self._location}: {self.why}, before the reply came"))
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -160,7 +161,7 @@ class Wire(asyncio.Protocol):
         """
         future = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
-            future.set_exception(StoreUnavailableError(f"{self._location}: {self._why}"))
+            future.set_exception(StoreUnavailableError(f"{self._location}: {self.why}"))
             return future
         self._waiting.append((future, self._loop.time()))
         self._transport.write(hiredis.pack_command(request))
@@ -181,7 +182,7 @@ class Wire(asyncio.Protocol):
 
     def abort(self, why: str) -> None:
         """Close at once; requests without a reply fail."""
-        self._why = why
+        self.why = why
         if self._transport is not None:
             self._transport.abort()
 
