@@ -16,7 +16,6 @@ from toril.engine.redis.wire import Wire
 from toril.errors import ConflictError, NotFoundError
 from toril.model.job import QueueRef
 
-
 _logger = logging.getLogger("toril.engine")
 
 
@@ -46,15 +45,18 @@ class Connections:
             self._opening = asyncio.create_task(
                 Wire.open(self._endpoint, timeout=self._endpoint.timeout)
             )
-        opening, before = self._opening, self._wire
+        opening = self._opening
         try:
-            self._wire = await asyncio.shield(opening)
-            if before is not None and before is not self._wire:
-                _logger.warning("%s: %s; connected again", self._endpoint.location, before.why)
+            wire = await asyncio.shield(opening)
         finally:
             if self._opening is opening and opening.done():
                 self._opening = None
-        return self._wire
+        if self._wire is not wire:  # who waited first
+            if self._wire is not None:
+                why = self._wire.why
+                _logger.warning("%s: %s; connected again", self._endpoint.location, why)
+            self._wire = wire
+        return wire
 
     async def another(self, name: str) -> Wire:
         """Open a connection for a call that waits; whoever opens it closes it.
