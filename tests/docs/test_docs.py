@@ -15,6 +15,7 @@ import pytest
 
 import toril
 from tests.docs.pages import EXAMPLES, ROOT, Block, all_blocks, blocks, name_of, pages
+from tests.redis_server import RedisServer
 from toril import QueueManager
 from toril.cli.app import app
 
@@ -67,11 +68,18 @@ def run_example(file: str, folder: Path) -> str:
     shutil.copy(EXAMPLES / file, folder)
     program = "sh" if file.endswith(".sh") else sys.executable
     options = [] if program == "sh" else ["-W", "error"]
-    return run([program, *options, file], folder)
+    if file != "on_redis.py":
+        return run([program, *options, file], folder)
+    server = RedisServer(folder)
+    server.start()
+    try:
+        return run([program, *options, file], folder, TORIL_URL=server.url)
+    finally:
+        server.stop()
 
 
-def run(command: list[str], folder: Path) -> str:
-    """Run a command as a newcomer would: in an empty folder, with nothing set."""
+def run(command: list[str], folder: Path, **settings: str) -> str:
+    """Run a command as a newcomer would: in an empty folder, with nothing set but `settings`."""
     clean = {
         k: v for k, v in os.environ.items() if not k.startswith(("TORIL_", "REDIS_", "QUEUE_"))
     }
@@ -79,7 +87,7 @@ def run(command: list[str], folder: Path) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**clean, "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={**clean, **settings, "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=BOUND,
