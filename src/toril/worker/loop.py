@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from toril.clock import Clock
-from toril.engine.base import Engine, Exchange, Fetch
+from toril.engine.base import Engine, Exchange, Fetch, Refusal
 from toril.errors import EngineError
 from toril.model.events import (
     EventBus,
@@ -28,11 +28,13 @@ from toril.model.events import (
     LeaseLost,
 )
 from toril.model.job import Lease, QueueRef
-from toril.model.outcome import GivenBack, Outcome, RetryDelay, settle
+from toril.model.outcome import Ended, Errored, GivenBack, Outcome, RetryDelay, settle
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
 from toril.queues.queue import Queue
+from toril.worker import failures
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.executor import Executor
+from toril.worker.failures import error_of
 from toril.worker.handlers import Routes
 from toril.worker.heartbeat import Heartbeat
 from toril.worker.reporting import Reports
@@ -45,6 +47,7 @@ _logger = logging.getLogger("toril.worker")
 _FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
 _LONGEST_PAUSE = 5.0
 _ASIDE_MS = 1_000
+_CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
 _MOST_AWAY = 2  # exchanges at once
 _SPLIT_FROM = 32  # slots
 _WORTH_ITS_WAY = 8  # jobs to settle, or to ask for
@@ -349,6 +352,8 @@ class Pump:
             for one, refusal in zip(done, answer.results, strict=True):
                 if refusal is None:
                     taken.append(one)
+                elif refusal in _CHILDREN:
+                    self._fail_for_children(one[0], refusal)
                 else:
                     self._lost(one[0])
         self._heartbeat.let_go(attempt for attempt, _, _ in taken)
@@ -357,6 +362,16 @@ class Pump:
         else:
             self._unkept[answer.kept] = None
             answer.kept.add_done_callback(partial(self._on_kept, taken))
+
+    def _fail_for_children(self, attempt: Attempt, refusal: Refusal) -> None:
+        """Settle anew a job that may not complete; as in BullMQ, open children can be retried."""
+        lease = attempt.lease
+        if refusal is Refusal.OPEN_CHILDREN:
+            error = error_of(lease, failures.CHILDREN, "it has children that have not ended")
+            self._on_outcome(attempt, Errored(error))
+        else:
+            error = error_of(lease, failures.CHILDREN, "at least one of its children failed")
+            self._on_outcome(attempt, Ended(error))
 
     def _on_kept(
         self, taken: Sequence[tuple[Attempt, Settlement, float]], kept: asyncio.Future[None]
