@@ -18,7 +18,7 @@ INSTALL_LOCK := $(PIP_INSTALL) --require-hashes --no-deps -r
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint lint-locks bench bench-tools chaos lock clean
+.PHONY: help demo test test-tools lint lint-locks bench bench-tools redis chaos lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -27,7 +27,7 @@ help: ## List the targets
 demo: $(VENV)/.core ## Run real work on the embedded engine (ARGS="--help" explains)
 	$(BIN)/toril demo $(ARGS)
 
-test: $(VENV)/.dev ## Run the tests (ARGS="-k name" selects)
+test: $(VENV)/.dev test-tools ## Run the tests (ARGS="-k name" selects)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/.dev lint-locks ## Check style, format, types, layers and lock files
@@ -60,7 +60,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-progress --universal --python-versi
 
 clean: ## Remove everything that the targets made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf benchmarks/node/node_modules
+	rm -rf benchmarks/node/node_modules tests/interop/node/node_modules
 	find . -name .git -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # Set-up. A stamp file says that its step is done; a changed lock or pyproject.toml repeats it.
@@ -88,14 +88,19 @@ $(VENV)/.bench: $(VENV)/.core requirements/bench.lock
 	$(INSTALL_LOCK) requirements/bench.lock
 	@touch $@
 
-bench-tools: benchmarks/node/node_modules/.package-lock.json
+bench-tools: benchmarks/node/node_modules/.package-lock.json redis
+
+test-tools: tests/interop/node/node_modules/.package-lock.json redis
+	@echo '#include <time.h>' | cc -xc -fsyntax-only - 2>/dev/null || { $(call apt,gcc libc6-dev) ; }
+
+redis:
 	@command -v redis-server >/dev/null || { $(call apt,redis-server) ; }
 
 # Not `npm ci`: it refuses a lock that lacks the optional binaries of other platforms. This keeps to
 # the locked versions and hashes too, and never writes the lock.
-benchmarks/node/node_modules/.package-lock.json: benchmarks/node/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null || { $(call apt,nodejs npm) ; }
-	cd benchmarks/node && npm install --no-save --no-audit --no-fund
+	cd $* && npm install --no-save --no-audit --no-fund
 	@touch $@
 
 # $(call apt,packages): install Debian packages where that is possible, else say what is missing.

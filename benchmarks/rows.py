@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from benchmarks.trials import PYTHON_PEERS
+
 
 class Unit(StrEnum):
     """How a row's values are written."""
@@ -57,117 +59,154 @@ class Row:
 
 
 _BULK = (Metric("bullmq.add_bulk"),)
-_HUEY_ADD = (Metric("huey-sqlite.add_bulk"),)
-_HUEY_BEST = tuple(Metric(f"huey-sqlite.process-{threads}") for threads in (1, 4, 16))
 _BULLMQ_BEST = tuple(Metric(f"bullmq.process-{slots}") for slots in (10, 32, 100))
-
-_ADD = Metric("toril-sqlite.add_bulk")
-_ADD_EACH = Metric("toril-sqlite.add_each")
-_PROCESS_100 = Metric("toril-sqlite.process-100")
+_BULLMQ = "BullMQ, same concurrency"
 
 
-def _rates() -> list[Row]:
-    rate = Unit.RATE
-    five = (Goal(least=5),)
-    return [
-        Row("add-bulk", "add_bulk, 1,000 a call", rate, _ADD, _BULK, "BullMQ addBulk", five),
-        Row(
-            "add-each",
-            "add_job, 100 coroutines",
-            rate,
-            _ADD_EACH,
-            _BULK,
-            "BullMQ addBulk",
-            (Goal(least=1),),
-        ),
-        Row("add-bulk-huey", "add_bulk, 1,000 a call", rate, _ADD, _HUEY_ADD, "Huey", five),
-        Row("add-each-huey", "add_job, 100 coroutines", rate, _ADD_EACH, _HUEY_ADD, "Huey", five),
-        _process_row(1),
-        _process_row(10),
-        _process_row(100, Goal(least=2)),
-        Row(
-            "process-best",
-            "process, concurrency 100",
-            rate,
-            _PROCESS_100,
-            _BULLMQ_BEST,
-            "BullMQ, best of 10, 32, 100",
-        ),
-        Row(
-            "process-huey",
-            "process, concurrency 100",
-            rate,
-            _PROCESS_100,
-            _HUEY_BEST,
-            "Huey, best of 1, 4, 16 threads",
-            five,
-        ),
-    ]
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One of Toril's engines, its Python peers, and the goals of its rows."""
+
+    name: str
+    peers: str
+    peers_add: tuple[Metric, ...]
+    peers_process: tuple[Metric, ...]
+    add_bulk: float
+    add_each: float
+    process: dict[int, float | None]
+    against_peers: float
+    pickup: tuple[Goal, ...] = ()
+
+    def metric(self, scenario: str, value: str = "rate") -> Metric:
+        """The value of one of the engine's own trials."""
+        return Metric(f"toril-{self.name}.{scenario}", value)
+
+    def rows(self) -> list[Row]:
+        """All rows of the engine."""
+        return [*self._rates(), *self._latencies(), *self._idle(), *self._sizes()]
+
+    def _row(
+        self,
+        key: str,
+        label: str,
+        ours: Metric,
+        against: tuple[Metric, ...],
+        versus: str,
+        least: float | None = None,
+    ) -> Row:
+        goals = () if least is None else (Goal(least=least),)
+        return Row(f"{self.name}-{key}", label, Unit.RATE, ours, against, versus, goals)
+
+    def _rates(self) -> list[Row]:
+        bulk, each = self.metric("add_bulk"), self.metric("add_each")
+        most = self.metric("process-100")
+        bulk_label, each_label = "add_bulk, 1,000 a call", "add_job, 100 coroutines"
+        best = "BullMQ, best of 10, 32, 100"
+        return [
+            self._row("add-bulk", bulk_label, bulk, _BULK, "BullMQ addBulk", self.add_bulk),
+            self._row("add-each", each_label, each, _BULK, "BullMQ addBulk", self.add_each),
+            self._row("add-bulk-peers", bulk_label, bulk, self.peers_add, self.peers),
+            *(self._process_row(slots, least) for slots, least in self.process.items()),
+            self._row("process-best", "process, concurrency 100", most, _BULLMQ_BEST, best),
+            self._row(
+                "process-peers",
+                "process, concurrency 100",
+                most,
+                self.peers_process,
+                self.peers,
+                self.against_peers,
+            ),
+        ]
+
+    def _process_row(self, slots: int, least: float | None) -> Row:
+        label, ours = f"process, concurrency {slots}", self.metric(f"process-{slots}")
+        against = (Metric(f"bullmq.process-{slots}"),)
+        return self._row(f"process-{slots}", label, ours, against, _BULLMQ, least)
+
+    def _latencies(self) -> list[Row]:
+        rows = []
+        for percentile, goals in (("p50", self.pickup[:2]), ("p99", self.pickup[2:])):
+            value = f"{percentile}_ms"
+            rows.append(
+                Row(
+                    f"{self.name}-pickup-{percentile}",
+                    f"pickup latency, {percentile}",
+                    Unit.MILLISECONDS,
+                    self.metric("pickup", value),
+                    (Metric("bullmq.pickup", value),),
+                    "BullMQ",
+                    goals,
+                )
+            )
+            rows.append(
+                Row(
+                    f"{self.name}-pickup-across-{percentile}",
+                    f"pickup from another process, {percentile}",
+                    Unit.MILLISECONDS,
+                    self.metric("pickup_across", value),
+                    goals=(Goal(most=20, of_ratio=False),) if percentile == "p99" else (),
+                )
+            )
+        return rows
+
+    def _idle(self) -> list[Row]:
+        memory, cpu = self.metric("idle", "resident_mb"), self.metric("idle", "cpu_percent")
+        megabytes, percent = Unit.MEGABYTES, Unit.PERCENT
+        most_mb, most_cpu = (Goal(most=60, of_ratio=False),), (Goal(most=1, of_ratio=False),)
+        return [
+            Row(f"{self.name}-idle-memory", "idle, resident", megabytes, memory, goals=most_mb),
+            Row(f"{self.name}-idle-cpu", "idle, CPU", percent, cpu, goals=most_cpu),
+        ]
+
+    def _sizes(self) -> list[Row]:
+        return [
+            Row(
+                f"{self.name}-size-{call.replace('_', '-')}",
+                f"large backlog: {label}",
+                Unit.MILLISECONDS,
+                self.metric("size", f"{call}_large_ms"),
+                (self.metric("size", f"{call}_small_ms"),),
+                "itself, small backlog",
+                (Goal(most=1.15),),
+            )
+            for call, label in _SIZED.items()
+        ]
 
 
-def _process_row(concurrency: int, *goals: Goal) -> Row:
-    return Row(
-        f"process-{concurrency}",
-        f"process, concurrency {concurrency}",
-        Unit.RATE,
-        Metric(f"toril-sqlite.process-{concurrency}"),
-        (Metric(f"bullmq.process-{concurrency}"),),
-        "BullMQ, same concurrency",
-        goals,
-    )
+_SIZED = {
+    "add_1": "add 1 job",
+    "add_100": "add 100 jobs",
+    "process": "process 2,000 jobs",
+    "counts": "counts",
+    "page": "one page of a listing",
+}
 
-
-def _pickup_row(percentile: str, most_ms: float) -> Row:
-    value = f"{percentile}_ms"
-    return Row(
-        f"pickup-{percentile}",
-        f"pickup latency, {percentile}",
-        Unit.MILLISECONDS,
-        Metric("toril-sqlite.pickup", value),
-        (Metric("bullmq.pickup", value),),
-        "BullMQ",
-        (Goal(most=most_ms, of_ratio=False), Goal(most=0.5)),
-    )
-
-
-def _pickup_across_row(percentile: str, *goals: Goal) -> Row:
-    return Row(
-        f"pickup-across-{percentile}",
-        f"pickup from another process, {percentile}",
-        Unit.MILLISECONDS,
-        Metric("toril-sqlite.pickup_across", f"{percentile}_ms"),
-        goals=goals,
-    )
-
-
-def _idle_row(key: str, label: str, unit: Unit, value: str, most: float) -> Row:
-    metric = Metric("toril-sqlite.idle", value)
-    return Row(key, label, unit, metric, goals=(Goal(most=most, of_ratio=False),))
-
-
-def _size_row(call: str, label: str, most: float = 1.15) -> Row:
-    return Row(
-        f"size-{call.replace('_', '-')}",
-        label,
-        Unit.MILLISECONDS,
-        Metric("toril-sqlite.size", f"{call}_large_ms"),
-        (Metric("toril-sqlite.size", f"{call}_small_ms"),),
-        "itself, small backlog",
-        (Goal(most=most),),
-    )
-
-
-ROWS = [
-    *_rates(),
-    _pickup_row("p50", 0.6),
-    _pickup_row("p99", 2.0),
-    _pickup_across_row("p50"),
-    _pickup_across_row("p99", Goal(most=20, of_ratio=False)),
-    _idle_row("idle-memory", "idle worker, resident", Unit.MEGABYTES, "resident_mb", 60),
-    _idle_row("idle-cpu", "idle worker, CPU", Unit.PERCENT, "cpu_percent", 1),
-    _size_row("add_1", "large backlog: add 1 job"),
-    _size_row("add_100", "large backlog: add 100 jobs"),
-    _size_row("process", "large backlog: process 2,000 jobs"),
-    _size_row("counts", "large backlog: counts"),
-    _size_row("page", "large backlog: one page of a listing"),
-]
+EMBEDDED = Engine(
+    "sqlite",
+    peers="Huey, best of 1, 4, 16 threads",
+    peers_add=(Metric("huey-sqlite.add_bulk"),),
+    peers_process=tuple(Metric(f"huey-sqlite.process-{threads}") for threads in (1, 4, 16)),
+    add_bulk=5,
+    add_each=1,
+    process={1: None, 10: None, 100: 2},
+    against_peers=5,
+)
+REDIS = Engine(
+    "redis",
+    peers="best of the Python peers on Redis",
+    peers_add=tuple(Metric(f"{peer}.add_bulk") for peer in PYTHON_PEERS),
+    peers_process=tuple(
+        Metric(f"{peer}.process-{slots}") for peer, best in PYTHON_PEERS.items() for slots in best
+    ),
+    add_bulk=5,
+    add_each=3,
+    process={1: 1.3, 10: 1.6, 100: 3},
+    against_peers=8,
+    pickup=(
+        Goal(most=0.6, of_ratio=False),
+        Goal(most=0.5),
+        Goal(most=2.0, of_ratio=False),
+        Goal(most=0.5),
+    ),
+)
+ROWS = [*EMBEDDED.rows(), *REDIS.rows()]

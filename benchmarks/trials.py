@@ -26,11 +26,23 @@ class Trial:
         return replace(common, concurrency=self.concurrency or 1)
 
 
+PYTHON_PEERS: dict[str, tuple[int, ...]] = {
+    "saq": (32, 100),
+    "taskiq-list": (100,),
+    "taskiq-stream": (100,),
+    "dramatiq": (4, 8),
+    "huey-redis": (4, 16),
+    "celery": (1, 2),
+}
+"""The Python peers on Redis, and the concurrencies that are tried of each."""
+
+
 def _all() -> list[Trial]:
     """Trials of one scenario stand together, so that their ratio is taken close in time."""
     return [
         Trial("toril-sqlite", Scenario.ADD_BULK),
         Trial("bullmq", Scenario.ADD_BULK),
+        *(Trial(peer, Scenario.ADD_BULK) for peer in PYTHON_PEERS),
         Trial("toril-sqlite", Scenario.ADD_EACH),
         Trial("huey-sqlite", Scenario.ADD_BULK),
         Trial("toril-sqlite", Scenario.PROCESS, 1),
@@ -43,6 +55,11 @@ def _all() -> list[Trial]:
         Trial("toril-sqlite", Scenario.PROCESS, 100),
         Trial("bullmq", Scenario.PROCESS, 100),
         Trial("huey-sqlite", Scenario.PROCESS, 16),
+        *(
+            Trial(peer, Scenario.PROCESS, slots)
+            for peer, best in PYTHON_PEERS.items()
+            for slots in best
+        ),
         Trial("toril-sqlite", Scenario.PICKUP),
         Trial("bullmq", Scenario.PICKUP),
         Trial("toril-sqlite", Scenario.PICKUP_ACROSS),

@@ -28,6 +28,8 @@ class Peer:
         return [sentence for need in self.needs if (sentence := need())]
 
 
+_REDIS = program("redis-server")
+
 PEERS = {
     "toril-sqlite": Peer(
         title="Toril, embedded (SQLite, synchronous=FULL)",
@@ -44,5 +46,41 @@ PEERS = {
         title="Huey (SQLite, threads, synchronous=FULL)",
         module="benchmarks.peers.huey_sqlite",
         needs=(distribution("huey"),),
+    ),
+    "huey-redis": Peer(
+        title="Huey (Redis, threads)",
+        module="benchmarks.peers.huey_redis",
+        needs=(_REDIS, distribution("huey")),
+        uses_redis=True,
+    ),
+    "saq": Peer(
+        title="SAQ (Redis)",
+        module="benchmarks.peers.saq_redis",
+        needs=(_REDIS, distribution("saq")),
+        uses_redis=True,
+    ),
+    "taskiq-list": Peer(
+        title="Taskiq (Redis list)",
+        module="benchmarks.peers.taskiq_list",
+        needs=(_REDIS, distribution("taskiq_redis")),
+        uses_redis=True,
+    ),
+    "taskiq-stream": Peer(
+        title="Taskiq (Redis stream)",
+        module="benchmarks.peers.taskiq_stream",
+        needs=(_REDIS, distribution("taskiq_redis")),
+        uses_redis=True,
+    ),
+    "dramatiq": Peer(
+        title="Dramatiq (Redis, threads)",
+        module="benchmarks.peers.dramatiq_redis",
+        needs=(_REDIS, distribution("dramatiq")),
+        uses_redis=True,
+    ),
+    "celery": Peer(
+        title="Celery (Redis)",
+        module="benchmarks.peers.celery_redis",
+        needs=(_REDIS, distribution("celery")),
+        uses_redis=True,
     ),
 }

@@ -170,13 +170,15 @@ class Pump:
     async def run(self) -> None:
         """Move jobs until told to stop and all in hand have ended."""
         try:
-            while not self._over:
+            while True:
                 while self._has_business:
                     if self._chunk == self._slots.total:  # one at a time: no task is needed
                         await self._exchange(*self._load())
                         self._look_around()
                     else:
                         self._send()
+                if self._over:
+                    break
                 await self._poke.wait()
                 self._poke.clear()
                 if self._error is not None:
