@@ -77,4 +77,4 @@ def _params(jobs: int | None, *, quick: bool) -> Params:
 def _name(*, quick: bool, partial: bool) -> str:
     if quick:
         return "quick"
-    return "partial" if partial else "embedded"
+    return "partial" if partial else "all"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from benchmarks.trials import PYTHON_PEERS
 
@@ -68,6 +69,7 @@ class Engine:
     """One of Toril's engines, its Python peers, and the goals of its rows."""
 
     name: str
+    title: str
     peers: str
     peers_add: tuple[Metric, ...]
     peers_process: tuple[Metric, ...]
@@ -92,10 +94,15 @@ class Engine:
         ours: Metric,
         against: tuple[Metric, ...],
         versus: str,
+        *,
         least: float | None = None,
     ) -> Row:
         goals = () if least is None else (Goal(least=least),)
-        return Row(f"{self.name}-{key}", label, Unit.RATE, ours, against, versus, goals)
+        return self._named(key, label, Unit.RATE, ours, against, versus, goals)
+
+    def _named(self, key: str, label: str, *rest: Any, **more: Any) -> Row:
+        """A row that says which engine it is of."""
+        return Row(f"{self.name}-{key}", f"{self.title}: {label}", *rest, **more)
 
     def _rates(self) -> list[Row]:
         bulk, each = self.metric("add_bulk"), self.metric("add_each")
@@ -103,8 +110,8 @@ class Engine:
         bulk_label, each_label = "add_bulk, 1,000 a call", "add_job, 100 coroutines"
         best = "BullMQ, best of 10, 32, 100"
         return [
-            self._row("add-bulk", bulk_label, bulk, _BULK, "BullMQ addBulk", self.add_bulk),
-            self._row("add-each", each_label, each, _BULK, "BullMQ addBulk", self.add_each),
+            self._row("add-bulk", bulk_label, bulk, _BULK, "BullMQ addBulk", least=self.add_bulk),
+            self._row("add-each", each_label, each, _BULK, "BullMQ addBulk", least=self.add_each),
             self._row("add-bulk-peers", bulk_label, bulk, self.peers_add, self.peers),
             *(self._process_row(slots, least) for slots, least in self.process.items()),
             self._row("process-best", "process, concurrency 100", most, _BULLMQ_BEST, best),
@@ -114,22 +121,22 @@ class Engine:
                 most,
                 self.peers_process,
                 self.peers,
-                self.against_peers,
+                least=self.against_peers,
             ),
         ]
 
     def _process_row(self, slots: int, least: float | None) -> Row:
         label, ours = f"process, concurrency {slots}", self.metric(f"process-{slots}")
         against = (Metric(f"bullmq.process-{slots}"),)
-        return self._row(f"process-{slots}", label, ours, against, _BULLMQ, least)
+        return self._row(f"process-{slots}", label, ours, against, _BULLMQ, least=least)
 
     def _latencies(self) -> list[Row]:
         rows = []
         for percentile, goals in (("p50", self.pickup[:2]), ("p99", self.pickup[2:])):
             value = f"{percentile}_ms"
             rows.append(
-                Row(
-                    f"{self.name}-pickup-{percentile}",
+                self._named(
+                    f"pickup-{percentile}",
                     f"pickup latency, {percentile}",
                     Unit.MILLISECONDS,
                     self.metric("pickup", value),
@@ -139,8 +146,8 @@ class Engine:
                 )
             )
             rows.append(
-                Row(
-                    f"{self.name}-pickup-across-{percentile}",
+                self._named(
+                    f"pickup-across-{percentile}",
                     f"pickup from another process, {percentile}",
                     Unit.MILLISECONDS,
                     self.metric("pickup_across", value),
@@ -154,14 +161,14 @@ class Engine:
         megabytes, percent = Unit.MEGABYTES, Unit.PERCENT
         most_mb, most_cpu = (Goal(most=60, of_ratio=False),), (Goal(most=1, of_ratio=False),)
         return [
-            Row(f"{self.name}-idle-memory", "idle, resident", megabytes, memory, goals=most_mb),
-            Row(f"{self.name}-idle-cpu", "idle, CPU", percent, cpu, goals=most_cpu),
+            self._named("idle-memory", "idle, resident", megabytes, memory, goals=most_mb),
+            self._named("idle-cpu", "idle, CPU", percent, cpu, goals=most_cpu),
         ]
 
     def _sizes(self) -> list[Row]:
         return [
-            Row(
-                f"{self.name}-size-{call.replace('_', '-')}",
+            self._named(
+                f"size-{call.replace('_', '-')}",
                 f"large backlog: {label}",
                 Unit.MILLISECONDS,
                 self.metric("size", f"{call}_large_ms"),
@@ -183,6 +190,7 @@ _SIZED = {
 
 EMBEDDED = Engine(
     "sqlite",
+    "embedded",
     peers="Huey, best of 1, 4, 16 threads",
     peers_add=(Metric("huey-sqlite.add_bulk"),),
     peers_process=tuple(Metric(f"huey-sqlite.process-{threads}") for threads in (1, 4, 16)),
@@ -193,6 +201,7 @@ EMBEDDED = Engine(
 )
 REDIS = Engine(
     "redis",
+    "Redis",
     peers="best of the Python peers on Redis",
     peers_add=tuple(Metric(f"{peer}.add_bulk") for peer in PYTHON_PEERS),
     peers_process=tuple(

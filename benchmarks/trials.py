@@ -41,18 +41,23 @@ def _all() -> list[Trial]:
     """Trials of one scenario stand together, so that their ratio is taken close in time."""
     return [
         Trial("toril-sqlite", Scenario.ADD_BULK),
+        Trial("toril-redis", Scenario.ADD_BULK),
         Trial("bullmq", Scenario.ADD_BULK),
         *(Trial(peer, Scenario.ADD_BULK) for peer in PYTHON_PEERS),
         Trial("toril-sqlite", Scenario.ADD_EACH),
+        Trial("toril-redis", Scenario.ADD_EACH),
         Trial("huey-sqlite", Scenario.ADD_BULK),
         Trial("toril-sqlite", Scenario.PROCESS, 1),
+        Trial("toril-redis", Scenario.PROCESS, 1),
         Trial("bullmq", Scenario.PROCESS, 1),
         Trial("huey-sqlite", Scenario.PROCESS, 1),
         Trial("toril-sqlite", Scenario.PROCESS, 10),
+        Trial("toril-redis", Scenario.PROCESS, 10),
         Trial("bullmq", Scenario.PROCESS, 10),
         Trial("huey-sqlite", Scenario.PROCESS, 4),
         Trial("bullmq", Scenario.PROCESS, 32),
         Trial("toril-sqlite", Scenario.PROCESS, 100),
+        Trial("toril-redis", Scenario.PROCESS, 100),
         Trial("bullmq", Scenario.PROCESS, 100),
         Trial("huey-sqlite", Scenario.PROCESS, 16),
         *(
@@ -61,10 +66,14 @@ def _all() -> list[Trial]:
             for slots in best
         ),
         Trial("toril-sqlite", Scenario.PICKUP),
+        Trial("toril-redis", Scenario.PICKUP),
         Trial("bullmq", Scenario.PICKUP),
         Trial("toril-sqlite", Scenario.PICKUP_ACROSS),
+        Trial("toril-redis", Scenario.PICKUP_ACROSS),
         Trial("toril-sqlite", Scenario.IDLE),
+        Trial("toril-redis", Scenario.IDLE),
         Trial("toril-sqlite", Scenario.SIZE),
+        Trial("toril-redis", Scenario.SIZE),
     ]
 
 

@@ -36,6 +36,12 @@ PEERS = {
         module="benchmarks.peers.toril.sqlite",
         needs=(distribution("toril"),),
     ),
+    "toril-redis": Peer(
+        title="Toril on Redis (no persistence)",
+        module="benchmarks.peers.toril.redis",
+        needs=(_REDIS, distribution("toril")),
+        uses_redis=True,
+    ),
     "bullmq": Peer(
         title="BullMQ on Node (Redis, no persistence)",
         module="benchmarks.peers.bullmq",
