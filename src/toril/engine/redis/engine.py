@@ -184,6 +184,7 @@ class RedisEngine:
             # A handler may block the event loop before the answer arrives: the keeper holds on
             # to what nobody has seen yet.
             self._on_the_way[token] = queue, record
+            home.watch(queue).announce(worker)
         try:
             answer = await home.connections.run(
                 "exchange",

@@ -90,21 +90,27 @@ def _progress(text: str | None) -> str | None:
 
 
 def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:
-    """Return a job's errors; of a job that Node.js failed, what BullMQ keeps of them."""
-    if field["errors"]:
-        try:
-            return _decode_errors(f"[{field['errors']}]")
-        except msgspec.MsgspecError:
-            pass
+    """Return a job's errors; of an attempt that Node.js made, what BullMQ keeps of the last."""
+    known = _own_errors(field["errors"])
     reason = field["failedReason"]
-    if not reason:
-        return ()
+    if not reason or (known and known[-1].message == reason):
+        return known
     try:
         stack = str(codec.decode(field["stacktrace"] or "[]")[-1])
     except (ValueError, LookupError, TypeError):
         stack = ""
     attempt = max(_number(field["atm"] or field["attemptsMade"]), 1)
-    return (AttemptError(attempt, "Error", reason, stack, ended_ms=_time(field["finishedOn"])),)
+    ended = _time(field["finishedOn"])
+    return (*known, AttemptError(attempt, "Error", reason, stack, ended_ms=ended))
+
+
+def _own_errors(text: str | None) -> tuple[AttemptError, ...]:
+    if not text:
+        return ()
+    try:
+        return _decode_errors(f"[{text}]")
+    except msgspec.MsgspecError:
+        return ()
 
 
 def ending_of(found: Any) -> Ending | None:

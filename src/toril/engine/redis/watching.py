@@ -32,6 +32,19 @@ class Watch:
         self._waiting: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._wire: Wire | None = None
+        self._connecting: asyncio.Task[Wire] | None = None
+        self._name = client_name(queue, "toril")
+        self._missed = False
+
+    def announce(self, worker: str) -> None:
+        """Let Node.js find a worker, which may have no reason to wait for long.
+
+        Args:
+            worker: Its id; the first one counts.
+        """
+        if self._wire is None and self._connecting is None:
+            self._name = client_name(self._queue, worker)
+            self._connecting = asyncio.create_task(self._connections.another(self._name))
 
     async def wait(self, timeout: float | None) -> None:
         """Return when there may be work, or after a time.
@@ -42,6 +55,9 @@ class Watch:
         Raises:
             EngineError: The store failed.
         """
+        if self._missed:
+            self._missed = False
+            return
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         if self._task is None:
@@ -52,15 +68,21 @@ class Watch:
         except TimeoutError:
             if future.done() and not future.cancelled():
                 future.result()
+        except asyncio.CancelledError:
+            # It was told, and hears of something else first: the next to wait is told at once.
+            if future.done() and not future.cancelled():
+                self._missed = True
+            raise
         finally:
             self._waiting.discard(future)
 
     async def close(self) -> None:
         """Stop watching, and let go who waits."""
         self._tell()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._connecting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._wire is not None:
             await self._wire.close()
 
@@ -76,11 +98,18 @@ class Watch:
         finally:
             self._task = None
 
-    async def _look(self) -> None:
+    async def _open(self) -> Wire:
+        if self._connecting is not None:
+            connecting, self._connecting = self._connecting, None
+            self._wire = await connecting
         if self._wire is None or not self._wire.is_open:
-            self._wire = await self._connections.another(client_name(self._queue, "toril"))
+            self._wire = await self._connections.another(self._name)
+        return self._wire
+
+    async def _look(self) -> None:
+        wire = await self._open()
         marker = keys_of(self._queue).marker
-        found = await self._wire.call("BZPOPMIN", marker, _BLOCK_SECONDS)
+        found = await wire.call("BZPOPMIN", marker, _BLOCK_SECONDS)
         if found is None:
             self._tell()
             return
@@ -92,13 +121,15 @@ class Watch:
             if left > 0:
                 asyncio.get_running_loop().call_later(left, self._tell)
                 return
-        if self._waiting:
-            self._tell()
-        else:
+        if not self._tell():
             await self._connections.call("ZADD", marker, score, member)
 
-    def _tell(self) -> None:
-        for future in self._waiting:
+    def _tell(self) -> bool:
+        """Let go who waits; return whether anybody did."""
+        waiting, self._waiting = self._waiting, set()
+        told = False
+        for future in waiting:
             if not future.done():
                 future.set_result(None)
-        self._waiting = set()
+                told = True
+        return told

@@ -144,28 +144,30 @@ local function measure(job)
     settled[#settled + 1] = job.id
 end
 
+-- The last of a JSON array's values, as such an array without its brackets.
+local function last_of(list, most)
+    local all, kept = cjson.decode('[' .. list .. ']'), {}
+    for n = math.max(1, #all - most + 1), #all do
+        kept[#kept + 1] = cjson.encode(all[n])
+    end
+    return table.concat(kept, ',')
+end
+
 -- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own.
 local function add_error(job, reason, traceback, error)
-    local known = call('HMGET', job.key, 'stacktrace', 'errors')
-    local stack, errors = known[1] or '[]', known[2]
-    stack = stack == '[]' and '[' .. traceback .. ']' or
-            string.sub(stack, 1, -2) .. ',' .. traceback .. ']'
-    errors = errors and errors .. ',' .. error or error
-    if tonumber(job.made) >= KEPT_ERRORS then
-        local old = cjson.decode('[' .. errors .. ']')
-        local kept = {}
-        for n = math.max(1, #old - KEPT_ERRORS + 1), #old do
-            kept[#kept + 1] = cjson.encode(old[n])
-        end
-        errors = table.concat(kept, ',')
-        local tracebacks = cjson.decode(stack)
-        kept = {}
-        for n = math.max(1, #tracebacks - KEPT_ERRORS + 1), #tracebacks do
-            kept[#kept + 1] = cjson.encode(tracebacks[n])
-        end
-        stack = '[' .. table.concat(kept, ',') .. ']'
+    local known = call('HMGET', job.key, 'stacktrace', 'errors', 'opts')
+    local stack = string.sub(known[1] or '[]', 2, -2)
+    stack = stack == '' and traceback or stack .. ',' .. traceback
+    local errors = known[2] and known[2] .. ',' .. error or error
+    local most = tonumber(string.match(known[3] or '', '"stackTraceLimit":(%d+)'))
+    if most or tonumber(job.made) >= KEPT_ERRORS then
+        stack = last_of(stack, math.min(most or KEPT_ERRORS, KEPT_ERRORS))
     end
-    call('HSET', job.key, 'failedReason', reason, 'stacktrace', stack, 'errors', errors)
+    if tonumber(job.made) >= KEPT_ERRORS then
+        errors = last_of(errors, KEPT_ERRORS)
+    end
+    call('HSET', job.key, 'failedReason', reason, 'stacktrace', '[' .. stack .. ']',
+         'errors', errors)
 end
 
 local function with_times(job, error)
@@ -175,6 +177,9 @@ end
 
 -- Puts finished jobs where they are kept, or takes them away.
 local function keep(jobs, set, count, age)
+    if #jobs == 0 then
+        return
+    end
     if count == 0 then
         for _, job in ipairs(jobs) do
             forget(job.id)
@@ -388,12 +393,13 @@ local function pick(most)
             end
         end
     end
-    if #ids < most then
-        local popped = call('ZPOPMIN', PRIORITIZED, most - #ids)
+    local wanted = most - #ids
+    if wanted > 0 then
+        local popped = call('ZPOPMIN', PRIORITIZED, wanted)
         for n = 1, #popped, 2 do
             ids[#ids + 1] = popped[n]
         end
-        if #popped / 2 < most - #ids then
+        if #popped / 2 < wanted then
             call('DEL', PC)
         end
     end
@@ -485,7 +491,7 @@ if made_delayed then mark_due() end
 if made_ready or #taken > 0 or #settled > 0 then
     if call('LLEN', WAIT) > 0 or call('ZCARD', PRIORITIZED) > 0 then
         if not limited and not limits[1] and not is_full() then mark() end
-    elseif #settled > 0 and call('LLEN', ACTIVE) == 0 then
+    elseif counts.completed + counts.failed > 0 and call('LLEN', ACTIVE) == 0 then
         emit('drained')
     end
 end

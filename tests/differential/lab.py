@@ -1,0 +1,37 @@
+"""Where the two sides live: one server, a database for each."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from redis import Redis
+
+from tests.differential.oracle import BullMQ
+from tests.redis_server import RedisServer
+from toril.engine.redis import RedisEngine
+from toril.engine.redis.endpoint import parse
+from toril.model.job import QueueRef
+
+QUEUE = QueueRef("bull", "work")
+PREFIX = "bull:work:"
+
+
+@dataclass
+class Lab:
+    """A server with a database for each side."""
+
+    server: RedisServer
+    runner: asyncio.Runner
+    bullmq: BullMQ
+    ours: Redis
+    theirs: Redis
+    now: int
+
+    def engine(self) -> RedisEngine:
+        """Return a new engine on our side."""
+        return RedisEngine(parse(f"redis://127.0.0.1:{self.server.port}/1"))
+
+    def pass_time(self, ms: int) -> None:
+        self.server.pass_time(ms)
+        self.now += ms

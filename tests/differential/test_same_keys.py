@@ -1,0 +1,103 @@
+"""The same operations through BullMQ's own scripts and through Toril leave the same keys."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.differential.comparing import Difference
+from tests.differential.controlling import BothSides
+from tests.differential.lab import Lab
+
+DIFFERENCES = [
+    Difference("key", "stalled", "Toril rescues as soon as a lock is gone, and marks no jobs"),
+    Difference("key", "stalled-check", "several of Toril's rescues at once do no harm"),
+    Difference("field", "errors", "Toril's own: each error with its type and times"),
+    Difference("field", "pb", "BullMQ writes it for workers that were given a name"),
+    Difference("field", "atm, ats, stc", "0 is as good as none"),
+    Difference("option", "false, 0, null", "are as good as none: Toril leaves defaults out"),
+    Difference("event field", "toril", "Toril's own: what an event is to Toril's followers"),
+    Difference("event field", "error", "Toril's own: type and message, for Toril's followers"),
+    Difference("event", "changed", "Toril's own: BullMQ tells nothing of a change"),
+    *(
+        Difference("step", f"{kind} and fetch: drained", "BullMQ looks before it fetches, or not")
+        for kind in ("complete", "fail", "retry", "release")
+    ),
+    Difference("step", "drain: removed", "Toril tells which jobs were drained, BullMQ nothing"),
+    Difference("step", "clean: removed", "Toril tells which jobs were cleaned, BullMQ how many"),
+    Difference("step", "clean: cleaned", "Toril tells nothing where nothing was removed"),
+    Difference(
+        "marker",
+        "0",
+        "Toril leaves it where a worker would get a job; BullMQ after each fetch, and not after"
+        " a job that was settled without one",
+    ),
+    Difference(
+        "marker",
+        "1",
+        "BullMQ's has a fraction, and may be the time of a job that is gone; Toril's is the next",
+    ),
+    Difference("how", "token", "Toril makes one for each exchange, and BullMQ is given the same"),
+    Difference("how", "metrics", "BullMQ collects them when it is asked to, and so it is"),
+    Difference("how", "pause", "once only: BullMQ tells of it again, Toril does nothing"),
+    Difference(
+        "how", "rescue", "BullMQ needs two sweeps, and takes several jobs in no order: one by one"
+    ),
+    Difference(
+        "how",
+        "rate",
+        "not in the last millisecond of a window: jobs that are taken then count to the old one in"
+        " BullMQ, to the new one in Toril",
+    ),
+    Difference(
+        "how",
+        "retry",
+        "BullMQ lets due jobs wait before the one that is tried again; in Toril the next fetch"
+        " does: the test fetches nothing first",
+    ),
+    Difference(
+        "how",
+        "retry finished",
+        "with attempts and starts from 0, as BullMQ does when asked; Toril forgets more: FORGOTTEN",
+    ),
+    Difference("how", "remove", "no running job: BullMQ removes one whose lock is gone"),
+    Difference("how", "change priority", "of jobs that have not started: Toril refuses others"),
+    Difference("how", "change delay", "of delayed jobs only, BullMQ knows no other way"),
+    Difference(
+        "how",
+        "change delay",
+        "not to the time that it has: BullMQ's score grows by 1, alone or not",
+    ),
+    Difference(
+        "how",
+        "clean",
+        "unfinished jobs that ran go by when they were added, in BullMQ by when they last ran, and"
+        " its limit counts the jobs that it looks at",
+    ),
+    Difference("how", "obliterate", "Toril removes `limiter`, too; BullMQ lets it run out"),
+]
+
+LEFT_OUT: dict[str, str] = {
+    "lifo with a priority": "Toril puts it first in its priority, BullMQ last",
+    "run a lifo job again": "Toril puts what is tried again last, BullMQ first",
+    "stalled with a priority": "Toril puts it first in its priority, BullMQ first in `wait`",
+    "replace what is not delayed": "Toril lengthens the key and tells `deduplicated`, as in each"
+    " other case; BullMQ does neither",
+    "a failure that is due, and the rate": "jobs that only fail do not count against the rate, but"
+    " they take the places of a fetch; BullMQ takes as many others",
+}
+"""Where Toril keeps to its own contract, as its other engine does. What stands here is passed by;
+without its line, the test holds the engine to it."""
+
+
+def test_toril_and_bullmq_leave_the_same_keys(lab: Lab) -> None:
+    BothSides.lab, BothSides.differences, BothSides.left_out = lab, DIFFERENCES, LEFT_OUT
+    run_state_machine_as_test(
+        BothSides,
+        settings=settings(
+            settings.get_profile("toril"),
+            max_examples=100,
+            stateful_step_count=30,
+            derandomize=True,
+        ),
+    )

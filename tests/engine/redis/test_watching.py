@@ -1,0 +1,66 @@
+"""Waiting for the marker: no wake-up is lost, whoever hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.conformance.support import QUEUE, job
+from tests.worker.waiting import until
+from toril.engine.redis import RedisEngine
+from toril.engine.redis.keys import keys_of
+from toril.engine.redis.wire import Wire
+
+
+async def idle(engine: RedisEngine) -> asyncio.Task[None]:
+    """Wait for work until the server knows of it."""
+    waiting = asyncio.create_task(engine.wait(QUEUE, None, 0))
+
+    async def is_blocked() -> bool:
+        clients = await engine._home.connections.call("CLIENT", "LIST")
+        return "cmd=bzpopmin" in clients
+
+    await until(is_blocked)
+    return waiting
+
+
+async def test_a_marker_that_comes_when_nobody_waits_any_more_is_put_back(
+    engine: RedisEngine, wire: Wire
+) -> None:
+    await engine.register(QUEUE)
+    waiting = await idle(engine)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await engine.add(QUEUE, [job("a")])
+    marker = keys_of(QUEUE).marker
+
+    async def is_back() -> bool:
+        return bool(await wire.call("ZSCORE", marker, "0") == "0")
+
+    await until(is_back)
+
+
+async def test_a_marker_that_comes_when_all_who_wait_were_cancelled_is_put_back(
+    engine: RedisEngine,
+) -> None:
+    await engine.register(QUEUE)
+    waiting = await idle(engine)
+    watch = engine._home.watch(QUEUE)
+    for future in watch._waiting:
+        future.cancel()
+    assert not watch._tell()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_who_was_told_and_is_cancelled_leaves_the_word_to_the_next(
+    engine: RedisEngine,
+) -> None:
+    await engine.register(QUEUE)
+    waiting = await idle(engine)
+    assert engine._home.watch(QUEUE)._tell()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    async with asyncio.timeout(3):
+        await engine.wait(QUEUE, None, 0)
