@@ -209,6 +209,10 @@ class EventRecord(msgspec.Struct, frozen=True):
     data: str | None = None
 
 
+BUCKET = "bucket:"
+"""What stands before a bucket's number in the name of its counter."""
+
+
 class MetricsWindow(msgspec.Struct, frozen=True):
     """What a queue did in a stretch of time.
 
@@ -229,6 +233,28 @@ class MetricsWindow(msgspec.Struct, frozen=True):
     stalled: int
     duration_ms_sum: int
     histogram: Mapping[int, int]
+
+    @classmethod
+    def of(cls, counters: Mapping[str, int], window_ms: int) -> MetricsWindow:
+        """Return what counters say that an engine keeps by these attributes' names.
+
+        Args:
+            counters: The sums; the durations' is `duration_ms`, a bucket's `bucket:<b>`.
+            window_ms: The length of the stretch.
+        """
+        return cls(
+            seconds=window_ms / 1000,
+            completed=counters.get("completed", 0),
+            failed=counters.get("failed", 0),
+            retried=counters.get("retried", 0),
+            stalled=counters.get("stalled", 0),
+            duration_ms_sum=counters.get("duration_ms", 0),
+            histogram={
+                int(name.removeprefix(BUCKET)): total
+                for name, total in counters.items()
+                if name.startswith(BUCKET)
+            },
+        )
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from toril.clock import Clock, SystemClock
@@ -40,8 +40,6 @@ from toril.model.job import Job, NewJob, QueueRef
 from toril.model.options import RateLimit
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
-
-R = TypeVar("R")
 
 _RESCUED_AT_ONCE = 1000
 

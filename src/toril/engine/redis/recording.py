@@ -10,7 +10,6 @@ from toril.engine.base import EventRecord, MetricsWindow
 from toril.engine.redis.packing import as_json
 from toril.errors import ValidationError
 
-_BUCKET = "bucket:"
 _IGNORED = "-"
 _STREAM_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
@@ -113,16 +112,4 @@ def window_of(flat: Sequence[Any], window_ms: int) -> MetricsWindow:
         window_ms: The length of the window.
     """
     found = {name: int(total) for name, total in zip(flat[::2], flat[1::2], strict=True)}
-    return MetricsWindow(
-        seconds=window_ms / 1000,
-        completed=found.get("completed", 0),
-        failed=found.get("failed", 0),
-        retried=found.get("retried", 0),
-        stalled=found.get("stalled", 0),
-        duration_ms_sum=found.get("duration_ms", 0),
-        histogram={
-            int(name.removeprefix(_BUCKET)): total
-            for name, total in found.items()
-            if name.startswith(_BUCKET)
-        },
-    )
+    return MetricsWindow.of(found, window_ms)

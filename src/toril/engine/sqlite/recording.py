@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from toril.engine.base import EventRecord, MetricsWindow
+from toril.engine.base import BUCKET, EventRecord, MetricsWindow
 from toril.engine.sqlite import lines
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
@@ -20,8 +20,6 @@ _TRIM_EVERY = 500  # rows
 _KEPT_MINUTES = 14 * 24 * 60
 _TRIM_WITHIN_MS = 1_000
 MINUTE_MS = 60_000
-
-_BUCKET = "bucket:"
 
 
 def event(
@@ -73,7 +71,7 @@ def count(tx: Transaction, line: lines.Line, counts: Mapping[str, int]) -> None:
 
 def bucket(bits: int) -> str:
     """Return the counter of durations of so many bits: those of 2^(bits-1) to 2^bits - 1 ms."""
-    return f"{_BUCKET}{bits}"
+    return f"{BUCKET}{bits}"
 
 
 def window(tx: Transaction, queue: QueueRef, window_ms: int) -> MetricsWindow:
@@ -81,19 +79,7 @@ def window(tx: Transaction, queue: QueueRef, window_ms: int) -> MetricsWindow:
     line = lines.require(tx, queue)
     since = (tx.now - window_ms) // MINUTE_MS + 1
     found = dict(tx.rows(_sql["counts_since"], queue=line.id, since=since))
-    return MetricsWindow(
-        seconds=window_ms / 1000,
-        completed=found.get("completed", 0),
-        failed=found.get("failed", 0),
-        retried=found.get("retried", 0),
-        stalled=found.get("stalled", 0),
-        duration_ms_sum=found.get("duration_ms", 0),
-        histogram={
-            int(what.removeprefix(_BUCKET)): n
-            for what, n in found.items()
-            if what.startswith(_BUCKET)
-        },
-    )
+    return MetricsWindow.of(found, window_ms)
 
 
 def _read_cursor(cursor: str) -> int:

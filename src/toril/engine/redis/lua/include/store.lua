@@ -15,7 +15,7 @@ local function index_tags(id, tags)
     end
 end
 
--- Adds to `fields` what a job's hash holds beside its name and data.
+-- What follows the priority are further fields of the job's hash, each with its value.
 local function store(id, name, data, opts, delay, priority, ...)
     call('HSET', JOB .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', NOW,
          'delay', delay, 'priority', priority, ...)
