@@ -1,5 +1,8 @@
 """Whatever is typed wrongly gets one sentence with the way out, and the right exit code."""
 
+import subprocess
+import sys
+
 import apsw
 import pytest
 
@@ -147,3 +150,17 @@ def test_no_verb_gets_the_help(looked_at):
     answer = looked_at()
     assert (answer.code, answer.out) == (USAGE, "")
     assert "Commands:" in answer.err
+
+
+def test_a_server_that_is_not_there_is_named_without_a_hint_to_make_a_file(toril):
+    answer = toril("queue", "list", "--url", "redis://:secret@127.0.0.1:1/0")
+    assert answer.code == UNREACHABLE
+    assert "redis://127.0.0.1:1/0 cannot be reached" in answer.err
+    assert "--create" not in answer.err
+    assert "secret" not in answer.said
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "toril", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("toril, version ")

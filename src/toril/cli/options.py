@@ -98,8 +98,11 @@ async def opened(url: str | None, *, create: bool = False) -> AsyncIterator[Queu
     try:
         await manager.open()
     except StoreUnavailableError as error:
+        makes = (
+            ", toril add --create makes one" if manager.engine.capabilities.name == "sqlite" else ""
+        )
         raise StoreUnavailableError(
-            f"{error} (--url or TORIL_URL names another store, toril add --create makes one)"
+            f"{error} (--url or TORIL_URL names another store{makes})"
         ) from error
     async with manager:
         yield manager
