@@ -21,7 +21,7 @@ PACKAGE = files(toril.engine.redis)
 LUA = PACKAGE / "lua"
 SCRIPTS = sorted(f.name.removesuffix(".lua") for f in LUA.iterdir() if f.name.endswith(".lua"))
 PIECES = sorted(f.name.removesuffix(".lua") for f in (LUA / "include").iterdir())
-INCLUDED = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+INCLUDED = re.compile(r"^ *-- (?:include|insert): (\w+)$", re.MULTILINE)
 COMMENT = re.compile(r"--.*$", re.MULTILINE)
 LITERAL = re.compile(r"'([^']*)'")
 
@@ -91,7 +91,7 @@ def test_scripts_name_only_states_that_are_stored_and_find_finds_all_of_them() -
 
 
 def test_reasons_are_those_of_the_model() -> None:
-    text = "".join(text_of(name) for name in SCRIPTS)
+    text = "".join([*map(text_of, SCRIPTS), *map(piece, PIECES)])
     assert f"'{CANCEL_REASON}'" in text
     assert f"'{STALL_REASON}'" in text
 

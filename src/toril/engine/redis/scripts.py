@@ -15,6 +15,7 @@ from toril.engine.redis.wire import Wire
 _FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
 _FLAGS_SINCE = (7, 0)  # before, a script's first line may not say what it wants
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+_INSERT = re.compile(r"^ +-- insert: (\w+)$", re.MULTILINE)
 _FOLDER = files("toril.engine.redis") / "lua"
 
 
@@ -36,7 +37,7 @@ class Script:
         self.name = name
         own = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
         pieces = [_piece(piece) for piece in dict.fromkeys(_INCLUDE.findall(own))]
-        text = "\n".join([*pieces, own])
+        text = _INSERT.sub(lambda found: _piece(found[1]), "\n".join([*pieces, own]))
         flags = _FLAGS.search(own)
         self._plain = _hashed(text)
         self._flagged = _hashed(f"#!lua flags={flags[1]}\n{text}") if flags else self._plain

@@ -1,8 +1,9 @@
 -- Settles what has finished and takes new jobs.
 -- ARGV: 1 the worker's id; 2 the name of the record of what this exchange does; 3 the token of
 --   new leases; 4 how many are wanted (-1: none are); 5 how long to hold them (ms); 6 how many
---   exchanges before got no answer; for each its record and its token; then runs of settlements of one kind, each: kind, how many, count and age (ms) of what is
---   kept (or nothing); for each: id, token, and
+--   exchanges before got no answer; for each its record and its token; then runs of settlements
+--   of one kind, each: kind, how many, count and age (ms) of what is kept (or nothing); for each
+--   settlement: id, token, and
 --   complete: result (JSON);
 --   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
 --   retry: as fail, but for the last the delay (ms);
@@ -14,16 +15,11 @@
 -- include: queue
 -- include: events
 -- include: ready
--- include: parents
--- include: forget
--- include: store
--- include: finish
 -- include: record
 
 local WORKER, TOKEN, WANTED, LEASE = ARGV[1], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local RECORD = OWN .. 'exchange:' .. ARGV[2]
 local UNANSWERED = tonumber(ARGV[6])
-local KEPT_ERRORS = 25
 
 local refused, settled = {}, {}
 local lost_before = {}    -- what an exchange settled whose answer was lost
@@ -144,35 +140,20 @@ local function measure(job)
     settled[#settled + 1] = job.id
 end
 
--- The last of a JSON array's values, as such an array without its brackets.
-local function last_of(list, most)
-    local all, kept = cjson.decode('[' .. list .. ']'), {}
-    for n = math.max(1, #all - most + 1), #all do
-        kept[#kept + 1] = cjson.encode(all[n])
+-- What few jobs need is made only then: a script makes its functions anew each time it is run.
+local finishing
+local function finish()
+    if not finishing then
+        -- insert: parents
+        -- insert: forget
+        -- insert: store
+        -- insert: finish
+        finishing = {
+            child_completed = child_completed, child_failed = child_failed, forget = forget,
+            free_key = free_key, trim = trim_finished,
+        }
     end
-    return table.concat(kept, ',')
-end
-
--- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own.
-local function add_error(job, reason, traceback, error)
-    local known = call('HMGET', job.key, 'stacktrace', 'errors', 'opts')
-    local stack = string.sub(known[1] or '[]', 2, -2)
-    stack = stack == '' and traceback or stack .. ',' .. traceback
-    local errors = known[2] and known[2] .. ',' .. error or error
-    local most = tonumber(string.match(known[3] or '', '"stackTraceLimit":(%d+)'))
-    if most or tonumber(job.made) >= KEPT_ERRORS then
-        stack = last_of(stack, math.min(most or KEPT_ERRORS, KEPT_ERRORS))
-    end
-    if tonumber(job.made) >= KEPT_ERRORS then
-        errors = last_of(errors, KEPT_ERRORS)
-    end
-    call('HSET', job.key, 'failedReason', reason, 'stacktrace', '[' .. stack .. ']',
-         'errors', errors)
-end
-
-local function with_times(job, error)
-    return string.sub(error, 1, -2) ..
-        string.format(',"started_ms":%s,"ended_ms":%s}', job.started or NOW_TEXT, NOW_TEXT)
+    return finishing
 end
 
 -- Puts finished jobs where they are kept, or takes them away.
@@ -182,7 +163,7 @@ local function keep(jobs, set, count, age)
     end
     if count == 0 then
         for _, job in ipairs(jobs) do
-            forget(job.id)
+            finish().forget(job.id)
         end
         return
     end
@@ -191,7 +172,7 @@ local function keep(jobs, set, count, age)
         members[2 * n - 1], members[2 * n] = NOW_TEXT, job.id
     end
     in_pieces(members, function(...) call('ZADD', set, ...) end)
-    trim_finished(set, age, count)
+    if age or count then finish().trim(set, age, count) end
 end
 
 local function complete(jobs, count, age)
@@ -199,9 +180,9 @@ local function complete(jobs, count, age)
     for _, job in ipairs(jobs) do
         local result = ARGV[job.at]
         measure(job)
-        if job.key_id then free_key(job.id, job.key_id) end
+        if job.key_id then finish().free_key(job.id, job.key_id) end
         if job.parent_key then
-            child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'), result)
+            finish().child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'), result)
         end
         if count ~= 0 then
             call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
@@ -214,76 +195,17 @@ local function complete(jobs, count, age)
     counts.completed = counts.completed + #jobs
 end
 
-local function fail(jobs, count, age)
-    for _, job in ipairs(jobs) do
-        local reason, traceback, error, told, attempts = unpack(ARGV, job.at, job.at + 4)
-        measure(job)
-        if job.key_id then free_key(job.id, job.key_id) end
-        if job.parent_key then
-            child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
-        end
-        if count ~= 0 then
-            add_error(job, reason, traceback, with_times(job, error))
-            call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
-            call('HDEL', job.key, 'defa')
-        end
-        emit('failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
-        if job.made + 1 >= tonumber(attempts) then
-            emit('retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
-        end
+local other_kinds
+local function kind_of(name)
+    if name == 'complete' then
+        return complete, 3
     end
-    keep(jobs, FAILED, count, age)
-    counts.failed = counts.failed + #jobs
-end
-
--- A job whose cancellation was asked for does not wait: the next worker fails it.
-local function is_cancelled(job)
-    if has_cancels and call('SISMEMBER', CANCELS, job.id) == 1 then
-        call('HSET', job.key, 'defa', 'cancelled on request')
-        return true
+    if not other_kinds then
+        -- insert: unsuccessful
+        other_kinds = {fail = fail, retry = retry, release = release}
     end
-    return false
+    return other_kinds[name], name == 'release' and 3 or 7
 end
-
-local function put_back(job, delay, how, ...)
-    if delay > 0 and not is_cancelled(job) then
-        call('HSET', job.key, 'delay', delay)
-        delay_until(job.id, NOW + delay)
-        emit('delayed', 'jobId', job.id, 'delay', NOW + delay, ...)
-        made_delayed = true
-        return
-    end
-    how(job.id, tonumber(call('HGET', job.key, 'priority')) or 0)
-    emit('waiting', 'jobId', job.id, 'prev', 'active', ...)
-    made_ready = true
-end
-
-local function retry(jobs)
-    for _, job in ipairs(jobs) do
-        local reason, traceback, error, told, delay = unpack(ARGV, job.at, job.at + 4)
-        measure(job)
-        add_error(job, reason, traceback, with_times(job, error))
-        call('HSET', job.key, 'atm', job.made + 1)
-        is_cancelled(job)
-        put_back(job, tonumber(delay), push, 'error', told)
-    end
-    counts.retried = counts.retried + #jobs
-end
-
--- Backwards, so that of jobs given back together the first is the first again.
-local function release(jobs)
-    for n = #jobs, 1, -1 do
-        local job = jobs[n]
-        measure(job)
-        is_cancelled(job)
-        put_back(job, tonumber(ARGV[job.at]), push_first, 'toril', 'released')
-    end
-end
-
-local KINDS = {
-    complete = {run = complete, width = 3}, fail = {run = fail, width = 7},
-    retry = {run = retry, width = 7}, release = {run = release, width = 3},
-}
 
 -- Takes jobs out of the list of those that run. Where most of the list goes, it is cheaper to
 -- write the rest anew than to look for each.
@@ -306,11 +228,12 @@ end
 
 local function settle(place)
     while place <= #ARGV do
-        local kind, count = KINDS[ARGV[place]], tonumber(ARGV[place + 1])
+        local run, width = kind_of(ARGV[place])
+        local count = tonumber(ARGV[place + 1])
         local kept, age = tonumber(ARGV[place + 2]), tonumber(ARGV[place + 3])
         place = place + 4
-        kind.run(held(place, count, kind.width), kept, age)
-        place = place + count * kind.width
+        run(held(place, count, width), kept, age)
+        place = place + count * width
     end
     local ids, locks = {}, {}
     for id, lock in pairs(freed) do

@@ -1,0 +1,101 @@
+-- Attempts that did not succeed: failed for good, tried again, given back.
+-- Stands within exchange.lua.
+
+local KEPT_ERRORS = 25
+
+-- The last of a JSON array's values, as such an array without its brackets.
+local function last_of(list, most)
+    local all, kept = cjson.decode('[' .. list .. ']'), {}
+    for n = math.max(1, #all - most + 1), #all do
+        kept[#kept + 1] = cjson.encode(all[n])
+    end
+    return table.concat(kept, ',')
+end
+
+-- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own.
+local function add_error(job, reason, traceback, error)
+    local known = call('HMGET', job.key, 'stacktrace', 'errors', 'opts')
+    local stack = string.sub(known[1] or '[]', 2, -2)
+    stack = stack == '' and traceback or stack .. ',' .. traceback
+    local errors = known[2] and known[2] .. ',' .. error or error
+    local most = tonumber(string.match(known[3] or '', '"stackTraceLimit":(%d+)'))
+    if most or tonumber(job.made) >= KEPT_ERRORS then
+        stack = last_of(stack, math.min(most or KEPT_ERRORS, KEPT_ERRORS))
+    end
+    if tonumber(job.made) >= KEPT_ERRORS then
+        errors = last_of(errors, KEPT_ERRORS)
+    end
+    call('HSET', job.key, 'failedReason', reason, 'stacktrace', '[' .. stack .. ']',
+         'errors', errors)
+end
+
+local function with_times(job, error)
+    return string.sub(error, 1, -2) ..
+        string.format(',"started_ms":%s,"ended_ms":%s}', job.started or NOW_TEXT, NOW_TEXT)
+end
+
+local function fail(jobs, count, age)
+    for _, job in ipairs(jobs) do
+        local reason, traceback, error, told, attempts = unpack(ARGV, job.at, job.at + 4)
+        measure(job)
+        if job.key_id then finish().free_key(job.id, job.key_id) end
+        if job.parent_key then
+            finish().child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
+        end
+        if count ~= 0 then
+            add_error(job, reason, traceback, with_times(job, error))
+            call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
+            call('HDEL', job.key, 'defa')
+        end
+        emit('failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
+        if job.made + 1 >= tonumber(attempts) then
+            emit('retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
+        end
+    end
+    keep(jobs, FAILED, count, age)
+    counts.failed = counts.failed + #jobs
+end
+
+-- A job whose cancellation was asked for does not wait: the next worker fails it.
+local function is_cancelled(job)
+    if has_cancels and call('SISMEMBER', CANCELS, job.id) == 1 then
+        call('HSET', job.key, 'defa', 'cancelled on request')
+        return true
+    end
+    return false
+end
+
+local function put_back(job, delay, how, ...)
+    if delay > 0 and not is_cancelled(job) then
+        call('HSET', job.key, 'delay', delay)
+        delay_until(job.id, NOW + delay)
+        emit('delayed', 'jobId', job.id, 'delay', NOW + delay, ...)
+        made_delayed = true
+        return
+    end
+    how(job.id, tonumber(call('HGET', job.key, 'priority')) or 0)
+    emit('waiting', 'jobId', job.id, 'prev', 'active', ...)
+    made_ready = true
+end
+
+local function retry(jobs)
+    for _, job in ipairs(jobs) do
+        local reason, traceback, error, told, delay = unpack(ARGV, job.at, job.at + 4)
+        measure(job)
+        add_error(job, reason, traceback, with_times(job, error))
+        call('HSET', job.key, 'atm', job.made + 1)
+        is_cancelled(job)
+        put_back(job, tonumber(delay), push, 'error', told)
+    end
+    counts.retried = counts.retried + #jobs
+end
+
+-- Backwards, so that of jobs given back together the first is the first again.
+local function release(jobs)
+    for n = #jobs, 1, -1 do
+        local job = jobs[n]
+        measure(job)
+        is_cancelled(job)
+        put_back(job, tonumber(ARGV[job.at]), push_first, 'toril', 'released')
+    end
+end
