@@ -61,7 +61,6 @@ def test_a_mistake_gets_a_sentence_and_a_code(looked_at, tmp_path, typed, code, 
 
 
 SETTINGS = {
-    "REDIS_HOST": ("localhost", "The URL comes from TORIL_URL or REDIS_HOST; --url goes before"),
     "TORIL_URL": ("nonsense", "The URL comes from TORIL_URL or REDIS_HOST; --url goes before"),
     "LOG_LEVEL": ("loud", "LOG_LEVEL is 'loud'; it can be debug, info"),
     "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY is 'many'; give a number from 1"),

@@ -71,7 +71,7 @@ def test_memory_is_the_same_engine_without_a_file():
         ("sqlite:///toril.db?mode=ro", "toril.db"),
         ("sqlite:///a#b.db", "%23"),
         ("memory://somewhere", "memory://"),
-        ("redis://localhost", "there is no such engine; this version has sqlite:///"),
+        ("amqp://localhost", "there is no such engine; this version has sqlite:///"),
         ("mysql://localhost", "there is no such engine; this version has sqlite:///"),
         ("toril.db", "sqlite:///"),
         ("http://[", "http"),
@@ -84,14 +84,19 @@ def test_a_url_that_names_no_store_is_answered_with_what_to_write(url, what):
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://user:s3cret@h/0", "redis://:s3cret@h", "mysql://a:s3cret@h/db?x=1"]
+    "url",
+    [
+        "redis://user:s3cret@h/zero",
+        "redis://:s3cret@h:port",
+        "rediss://:s3cret@h?timeout=s",
+        "mysql://a:s3cret@h/db?x=1",
+    ],
 )
 def test_no_error_shows_a_password(url):
     with pytest.raises(ConfigurationError) as caught:
         open_engine(url)
 
     assert "s3cret" not in str(caught.value)
-    assert "***" in str(caught.value)
 
 
 def test_the_settings_say_where_jobs_live_unless_the_manager_is_told():

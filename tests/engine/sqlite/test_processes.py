@@ -212,7 +212,7 @@ async def test_the_socket_of_a_killed_process_is_cleaned_away(
         await process.kill()
         assert of_process(sockets(path), process)
         await engine.add(QUEUE, [job("a")])
-        await total(engine)  # answered after the others have been rung
+        await engine.add(QUEUE, [job("b")])  # synced after the others have been rung
         assert of_process(sockets(path), process) == []
 
 

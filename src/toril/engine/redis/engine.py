@@ -89,15 +89,16 @@ class RedisEngine:
 
     async def close(self) -> None:
         self._closed = True
-        homes = list(self._homes.items())
-        self._homes = WeakKeyDictionary()
         here = asyncio.get_running_loop()
-        for loop, home in homes:
+        for loop, home in list(self._homes.items()):
             if loop is here:
+                del self._homes[loop]
                 await home.close()
             elif loop.is_running():
+                del self._homes[loop]
                 ended = asyncio.run_coroutine_threadsafe(home.close(), loop)
                 await asyncio.wrap_future(ended)
+            # One that stands still now can close its own when it runs again.
 
     async def _run(self, script: str, queue: QueueRef, *args: Any) -> Any:
         return await self._home.connections.run(script, queue, *args)
