@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import hiredis
@@ -13,7 +14,7 @@ from toril.engine.redis.keys import keys_of
 from toril.engine.redis.scripts import script
 from toril.engine.redis.translating import translate
 from toril.engine.redis.wire import Wire
-from toril.errors import ConflictError, NotFoundError
+from toril.errors import ConflictError, NotFoundError, StoreUnavailableError
 from toril.model.job import QueueRef
 
 _logger = logging.getLogger("toril.engine")
@@ -32,6 +33,8 @@ class Connections:
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
         self._others: set[Wire] = set()
+        self._closed = False
+        self._guard: AsyncGenerator[None, None] | None = None
 
     async def wire(self) -> Wire:
         """Return the connection for calls that answer at once.
@@ -42,9 +45,7 @@ class Connections:
         if self._wire is not None and self._wire.is_open:
             return self._wire
         if self._opening is None:
-            self._opening = asyncio.create_task(
-                Wire.open(self._endpoint, timeout=self._endpoint.timeout)
-            )
+            self._opening = asyncio.create_task(self._opened("toril", self._endpoint.timeout))
         opening = self._opening
         try:
             wire = await asyncio.shield(opening)
@@ -56,6 +57,24 @@ class Connections:
                 why = self._wire.why
                 _logger.warning("%s: %s; connected again", self._endpoint.location, why)
             self._wire = wire
+        if self._guard is None:
+            self._guard = self._until_the_loop_ends()
+            await anext(self._guard)
+        return wire
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Close with the event loop, if nobody did before: `asyncio.run` ends generators."""
+        try:
+            yield
+        finally:
+            self._guard = None
+            await self.close()
+
+    async def _opened(self, name: str, timeout: float | None) -> Wire:
+        wire = await Wire.open(self._endpoint, name=name, timeout=timeout)
+        if self._closed:
+            await wire.close()
+            raise StoreUnavailableError(f"{self._endpoint.location} was closed meanwhile")
         return wire
 
     async def another(self, name: str) -> Wire:
@@ -64,7 +83,7 @@ class Connections:
         Args:
             name: Its name.
         """
-        wire = await Wire.open(self._endpoint, name=name)
+        wire = await self._opened(name, None)
         self._others = {other for other in self._others if not other.is_gone} | {wire}
         return wire
 
@@ -106,7 +125,12 @@ class Connections:
         return await (await self.wire()).call(*request)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and those that are being opened."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._guard is not None:
+            await self._guard.aclose()
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
