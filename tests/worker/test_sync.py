@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.worker import jobs
+from tests.worker.waiting import until
 from toril import (
     ConfigurationError,
     ConflictError,
@@ -291,7 +292,7 @@ async def test_workers_that_the_facade_started_end_with_the_manager(url, setting
         await asyncio.to_thread(manager.sync.start_workers, settings=settings())
         assert await (await double.enqueue(4)).result(10) == 8
 
-    assert [t.name for t in threading.enumerate() if t.name.startswith("toril")] == []
+    await until(lambda: not any(t.name.startswith("toril") for t in threading.enumerate()))
 
 
 def test_a_manager_can_be_used_without_the_facade_from_one_loop_after_another(file_url):
