@@ -18,7 +18,8 @@ from toril.model.durations import Duration
 from toril.model.events import Event, EventBus
 from toril.model.job import DEFAULT_NAME, Job, QueueRef
 from toril.model.job_options import HandlerKind, JobOptionArgs
-from toril.model.options import Backoff, RateLimit
+from toril.model.limits import Limits, RateLimits
+from toril.model.options import Backoff
 from toril.model.state import JobState
 from toril.queues.context import JobContext
 from toril.queues.handle import JobHandle
@@ -71,7 +72,7 @@ class QueueManager:
         self.prefix = check_name(prefix or self.settings.prefix, "prefix")
         self.events = EventBus()
         self._queues: dict[QueueRef, Queue] = {}
-        self._limits: dict[QueueRef, dict[str, Any]] = {}
+        self._limits: dict[QueueRef, Limits] = {}
         self._middleware: list[Middleware] = []
         self._strategies: dict[str, BackoffStrategy] = {}
         self._workers: dict[Worker, asyncio.Task[None]] = {}
@@ -138,8 +139,9 @@ class QueueManager:
         name: str,
         *,
         prefix: str | None = None,
-        rate_limit: RateLimit | None = None,
+        rate_limit: RateLimits | None = None,
         concurrency: int | None = None,
+        concurrency_by_key: Mapping[str, int] | None = None,
         default_job_options: Mapping[str, Any] | None = None,
         max_data_bytes: int = codec.MAX_BYTES,
     ) -> Queue:
@@ -148,8 +150,11 @@ class QueueManager:
         Args:
             name: Its name, without a colon; unique together with the prefix.
             prefix: The bounded context it belongs to; the manager's unless given.
-            rate_limit: How many jobs may start in a window, over all workers.
+            rate_limit: How many jobs may start in a time, over all workers; or two limits, one
+                of them with `by`: for each value of that field.
             concurrency: How many jobs may run at once, over all workers.
+            concurrency_by_key: How many may run at once for each value of a field, over all
+                workers: {"tenant": 5}.
             default_job_options: What its jobs are asked for unless they say otherwise,
                 see `JobOptionArgs`.
             max_data_bytes: The largest payload, and the largest result.
@@ -167,14 +172,12 @@ class QueueManager:
             raise ConfigurationError(
                 f"queue {str(ref)!r} is registered already; manager.queue({name!r}) returns it"
             )
-        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-            raise ValidationError("rate_limit", f"{rate_limit!r}: give RateLimit(100, per=60)")
-        for field, value in (("concurrency", concurrency), ("max_data_bytes", max_data_bytes)):
-            if value is not None and (not is_integer(value) or value < 1):
-                raise ValidationError(field, f"{value!r} is not a number from 1")
+        limits = Limits.of(rate_limit, concurrency, concurrency_by_key)
+        if not is_integer(max_data_bytes) or max_data_bytes < 1:
+            raise ValidationError("max_data_bytes", f"{max_data_bytes!r} is not a number from 1")
         if default_job_options is not None and not isinstance(default_job_options, Mapping):
             raise ValidationError("default_job_options", f"{default_job_options!r} is no mapping")
-        self._limits[ref] = {"rate_limit": rate_limit, "concurrency": concurrency}
+        self._limits[ref] = limits
         queue = self._queues[ref] = Queue(
             lambda: self.engine,
             ref,
@@ -498,7 +501,12 @@ class QueueManager:
         while self._limits:
             ref, limits = self._limits.popitem()
             try:
-                await self.engine.register(ref, **limits)
+                await self.engine.register(
+                    ref,
+                    rate_limit=limits.rate,
+                    concurrency=limits.concurrency,
+                    by_key=limits.by_key,
+                )
             except BaseException:
                 self._limits[ref] = limits
                 raise

@@ -72,11 +72,12 @@ def test_the_document_of_the_queues_is_stable(looked_at):
 def test_the_document_of_a_queue_is_stable(looked_at):
     answer = looked_at("queue", "show", "mails", "--json")
     assert answer.code == 0
-    limits = {"concurrency": "int", "rate_limit": {"max": "int", "per": "float"}}
+    rate = {"max": "int", "per": "float", "burst": "NoneType"}
+    limits = {"concurrency": "int", "rate_limit": rate, "by_key": "NoneType"}
     same(shape(answer.json), {**METRICS, **limits})
     counts = {key: answer.json[key] for key in COUNTS if answer.json[key]}
     assert counts == {"waiting": 4, "prioritized": 1, "delayed": 1, "completed": 1, "failed": 1}
-    assert answer.json["rate_limit"] == {"max": 1000, "per": 60.0}
+    assert answer.json["rate_limit"] == {"max": 1000, "per": 60.0, "burst": None}
 
 
 def test_the_document_of_a_job_is_stable(looked_at):

@@ -160,6 +160,18 @@ def test_a_prefix_is_held_to_the_same_rules(manager, prefix):
         ({"concurrency": True}, "concurrency"),
         ({"rate_limit": (100, 60)}, "rate_limit"),
         ({"rate_limit": 100}, "rate_limit"),
+        ({"rate_limit": [RateLimit(1, 1), 5]}, "rate_limit"),
+        ({"rate_limit": [RateLimit(1, 1), RateLimit(2, 2)]}, "rate_limit"),
+        ({"rate_limit": [RateLimit(1, 1, by="a"), RateLimit(2, 2, by="b")]}, "rate_limit"),
+        ({"concurrency_by_key": 5}, "concurrency_by_key"),
+        ({"concurrency_by_key": {}}, "concurrency_by_key"),
+        ({"concurrency_by_key": {"a": 1, "b": 2}}, "concurrency_by_key"),
+        ({"concurrency_by_key": {"a": 0}}, "concurrency_by_key['a']"),
+        ({"concurrency_by_key": {"": 1}}, "concurrency_by_key"),
+        (
+            {"rate_limit": RateLimit(1, 1, by="a"), "concurrency_by_key": {"b": 1}},
+            "concurrency_by_key",
+        ),
         ({"max_data_bytes": 0}, "max_data_bytes"),
         ({"max_data_bytes": "1M"}, "max_data_bytes"),
         ({"default_job_options": [1]}, "default_job_options"),
@@ -182,6 +194,11 @@ def test_a_misspelt_default_option_is_answered_with_the_near_one(manager):
 
 def test_limits_of_the_right_kind_are_taken(manager):
     manager.register_queue("q", rate_limit=RateLimit(1, per="1m"), concurrency=5)
+    manager.register_queue(
+        "by-tenant",
+        rate_limit=[RateLimit(100, per=1), RateLimit(5, per=60, burst=2, by="tenant")],
+        concurrency_by_key={"tenant": 2},
+    )
 
 
 # Handlers and workers

@@ -447,3 +447,86 @@ async def test_an_idle_worker_wakes_for_a_job_at_once(another, settings):
         waits.append(loop.time() - started)
 
     assert min(waits) < 1
+
+
+# By key
+
+
+async def test_a_tenant_with_few_jobs_does_not_wait_for_one_with_many(manager, work):
+    order = []
+
+    async def process(job):
+        order.append(job.data["tenant"])
+
+    manager.register_queue("fair", concurrency_by_key={"tenant": 3})
+    manager.register_processor("fair", process)
+    await manager.add_bulk("fair", [{"data": {"tenant": "large"}}] * 3000)
+    small = await manager.add_bulk("fair", [{"data": {"tenant": "small"}}] * 10)
+    await work(concurrency=6)
+    for handle in small:
+        await handle.result(20)
+
+    assert order.count("large") < 1500  # as long as it would have waited in line: 3000
+
+
+async def test_no_more_jobs_of_a_key_run_at_once_than_may(manager, work):
+    most = Counter()
+    running = Counter()
+
+    async def process(job):
+        tenant = job.data["tenant"]
+        running[tenant] += 1
+        most[tenant] = max(most[tenant], running[tenant])
+        await asyncio.sleep(0.005)
+        running[tenant] -= 1
+
+    manager.register_queue("keyed", concurrency_by_key={"tenant": 2})
+    manager.register_processor("keyed", process)
+    jobs = [{"data": {"tenant": f"t{n % 3}"}} for n in range(60)]
+    for _ in range(2):
+        await work(concurrency=10)
+    for handle in await manager.add_bulk("keyed", jobs):
+        await handle.result(20)
+
+    assert dict(most) == {"t0": 2, "t1": 2, "t2": 2}
+
+
+async def test_a_key_at_the_limit_of_its_rate_goes_on_when_that_lets_it(manager, work):
+    started = []
+
+    async def process(job):
+        started.append(job.lease.started_ms)
+
+    manager.register_queue("keyed", rate_limit=RateLimit(20, per=1, burst=2, by="tenant"))
+    manager.register_processor("keyed", process)
+    await work(concurrency=10)
+    jobs = [{"data": {"tenant": "a"}}] * 8
+    for handle in await manager.add_bulk("keyed", jobs):
+        await handle.result(20)
+
+    started.sort()
+    assert len(started) == 8
+    assert started[-1] - started[0] >= 6 * 50 - 1  # two at once; the store counts whole ms
+
+
+async def test_a_job_whose_key_is_at_its_limit_runs_when_another_worker_frees_it(manager, work):
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    async def process(job):
+        if job.data["n"] == 0:
+            started.set()
+            await gate.wait()
+
+    manager.register_queue("keyed", concurrency_by_key={"tenant": 1})
+    manager.register_processor("keyed", process)
+    await work(concurrency=1)
+    await manager.add_job("keyed", "job", {"tenant": "a", "n": 0})
+    await started.wait()
+    second = await manager.add_job("keyed", "job", {"tenant": "a", "n": 1})
+    await work(concurrency=1)
+    other = await manager.add_job("keyed", "job", {"tenant": "b", "n": 2})
+    await other.result(10)
+    assert await second.state() in {JobState.WAITING, JobState.PRIORITIZED}
+    gate.set()
+
+    await second.result(10)

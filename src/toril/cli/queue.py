@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from toril.cli.naming import existing, queue_argument
 from toril.cli.options import json_option, opened, runs, store_options, yes_option
 from toril.errors import ConflictError
 from toril.model.durations import to_ms
+from toril.model.options import RateLimit
 from toril.model.state import READY, STORED, JobState
 
 _REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})
@@ -67,11 +69,17 @@ async def show(queue: str, window: str, url: str | None, *, as_json: bool) -> No
     async with opened(url) as manager:
         found = await existing(manager, queue)
         metrics, info = await found.metrics(window), await found.info()
-    limit = info.rate_limit
+    keys = info.by_key
     document = {
         **msgspec.structs.asdict(metrics),
         "concurrency": info.concurrency,
-        "rate_limit": None if limit is None else {"max": limit.max, "per": limit.per_ms / 1000},
+        "rate_limit": _rate(info.rate_limit),
+        "by_key": keys
+        and {
+            "field": keys.field,
+            "concurrency": keys.concurrency,
+            "rate_limit": _rate(keys.rate),
+        },
     }
     if as_json:
         print_json(document)
@@ -79,10 +87,24 @@ async def show(queue: str, window: str, url: str | None, *, as_json: bool) -> No
         print_facts((key.replace("_", " "), _fact(key, v)) for key, v in document.items())
 
 
+def _rate(limit: RateLimit | None) -> dict[str, Any] | None:
+    if limit is None:
+        return None
+    return {"max": limit.max, "per": limit.per_ms / 1000, "burst": limit.burst}
+
+
+def _rate_fact(rate: Mapping[str, Any]) -> str:
+    burst = "" if rate["burst"] is None else f", {rate['burst']:,} at once"
+    return f"{rate['max']:,} in {rate['per']:g} s{burst}"
+
+
 def _fact(key: str, value: Any) -> Any:
     match key, value:
-        case "rate_limit", {"max": most, "per": seconds}:
-            return f"{most:,} in {seconds:g} s"
+        case "rate_limit", {}:
+            return _rate_fact(value)
+        case "by_key", {"field": field, "concurrency": most, "rate_limit": rate}:
+            told = [f"{most:,} at once"] if most else []
+            return f"{field}: " + ", ".join(told + ([_rate_fact(rate)] if rate else []))
         case "window", seconds:
             return f"the last {seconds:,.0f} s"
         case "throughput", rate:

@@ -22,7 +22,9 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from toril.errors import ConflictError
 from toril.model.job import AttemptError, Job, Lease, NewJob, QueueRef
+from toril.model.limits import KeyLimits
 from toril.model.options import RateLimit
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
@@ -167,13 +169,23 @@ class QueueInfo(msgspec.Struct, frozen=True):
         ref: Its prefix and name.
         paused: Workers take nothing from it.
         concurrency: How many jobs may run at once over all workers; None is no limit.
-        rate_limit: How many may start in a window; None is no limit.
+        rate_limit: How many may start in a time; None is no limit.
+        by_key: What holds for the jobs of each key; None is no limit.
     """
 
     ref: QueueRef
     paused: bool = False
     concurrency: int | None = None
     rate_limit: RateLimit | None = None
+    by_key: KeyLimits | None = None
+
+
+def other_field(queue: QueueRef, known: str, given: str) -> ConflictError:
+    """Return what to raise where a queue is given limits by another field than it has."""
+    return ConflictError(
+        f"queue {str(queue)!r} has limits by {known!r}, and now by {given!r} are wanted: "
+        "lift them first, queue.lift_limits()"
+    )
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -327,8 +339,25 @@ class Engine(Protocol):
         *,
         rate_limit: RateLimit | None = None,
         concurrency: int | None = None,
+        by_key: KeyLimits | None = None,
     ) -> None:
-        """Make a queue visible, and set the limits that are given; None leaves one as it is."""
+        """Make a queue visible, and set the limits that are given; None leaves one as it is.
+
+        Args:
+            queue: The queue.
+            rate_limit: How many jobs may start in a time.
+            concurrency: How many may run at once.
+            by_key: What holds for each key. Keys take turns: whoever has jobs that may start
+                gets one started before another gets its second. Priorities order the jobs
+                of one key. Jobs that wait for their turn may be found as PRIORITIZED.
+
+        Raises:
+            ConflictError: The queue has limits by the keys of another field.
+        """
+        ...
+
+    async def lift(self, queue: QueueRef) -> None:
+        """Take away a queue's limits. The jobs that they held back are ready."""
         ...
 
     async def queues(self) -> list[QueueInfo]:

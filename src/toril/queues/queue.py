@@ -444,6 +444,10 @@ class Queue:
         """Undo a pause."""
         await self.engine.resume(self.ref)
 
+    async def lift_limits(self) -> None:
+        """Take away all limits of rate and concurrency; what they held back is ready."""
+        await self.engine.lift(self.ref)
+
     async def drain(self, *, delayed: bool = False) -> int:
         """Remove the jobs that wait.
 

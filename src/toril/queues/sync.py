@@ -220,6 +220,7 @@ class SyncQueue(SyncFacade):
 
     pause = blocking(Queue.pause)
     resume = blocking(Queue.resume)
+    lift_limits = blocking(Queue.lift_limits)
     drain = blocking(Queue.drain)
     clean = blocking(Queue.clean)
     obliterate = blocking(Queue.obliterate)

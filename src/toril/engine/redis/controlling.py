@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toril.engine.base import QueueInfo
+from toril.engine.base import QueueInfo, other_field
 from toril.engine.redis.connections import Connections
 from toril.engine.redis.keys import QUEUES, keys_of
 from toril.engine.redis.packing import as_json
 from toril.errors import ConflictError, NotFoundError
 from toril.model.job import QueueRef
+from toril.model.limits import NO_LIMITS, KeyLimits, Limits
 from toril.model.options import RateLimit
 from toril.model.outcome import CANCEL_REASON, CANCELLED
 from toril.model.state import STORED, JobState
@@ -25,20 +26,42 @@ LAYOUT_VERSION = "bullmq:6.7.0"
 async def register(
     connections: Connections,
     queue: QueueRef,
-    *,
-    rate_limit: RateLimit | None = None,
-    concurrency: int | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> None:
-    """Make a queue visible and set its limits."""
-    await connections.run(
+    """Make a queue visible and set its limits; see `Engine.register`."""
+    by_key = limits.by_key
+    keyed = (
+        ("", "", "", "", "")
+        if by_key is None
+        else (by_key.field, *_rate(by_key.rate), _or_nothing(by_key.concurrency))
+    )
+    other = await connections.run(
         "register",
         queue,
         LAYOUT_VERSION,
-        "" if concurrency is None else concurrency,
-        "" if rate_limit is None else rate_limit.max,
-        "" if rate_limit is None else rate_limit.per_ms,
+        _or_nothing(limits.concurrency),
+        *_rate(limits.rate),
+        *keyed,
     )
+    if other is not None and by_key is not None:
+        raise other_field(queue, other, by_key.field)
     await connections.call("SADD", QUEUES, as_json(queue))
+
+
+def _rate(limit: RateLimit | None) -> tuple[Any, Any, Any]:
+    if limit is None:
+        return "", "", ""
+    return limit.max, limit.per_ms, _or_nothing(limit.burst)
+
+
+def _or_nothing(value: int | None) -> Any:
+    return "" if value is None else value
+
+
+async def lift(connections: Connections, queue: QueueRef) -> None:
+    """Take away a queue's limits."""
+    while await connections.run("lift", queue, CHUNK) == CHUNK:
+        pass
 
 
 async def every(connections: Connections) -> list[QueueInfo]:
@@ -60,13 +83,31 @@ async def _info(connections: Connections, ref: QueueRef) -> QueueInfo | None:
     if not flat:
         return None
     meta = dict(zip(flat[::2], flat[1::2], strict=True))
-    most, duration = meta.get("max"), meta.get("duration")
+    flat = await connections.call("HGETALL", keys_of(ref).limits)
+    own = dict(zip(flat[::2], flat[1::2], strict=True))
     return QueueInfo(
         ref,
         "paused" in meta,
-        int(meta["concurrency"]) if meta.get("concurrency") else None,
-        RateLimit(int(most), int(duration) / 1000) if most and duration else None,
+        _number(meta.get("concurrency")),
+        _rate_of(own.get("max"), own.get("per"), own.get("burst"))
+        or _rate_of(meta.get("max"), meta.get("duration")),
+        _by_key_of(own),
     )
+
+
+def _by_key_of(own: Mapping[str, str]) -> KeyLimits | None:
+    if "by" not in own:
+        return None
+    rate = _rate_of(own.get("key_max"), own.get("key_per"), own.get("key_burst"))
+    return KeyLimits(own["by"], rate, _number(own.get("key_concurrency")))
+
+
+def _rate_of(most: str | None, per: str | None, burst: str | None = None) -> RateLimit | None:
+    return RateLimit(int(most), int(per) / 1000, _number(burst)) if most and per else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 async def drain(connections: Connections, queue: QueueRef, *, delayed: bool) -> int:

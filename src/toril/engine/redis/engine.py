@@ -37,6 +37,7 @@ from toril.engine.redis.lanes import Lanes
 from toril.engine.redis.wire import WireLostError
 from toril.errors import StoreUnavailableError
 from toril.model.job import Job, NewJob, QueueRef
+from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
@@ -111,12 +112,15 @@ class RedisEngine:
         *,
         rate_limit: RateLimit | None = None,
         concurrency: int | None = None,
+        by_key: KeyLimits | None = None,
     ) -> None:
         home = self._home
-        await controlling.register(
-            home.connections, queue, rate_limit=rate_limit, concurrency=concurrency
-        )
+        limits = Limits(rate_limit, concurrency, by_key)
+        await controlling.register(home.connections, queue, limits)
         home.known.add(queue)
+
+    async def lift(self, queue: QueueRef) -> None:
+        await controlling.lift(self._home.connections, queue)
 
     async def queues(self) -> list[QueueInfo]:
         return await controlling.every(self._home.connections)
@@ -201,6 +205,8 @@ class RedisEngine:
             home.end()
         asker.make_up_for(lost)
         home.server_ms.set(answer[0])
+        if answer[5]:
+            home.sort(queue)
         return exchanging.unpack(queue, answer, order, again)
 
     async def wait(

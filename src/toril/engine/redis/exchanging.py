@@ -103,7 +103,7 @@ def unpack(
         order: The places of the settlements that were sent.
         again: Of those for a lease that another was for, the place of that.
     """
-    now, refused, leases, due, limited = answer
+    now, refused, leases, due, limited, _ = answer
     results: list[Refusal | None] = [None] * (len(order) + len(again))
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]

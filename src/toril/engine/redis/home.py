@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from toril.engine.redis import controlling
 from toril.engine.redis.connections import Connections
@@ -57,6 +58,7 @@ class Home:
         self._idle = asyncio.Event()
         self._idle.set()
         self._watches: dict[QueueRef, Watch] = {}
+        self._sorting: dict[QueueRef, asyncio.Task[None]] = {}
         self._followers: dict[QueueRef, list[Wire]] = {}
 
     async def begin(self, queue: QueueRef) -> None:
@@ -89,6 +91,21 @@ class Home:
             watch = self._watches[queue] = Watch(self.connections, queue)
         return watch
 
+    def sort(self, queue: QueueRef) -> None:
+        """Put a queue's jobs in the lanes of their keys, until all are there.
+
+        An exchange puts a part of them there, and a key whose jobs come after a hundred
+        thousand of another's is not to wait for so many exchanges.
+        """
+        if queue not in self._sorting:
+            task = self._sorting[queue] = asyncio.create_task(self._sort(queue))
+            task.add_done_callback(lambda _: self._sorting.pop(queue, None))
+
+    async def _sort(self, queue: QueueRef) -> None:
+        with suppress(EngineError):  # the next exchange asks for it again
+            while await self.connections.run("sort", queue):
+                pass
+
     async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
         """Return when something happened after a cursor, or after `timeout` seconds."""
         idle = self._followers.setdefault(queue, [])
@@ -112,6 +129,10 @@ class Home:
     async def close(self) -> None:
         """Let go of everything, once the calls that are under way have ended."""
         await self._idle.wait()
+        sorting = list(self._sorting.values())
+        for task in sorting:
+            task.cancel()
+        await asyncio.gather(*sorting, return_exceptions=True)
         for watch in self._watches.values():
             await watch.close()
         self._watches.clear()

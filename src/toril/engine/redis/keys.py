@@ -41,9 +41,10 @@ class QueueKeys:
         events: The stream of what happened.
         marker: What idle workers wait for.
         cancels: The running jobs that somebody asked to cancel.
+        limits: The limits that BullMQ does not know.
     """
 
-    __slots__ = ("_job", "_own", "all", "cancels", "events", "marker", "meta")
+    __slots__ = ("_job", "_own", "all", "cancels", "events", "limits", "marker", "meta")
 
     def __init__(self, queue: QueueRef) -> None:
         """Make the keys of a queue."""
@@ -54,6 +55,7 @@ class QueueKeys:
         self.events = f"{self._job}events"
         self.marker = f"{self._job}marker"
         self.cancels = f"{self._own}cancels"
+        self.limits = f"{self._own}limits"
 
     def logs(self, job_id: str) -> str:
         """Return the key of a job's log."""

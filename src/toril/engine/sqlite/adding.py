@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from toril.engine.base import Added, AddStatus, Batch
-from toril.engine.sqlite import lines, recording
+from toril.engine.sqlite import lines, recording, turns
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
 from toril.model.codec import payload_hash
@@ -80,6 +80,8 @@ def _add_plain(
     alike = all(job.options is first.options and job.name == first.name for job in jobs)
     created = (_insert_alike if alike else _insert)(tx, line, base, jobs, key)
     if created:
+        if line.by_key is not None:
+            turns.assign(tx, line.by_key, base, jobs)
         lines.tally_added(tx, line, base, len(jobs))
         _add_tags(tx, line, base, jobs)
     if created == len(jobs):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toril.engine.sqlite import lines, recording
+from toril.engine.base import other_field
+from toril.engine.sqlite import lines, recording, turns
 from toril.engine.sqlite.exchanging import promote as promote_jobs
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
 from toril.errors import ConflictError, NotFoundError
 from toril.model.job import QueueRef
+from toril.model.limits import NO_LIMITS, Limits
 from toril.model.outcome import CANCEL_REASON, CANCELLED
 from toril.model.state import FINAL, INITIAL, READY, STORED, JobState
 
@@ -18,6 +20,28 @@ _hot = load("exchange")
 _queue_sql = load("queue")
 
 CHUNK = 1000  # jobs that one statement removes, so that the lock is not held for long
+
+
+def register(tx: Transaction, queue: QueueRef, limits: Limits) -> None:
+    """Make a queue visible and set its limits; see `Engine.register`."""
+    line = lines.make(tx, queue)
+    if limits == NO_LIMITS:
+        return
+    by_key = limits.by_key
+    if by_key is not None and line.key_field not in {None, by_key.field}:
+        raise other_field(queue, str(line.key_field), by_key.field)
+    lines.limit(tx, line, limits)
+    if by_key is not None:
+        turns.assign_all(tx, line, by_key)
+    tx.work.add(queue)
+
+
+def lift(tx: Transaction, queue: QueueRef) -> None:
+    """Take away a queue's limits."""
+    line = lines.require(tx, queue)
+    lines.lift(tx, line)
+    turns.leave(tx, line)
+    tx.work.add(queue)
 
 
 def set_paused(tx: Transaction, queue: QueueRef, *, paused: bool) -> None:
@@ -90,6 +114,7 @@ def obliterate(tx: Transaction, queue: QueueRef, *, force: bool) -> int:
     if jobs:
         tx.run(_hot["remove"], seqs=as_json([seq for seq, _ in jobs]))
     else:
+        turns.leave(tx, line)
         lines.forget(tx, line)
     return len(jobs)
 
@@ -175,6 +200,8 @@ def change(
         raise ConflictError(f"job {job_id} is {state}: only its data can be changed")
     if data is not None:
         tx.run(_sql["set_data"], seq=seq, data=data)
+        if line.by_key is not None:
+            turns.reassign(tx, line.by_key, seq, data)
     if priority is not None:
         position = lines.tickets(tx, 1) + 1
         tx.run(_sql["set_priority"], seq=seq, priority=priority, position=position)

@@ -34,6 +34,7 @@ from toril.engine.sqlite.examining import examine
 from toril.engine.sqlite.wake import Topic, Wake
 from toril.engine.sqlite.writer import Writer
 from toril.model.job import Job, Lease, NewJob, QueueRef
+from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
@@ -98,10 +99,13 @@ class SqliteEngine:
         *,
         rate_limit: RateLimit | None = None,
         concurrency: int | None = None,
+        by_key: KeyLimits | None = None,
     ) -> None:
-        await self._writer.promise(
-            lines.register, queue, rate_limit=rate_limit, concurrency=concurrency
-        )
+        limits = Limits(rate_limit, concurrency, by_key)
+        await self._writer.promise(controlling.register, queue, limits)
+
+    async def lift(self, queue: QueueRef) -> None:
+        await self._writer.promise(controlling.lift, queue)
 
     async def queues(self) -> list[QueueInfo]:
         return await self._writer.read(lines.every)

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from toril.engine.base import Exchange, Fetch, Note, Refusal, Stalled
-from toril.engine.sqlite import lines, recording
+from toril.engine.sqlite import lines, recording, turns
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.rates import Meter, left_of, spend
 from toril.engine.sqlite.transaction import Transaction, as_json
 from toril.model.job import AttemptError, Lease, QueueRef
 from toril.model.options import Keep
@@ -103,7 +104,7 @@ def _settle(
         counts[recording.bucket(bits)] += n
     recording.count(tx, line, counts)
     given_back = any(not _is_final(settlements[job.place]) for job in mine)
-    freed = line.concurrency is not None and bool(mine)
+    freed = (line.concurrency is not None or line.key_field is not None) and bool(mine)
     return results, given_back or freed
 
 
@@ -277,10 +278,9 @@ def _take(
     room, limited_until = _room(tx, line, fetch.limit)
     if room < 1:
         return [], limited_until
-    found = tx.set_of(_sql["next"], queue=line.id, limit=room)
+    found = _next(tx, line, room)
     if not found:
-        return [], None
-    found.sort(key=_in_line)
+        return [], _rested_at(tx, line)
     tx.run(
         _sql["take"],
         seqs=as_json([row[_SEQ] for row in found]),
@@ -299,7 +299,20 @@ def _take(
     )
     recording.event(tx, line, "active", [row[0] for row in found])
     leases = [_lease(line.ref, token, tx.now, row) for row in found]
-    return leases, limited_until if len(found) == room else None
+    return leases, limited_until if len(found) == room else _rested_at(tx, line)
+
+
+def _next(tx: Transaction, line: lines.Line, room: int) -> list[Any]:
+    """Return the jobs to take, in the order in which to start them."""
+    if line.by_key is not None:
+        return turns.pick(tx, line, line.by_key, room)
+    found = tx.set_of(_sql["next"], queue=line.id, limit=room)
+    found.sort(key=_in_line)
+    return found
+
+
+def _rested_at(tx: Transaction, line: lines.Line) -> int | None:
+    return None if line.key_field is None else turns.rested_at(tx, line)
 
 
 def _lease(queue: QueueRef, token: str, now: int, row: Sequence[Any]) -> Lease:
@@ -329,25 +342,23 @@ def _room(tx: Transaction, line: lines.Line, wanted: int) -> tuple[int, int | No
     room, limited_until = wanted, None
     if line.concurrency is not None:
         room = min(room, line.concurrency - lines.count(tx, line, JobState.ACTIVE))
-    if line.rate_max is not None and line.window_until > tx.now:
-        left = line.rate_max - line.window_count
+    rate = line.rate
+    if rate is not None:
+        left, until = left_of(rate, _meter(line), tx.now)
         if left < room:
-            room, limited_until = left, line.window_until
-    elif line.rate_max is not None and line.rate_per is not None and line.rate_max < room:
-        room, limited_until = line.rate_max, tx.now + line.rate_per
+            room, limited_until = left, until
     return room, limited_until
 
 
+def _meter(line: lines.Line) -> Meter:
+    return Meter(line.window_count, line.window_until)
+
+
 def _count_against_limit(tx: Transaction, line: lines.Line, taken: int) -> None:
-    if line.rate_per is None:
-        return
-    running = line.window_until > tx.now
-    tx.run(
-        _queue_sql["set_window"],
-        queue=line.id,
-        count=line.window_count + taken if running else taken,
-        until=line.window_until if running else tx.now + line.rate_per,
-    )
+    rate = line.rate
+    if rate is not None:
+        count, until = spend(rate, _meter(line), taken, tx.now)
+        tx.run(_queue_sql["set_window"], queue=line.id, count=count, until=until)
 
 
 def extend(
@@ -393,8 +404,12 @@ def _by_queue(leases: Sequence[Lease]) -> list[tuple[QueueRef, list[Lease]]]:
 def rescue(tx: Transaction, queue: QueueRef, max_stalls: int) -> list[Stalled]:
     """Take jobs from workers whose leases ran out; see `Engine.rescue`."""
     line = lines.find(tx, queue)
-    found = [] if line is None else tx.set_of(_sql["expired"], queue=line.id, now=tx.now)
-    if line is None or not found:
+    if line is None:
+        return []
+    if line.key_field is not None:
+        turns.forget_idle(tx, line)
+    found = tx.set_of(_sql["expired"], queue=line.id, now=tx.now)
+    if not found:
         return []
     base = lines.tickets(tx, len(found))
     rows = [(seq, -(base + len(found) - place)) for place, (seq, _, _) in enumerate(found)]

@@ -9,6 +9,7 @@ from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction
 from toril.errors import NotFoundError
 from toril.model.job import QueueRef
+from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
 from toril.model.state import STORED, JobState
 
@@ -16,7 +17,7 @@ _sql = load("queue")
 
 
 class Line(NamedTuple):
-    """A queue as the store has it; see schema/0001_initial.sql."""
+    """A queue as the store has it; see the table `queue` in schema."""
 
     ref: QueueRef
     id: int
@@ -24,8 +25,39 @@ class Line(NamedTuple):
     concurrency: int | None
     rate_max: int | None
     rate_per: int | None
+    rate_burst: int | None
     window_count: int
     window_until: int
+    key_field: str | None
+    key_max: int | None
+    key_per: int | None
+    key_burst: int | None
+    key_concurrency: int | None
+
+    @property
+    def rate(self) -> RateLimit | None:
+        """How many jobs may start in a time."""
+        return _rate(self.rate_max, self.rate_per, self.rate_burst)
+
+    @property
+    def by_key(self) -> KeyLimits | None:
+        """What holds for each key."""
+        rate = self.key_max, self.key_per, self.key_burst
+        return _by_key(self.key_field, *rate, self.key_concurrency)
+
+
+def _rate(most: int | None, per: int | None, burst: int | None) -> RateLimit | None:
+    return None if most is None or per is None else RateLimit(most, per / 1000, burst)
+
+
+def _by_key(
+    field: str | None,
+    most: int | None,
+    per: int | None,
+    burst: int | None,
+    concurrency: int | None,
+) -> KeyLimits | None:
+    return None if field is None else KeyLimits(field, _rate(most, per, burst), concurrency)
 
 
 def find(tx: Transaction, queue: QueueRef) -> Line | None:
@@ -55,24 +87,39 @@ def make(tx: Transaction, queue: QueueRef) -> Line:
     return line
 
 
-def register(
-    tx: Transaction,
-    queue: QueueRef,
-    *,
-    rate_limit: RateLimit | None = None,
-    concurrency: int | None = None,
-) -> None:
-    """Make a queue visible and set its limits."""
-    line = make(tx, queue)
-    if rate_limit is not None or concurrency is not None:
+def limit(tx: Transaction, line: Line, limits: Limits) -> None:
+    """Set the limits that are given."""
+    if limits.concurrency is not None:
+        tx.run(_sql["limit_concurrency"], queue=line.id, concurrency=limits.concurrency)
+    rate = limits.rate
+    if rate is not None:
+        keeps_count = line.rate_burst is None and rate.burst is None
         tx.run(
-            _sql["limit"],
+            _sql["limit_rate"],
             queue=line.id,
-            concurrency=concurrency,
-            rate_max=None if rate_limit is None else rate_limit.max,
-            rate_per=None if rate_limit is None else rate_limit.per_ms,
+            max=rate.max,
+            per=rate.per_ms,
+            burst=rate.burst,
+            count=line.window_count if keeps_count else 0,
+            until=line.window_until if keeps_count else 0,
         )
-        tx.work.add(queue)
+    by_key = limits.by_key
+    if by_key is not None:
+        rate = by_key.rate
+        tx.run(
+            _sql["limit_keys"],
+            queue=line.id,
+            field=by_key.field,
+            max=None if rate is None else rate.max,
+            per=None if rate is None else rate.per_ms,
+            burst=None if rate is None else rate.burst,
+            concurrency=by_key.concurrency,
+        )
+
+
+def lift(tx: Transaction, line: Line) -> None:
+    """Take away all limits."""
+    tx.run(_sql["lift"], queue=line.id)
 
 
 def every(tx: Transaction) -> list[QueueInfo]:
@@ -82,9 +129,10 @@ def every(tx: Transaction) -> list[QueueInfo]:
             QueueRef(prefix, name),
             bool(paused),
             concurrency,
-            None if rate_max is None else RateLimit(rate_max, rate_per / 1000),
+            _rate(*limits[:3]),
+            _by_key(*limits[3:]),
         )
-        for prefix, name, paused, concurrency, rate_max, rate_per in tx.rows(_sql["all"])
+        for prefix, name, paused, concurrency, *limits in tx.rows(_sql["all"])
     ]
 
 

@@ -9,7 +9,7 @@
 --   retry: as fail, but for the last the delay (ms);
 --   release: delay (ms).
 -- Returns: now, {place and code of what was refused, …}, {id, token and fields of each lease, …},
---   next due or false, limited until or false.
+--   next due or false, limited until or false, 1 if jobs are left to be put in lanes.
 -- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
 -- flags: allow-oom
 -- include: queue
@@ -28,7 +28,12 @@ local total = 0
 local freed, made_ready, made_delayed = {}, false, false
 local counts = {completed = 0, failed = 0, retried = 0}
 local buckets, duration_sum = {}, 0
-local has_cancels = call('EXISTS', CANCELS) == 1
+local given_back = {}     -- ids that keep their place in the lane of their key
+local has_cancels, has_limits = false, false
+if call('EXISTS', CANCELS, LIMITS) > 0 then
+    has_cancels = call('EXISTS', CANCELS) == 1
+    has_limits = call('EXISTS', LIMITS) == 1
+end
 local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration',
                     'opts.maxLenEvents')
 
@@ -37,6 +42,23 @@ if not MOST_EVENTS then
     MOST_EVENTS = 10000
     call('HSET', META, 'opts.maxLenEvents', MOST_EVENTS)
 end
+
+-- What few queues need is made only there: a script makes its functions anew each time it is run.
+local own
+local function of_own()
+    if not own then
+        -- insert: rates
+        -- insert: lanes
+        -- insert: turns
+        own = {
+            by_key = FIELD, unload = unload, sort = sort, pick = pick_in_turn,
+            rested_at = rested_at, has_unsorted = has_unsorted, left_of = left_of, spend = spend,
+            bucket = call('HMGET', LIMITS, 'max', 'per', 'burst'),
+        }
+    end
+    return own
+end
+local by_key = has_limits and of_own().by_key
 
 local function is_full()
     return limits[2] and call('LLEN', ACTIVE) >= tonumber(limits[2])
@@ -140,7 +162,7 @@ local function measure(job)
     settled[#settled + 1] = job.id
 end
 
--- What few jobs need is made only then: a script makes its functions anew each time it is run.
+-- What few jobs need is made only then, too.
 local finishing
 local function finish()
     if not finishing then
@@ -248,6 +270,13 @@ local function settle(place)
         in_pieces(ids, function(...) call('SREM', CANCELS, ...) end)
     end
     leave_active(ids)
+    if by_key then
+        for _, id in ipairs(ids) do
+            local _, lets_another_run = own.unload(id)
+            made_ready = made_ready or lets_another_run
+            if not given_back[id] then call('HDEL', OWN .. 'running', id) end
+        end
+    end
     if duration_sum > 0 then count('duration_ms', duration_sum) end
     for bits, n in pairs(buckets) do
         count('bucket:' .. bits, n)
@@ -271,7 +300,7 @@ local function promote_due()
     made_ready = true
 end
 
--- How many may be taken, until when the rate limit holds the rest, and whether one counts.
+-- How many may be taken, and until when the rate limit holds the rest.
 local function room()
     if limits[1] then
         return 0
@@ -280,24 +309,41 @@ local function room()
     if limits[2] then
         most = math.min(most, tonumber(limits[2]) - call('LLEN', ACTIVE))
     end
+    local bucket = has_limits and of_own().bucket
+    if bucket and bucket[3] then
+        local left, until_when = own.left_of(OWN .. 'rate', unpack(bucket))
+        return math.min(left, most), left < most and until_when or nil
+    end
     if not limits[3] then
         return most
     end
     local left = tonumber(limits[3]) - (tonumber(call('GET', LIMITER)) or 0)
     local window = tonumber(limits[4])
     if left >= most then
-        return most, nil, window
+        return most
     end
     local ends = call('PTTL', LIMITER)
     if ends == 0 or ends == -1 then  -- over, or a count that nothing would ever end
         call('DEL', LIMITER)
         left, ends = tonumber(limits[3]), -2
     end
-    return math.min(left, most), NOW + (ends > 0 and ends or window), window
+    return math.min(left, most), NOW + (ends > 0 and ends or window)
+end
+
+local function count_started(n)
+    local bucket = has_limits and own.bucket
+    if bucket and bucket[3] then
+        own.spend(OWN .. 'rate', bucket[1], bucket[2], bucket[3], n)
+    elseif limits[3] and call('INCRBY', LIMITER, n) == n then
+        call('PEXPIRE', LIMITER, limits[4])
+    end
 end
 
 -- Takes ids out of line, those without a priority first; tells whether they are active already.
 local function pick(most)
+    if by_key then
+        return own.pick(most)
+    end
     local ids = {}
     if most == 1 then
         local id = call('RPOPLPUSH', WAIT, ACTIVE)
@@ -359,6 +405,9 @@ local function take(most)
             end
         elseif moved then
             call('LREM', ACTIVE, 1, id)
+        elseif by_key then
+            own.unload(id)
+            call('HDEL', OWN .. 'running', id)
         end
     end
     if not moved then
@@ -384,21 +433,22 @@ local again = recover()
 if #ARGV > 6 + 2 * UNANSWERED then
     settle(7 + 2 * UNANSWERED)
 end
-local taken, due, limited = {}, false, false
+local taken, due, limited, unsorted = {}, false, false, false
 if WANTED >= 0 then
     promote_due()
     give_again(again)
-    local most, until_when, window = room()
+    unsorted = by_key and own.sort()
+    local most, until_when = room()
     most = math.min(most, WANTED - #leases / 3)
     if most > 0 then
         local counted
         taken, counted = take(most)
-        if window and counted > 0 and call('INCRBY', LIMITER, counted) == counted then
-            call('PEXPIRE', LIMITER, window)
-        end
+        if counted > 0 then count_started(counted) end
     end
     if until_when and #taken >= most then
         limited = until_when
+    elseif by_key and #taken < most then
+        limited = own.rested_at() or false
     end
     if #leases / 3 < WANTED then
         due = next_due() or false
@@ -411,11 +461,12 @@ if #settled > 0 and #taken == 0 then
     call('XTRIM', EVENTS, 'MAXLEN', '~', MOST_EVENTS)
 end
 if made_delayed then mark_due() end
-if made_ready or #taken > 0 or #settled > 0 then
+if made_ready or #taken > 0 or #settled > 0 or unsorted then
     if call('LLEN', WAIT) > 0 or call('ZCARD', PRIORITIZED) > 0 then
-        if not limited and not limits[1] and not is_full() then mark() end
+        local has_ready = not by_key or call('EXISTS', OWN .. 'ring') == 1 or own.has_unsorted()
+        if has_ready and not limited and not limits[1] and not is_full() then mark() end
     elseif counts.completed + counts.failed > 0 and call('LLEN', ACTIVE) == 0 then
         emit('drained')
     end
 end
-return {NOW, refused, leases, due, limited}
+return {NOW, refused, leases, due, limited, unsorted and 1}

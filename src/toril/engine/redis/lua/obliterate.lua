@@ -7,6 +7,7 @@
 -- include: ready
 -- include: parents
 -- include: forget
+-- include: lanes
 
 local missing = missing_queue()
 if missing then return missing end
@@ -43,7 +44,10 @@ end
 for _, schedule in ipairs(call('ZRANGE', JOB .. 'repeat', 0, -1)) do
     call('DEL', JOB .. 'repeat:' .. schedule)
 end
-local keys = {OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay', JOB .. 'stalled-check'}
+clear_lanes()
+local keys = {
+    LIMITS, OWN .. 'rate', OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay', JOB .. 'stalled-check',
+}
 for _, key in ipairs(KEYS) do
     keys[#keys + 1] = key
 end

@@ -1,17 +1,30 @@
 -- Queues: their rows, limits and counters.
 
 -- name: find
-SELECT id, paused, concurrency, rate_max, rate_per, window_count, window_until
+SELECT id, paused, concurrency, rate_max, rate_per, rate_burst, window_count, window_until,
+       key_field, key_max, key_per, key_burst, key_concurrency
 FROM queue WHERE prefix = :prefix AND name = :name;
 
 -- name: make
 INSERT INTO queue (prefix, name) VALUES (:prefix, :name) ON CONFLICT DO NOTHING;
 
--- name: limit
-UPDATE queue SET
-    concurrency = coalesce(:concurrency, concurrency),
-    rate_max    = coalesce(:rate_max, rate_max),
-    rate_per    = coalesce(:rate_per, rate_per)
+-- name: limit_concurrency
+UPDATE queue SET concurrency = :concurrency WHERE id = :queue;
+
+-- name: limit_rate
+UPDATE queue SET rate_max = :max, rate_per = :per, rate_burst = :burst,
+                 window_count = :count, window_until = :until
+WHERE id = :queue;
+
+-- name: limit_keys
+UPDATE queue SET key_field = :field, key_max = :max, key_per = :per, key_burst = :burst,
+                 key_concurrency = :concurrency
+WHERE id = :queue;
+
+-- name: lift
+UPDATE queue SET concurrency = NULL, rate_max = NULL, rate_per = NULL, rate_burst = NULL,
+                 window_count = 0, window_until = 0, key_field = NULL, key_max = NULL,
+                 key_per = NULL, key_burst = NULL, key_concurrency = NULL
 WHERE id = :queue;
 
 -- name: set_paused
@@ -21,7 +34,9 @@ UPDATE queue SET paused = :paused WHERE id = :queue;
 UPDATE queue SET window_count = :count, window_until = :until WHERE id = :queue;
 
 -- name: all
-SELECT prefix, name, paused, concurrency, rate_max, rate_per FROM queue ORDER BY prefix, name;
+SELECT prefix, name, paused, concurrency, rate_max, rate_per, rate_burst,
+       key_field, key_max, key_per, key_burst, key_concurrency
+FROM queue ORDER BY prefix, name;
 
 -- name: counts
 SELECT state, n FROM tally WHERE queue = :queue;

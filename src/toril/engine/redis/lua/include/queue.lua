@@ -5,6 +5,7 @@ local META, ID, WAIT, ACTIVE, PRIORITIZED, PC, DELAYED, CHILDREN, COMPLETED, FAI
       MARKER, STALLED, LIMITER, PRODUCERS, CANCELS = unpack(KEYS)
 local JOB = string.sub(META, 1, -5)        -- what stands before a job's id in its key
 local OWN = string.sub(PRODUCERS, 1, -10)  -- what stands before the keys that are not BullMQ's
+local LIMITS = OWN .. 'limits'             -- those that BullMQ does not know
 
 local time = call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)  -- ms; the server's clock rules

@@ -96,6 +96,7 @@ local function release(jobs)
         local job = jobs[n]
         measure(job)
         is_cancelled(job)
+        given_back[job.id] = ARGV[job.at] == '0'
         put_back(job, tonumber(ARGV[job.at]), push_first, 'toril', 'released')
     end
 end

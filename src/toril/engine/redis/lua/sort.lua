@@ -1,0 +1,8 @@
+-- Puts jobs that are ready in the lanes of their keys.
+-- Returns: 1 if some are left to be put there.
+-- include: queue
+-- include: rates
+-- include: lanes
+-- include: turns
+
+return FIELD and sort() and 1
