@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from toril.errors import ConfigurationError
+from toril.model.claim import DEFAULT_MAX_BYTES, DEFAULT_THRESHOLD
 from toril.model.job import DEFAULT_PREFIX
 
 DEFAULT_URL = "sqlite:///toril.db"
@@ -26,6 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         remove_on_complete: How many completed jobs a queue keeps; None is all.
         remove_on_fail: How many failed jobs a queue keeps; None is all.
         log_level: What the command line logs: "debug", "info", "warning" or "error".
+        payload_store: Where large payloads are kept; None is with their jobs.
+        payload_threshold: The largest payload that stays with its job all the same, in bytes.
+        payload_max_bytes: The largest payload that goes there.
     """
 
     url: str = DEFAULT_URL
@@ -34,6 +38,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     remove_on_complete: int | None = None
     remove_on_fail: int | None = None
     log_level: str = "info"
+    payload_store: str | None = None
+    payload_threshold: int = DEFAULT_THRESHOLD
+    payload_max_bytes: int = DEFAULT_MAX_BYTES
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -62,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             remove_on_complete=_number(env, "QUEUE_REMOVE_ON_COMPLETE", 0),
             remove_on_fail=_number(env, "QUEUE_REMOVE_ON_FAIL", 0),
             log_level=level,
+            payload_store=env.get("TORIL_PAYLOAD_STORE") or None,
+            payload_threshold=_number(env, "TORIL_PAYLOAD_THRESHOLD", 1) or DEFAULT_THRESHOLD,
+            payload_max_bytes=_number(env, "TORIL_PAYLOAD_MAX_BYTES", 1) or DEFAULT_MAX_BYTES,
         )
 
     @property

@@ -14,6 +14,7 @@
     │   ├── StoreCorruptError         damaged, or not a Toril store at all
     │   └── StoreVersionError         written by a newer Toril
     ├── LeaseLostError            another worker holds the job now
+    ├── PayloadLostError          a large payload is not in its store, or damaged
     └── JobError                  what became of a job whose result was awaited
         ├── JobFailedError
         ├── JobCancelledError
@@ -105,6 +106,10 @@ class StoreVersionError(EngineError):
 
 class LeaseLostError(TorilError):
     """The lease ran out and the job belongs to somebody else now."""
+
+
+class PayloadLostError(TorilError):
+    """The payload on which a job carries a claim is not in its store any more, or damaged."""
 
 
 class JobError(TorilError):

@@ -49,6 +49,8 @@ class SyncQueueManager(SyncFacade):
     resume_queue = blocking(QueueManager.resume_queue)
     clean_queue = blocking(QueueManager.clean_queue)
     examine = blocking(QueueManager.examine)
+    load_payload = blocking(QueueManager.load_payload)
+    clean_payloads = blocking(QueueManager.clean_payloads)
     start_workers = blocking(QueueManager.start_workers)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
@@ -14,13 +15,15 @@ from toril.engine.base import Engine, Finding
 from toril.errors import ConfigurationError, ValidationError
 from toril.model import codec
 from toril.model.checks import check_name, is_integer
-from toril.model.durations import Duration
+from toril.model.claim import has_claim
+from toril.model.durations import Duration, to_ms
 from toril.model.events import Event, EventBus
 from toril.model.job import DEFAULT_NAME, Job, QueueRef
 from toril.model.job_options import HandlerKind, JobOptionArgs
 from toril.model.limits import Limits, RateLimits
 from toril.model.options import Backoff
 from toril.model.state import JobState
+from toril.payloads import PayloadStore, open_payload_store, redeem
 from toril.queues.context import JobContext
 from toril.queues.handle import JobHandle
 from toril.queues.metrics import QueueMetrics
@@ -54,6 +57,9 @@ class QueueManager:
         prefix: str | None = None,
         settings: Settings | None = None,
         engine: Engine | None = None,
+        payload_store: str | Path | None = None,
+        payload_threshold: int | None = None,
+        payload_max_bytes: int | None = None,
     ) -> None:
         """Make a manager.
 
@@ -62,14 +68,21 @@ class QueueManager:
             prefix: The bounded context that queues belong to unless they name another.
             settings: Instead of those of the environment.
             engine: Instead of one that the URL names.
+            payload_store: Where large payloads are kept: a folder as a path or a file URL, or any
+                URL of fsspec's; the settings' unless given, and with their jobs without any.
+            payload_threshold: The largest payload that stays with its job all the same, in bytes.
+            payload_max_bytes: The largest payload that goes there.
 
         Raises:
-            ConfigurationError: The URL or a setting is wrong.
+            ConfigurationError: The URL or a setting is wrong, or a package is missing.
         """
         self.settings = settings or Settings.from_environment()
         self.url = url or self.settings.url
         self._engine = engine
         self.prefix = check_name(prefix or self.settings.prefix, "prefix")
+        self._payloads = _payloads(
+            self.settings, payload_store, payload_threshold, payload_max_bytes
+        )
         self.events = EventBus()
         self._queues: dict[QueueRef, Queue] = {}
         self._limits: dict[QueueRef, Limits] = {}
@@ -157,7 +170,8 @@ class QueueManager:
                 workers: {"tenant": 5}.
             default_job_options: What its jobs are asked for unless they say otherwise,
                 see `JobOptionArgs`.
-            max_data_bytes: The largest payload, and the largest result.
+            max_data_bytes: The largest payload that is stored with its job, and the largest
+                result. Where there is a store of payloads, larger ones go there.
 
         Raises:
             ConfigurationError: It is registered already.
@@ -184,6 +198,7 @@ class QueueManager:
             bus=self.events,
             default_options={**self.settings.default_job_options, **(default_job_options or {})},
             max_data_bytes=max_data_bytes,
+            payloads=self._payloads,
         )
         return queue
 
@@ -333,6 +348,40 @@ class QueueManager:
             job_id: The job.
         """
         return await self._known(queue).get(job_id)
+
+    async def load_payload(self, job: Job) -> Any:
+        """Return a job's payload, also where the job carries only a claim on it.
+
+        Args:
+            job: The job.
+
+        Raises:
+            PayloadLostError: It is not in the store of payloads any more, or damaged.
+            StoreUnavailableError: It cannot be read now.
+            ConfigurationError: There is no store of payloads here, or it allows only smaller ones.
+        """
+        if not has_claim(job.data_json):
+            return job.data
+        return codec.decode(await asyncio.to_thread(redeem, job.data_json, self._payloads))
+
+    async def clean_payloads(self, *, older_than: Duration) -> int:
+        """Remove large payloads by their age, whether a job still needs them or not.
+
+        Args:
+            older_than: Those of days that ended so long ago, in seconds: more than the longest
+                time from a job's addition to its removal.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ConfigurationError: There is no store of payloads here.
+            EngineError: They could not be removed; some may have been.
+        """
+        age_ms = to_ms(older_than, "older_than")
+        if self._payloads is None:
+            raise ConfigurationError("no payload_store is set: there are no payloads to remove")
+        return await asyncio.to_thread(self._payloads.remove_older_than, age_ms)
 
     # Queues
 
@@ -494,7 +543,9 @@ class QueueManager:
 
     def _look_at(self, ref: QueueRef) -> Queue:
         """Return a queue of the store without making it known here."""
-        return self._queues.get(ref) or Queue(lambda: self.engine, ref, bus=self.events)
+        return self._queues.get(ref) or Queue(
+            lambda: self.engine, ref, bus=self.events, payloads=self._payloads
+        )
 
     async def _store_queues(self) -> None:
         """Store the queues that were registered since the last time."""
@@ -510,6 +561,20 @@ class QueueManager:
             except BaseException:
                 self._limits[ref] = limits
                 raise
+
+
+def _payloads(
+    settings: Settings, where: str | Path | None, threshold: int | None, max_bytes: int | None
+) -> PayloadStore | None:
+    """Return the store of payloads that arguments name, or else the settings."""
+    where = settings.payload_store if where is None else where
+    if where is None:
+        return None
+    return open_payload_store(
+        where,
+        threshold=settings.payload_threshold if threshold is None else threshold,
+        max_bytes=settings.payload_max_bytes if max_bytes is None else max_bytes,
+    )
 
 
 async def _end(worker: Worker, task: asyncio.Task[None]) -> None:

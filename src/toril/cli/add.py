@@ -11,6 +11,7 @@ import msgspec
 from toril.cli.console import print_facts, print_json, say
 from toril.cli.naming import existing, queue_argument
 from toril.cli.options import json_option, opened, runs, store_options
+from toril.config import Settings
 from toril.errors import NotFoundError
 from toril.model.codec import MAX_BYTES, decode_untrusted
 from toril.queues.handle import JobHandle
@@ -46,9 +47,11 @@ async def add(
     **options: Any,
 ) -> None:  # fmt: skip - as on the command line
     """Add a job NAME to a QUEUE, with JSON as its data; - reads the JSON from stdin."""
+    settings = Settings.from_environment()
+    limit = MAX_BYTES if settings.payload_store is None else settings.payload_max_bytes
     # One byte more than it may have is enough to see that it has too many.
-    text = sys.stdin.buffer.read(MAX_BYTES + 1) if data == "-" else data
-    value = decode_untrusted(text, "data")
+    text = sys.stdin.buffer.read(limit + 1) if data == "-" else data
+    value = decode_untrusted(text, "data", limit)
     given = {key: v for key, v in options.items() if _is_given(v)}
     if "priority" in given and given["priority"].isdecimal():
         given["priority"] = int(given["priority"])

@@ -24,6 +24,7 @@ from toril.cli.naming import existing, queue_argument
 from toril.cli.options import json_option, opened, runs, store_options
 from toril.clock import SystemClock
 from toril.model import codec
+from toril.model.claim import decode_claim, has_claim
 from toril.model.job import Job
 from toril.model.state import STORED
 
@@ -118,6 +119,7 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
             ("tags", ", ".join(found.tags) or None),
             ("options", codec.encode_options(found.options)),
             ("data", found.data_json),
+            ("payload", _payload(found)),
             ("progress", found.progress_json),
             ("result", found.result_json),
         ]
@@ -128,6 +130,17 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
         )
         if error.stack:
             print_lines(error.stack.rstrip())
+
+
+def _payload(found: Job) -> str | None:
+    """Return what is known of a payload that the job carries only a claim on."""
+    if not has_claim(found.data_json):
+        return None
+    try:
+        claim = decode_claim(found.data_json)
+    except ValueError as error:
+        return f"the claim is none: {error}"
+    return f"{claim.bytes:,} bytes in the payload store, at {claim.path}"
 
 
 def document(found: Job) -> dict[str, Any]:

@@ -235,7 +235,8 @@ class JobHandle(Generic[R]):
         Raises:
             ConflictError: It has ended.
             NotFoundError: It is not there any more.
-            ValidationError: The data have no JSON form.
+            ValidationError: The data have no JSON form, or are too large.
+            EngineError: The store failed.
         """
-        text = self._queue.encode(data)
+        text = await self._queue.encode_stored(data)
         await self._queue.engine.change(self._queue.ref, self.id, data=text)

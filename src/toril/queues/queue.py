@@ -11,13 +11,16 @@ from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
 from toril.errors import ConfigurationError, NotFoundError, ValidationError
 from toril.model import codec
 from toril.model.checks import check_text, is_integer
+from toril.model.claim import KEY, has_claim
 from toril.model.durations import Duration, to_ms
 from toril.model.events import EventBus, JobAdded
 from toril.model.ids import new_id
 from toril.model.job import DEFAULT_NAME, Job, NewJob, QueueRef
 from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions
 from toril.model.state import FINAL, STORED, JobState
+from toril.payloads import PayloadStore
 from toril.queues.batching import Batcher
+from toril.queues.claiming import Claims
 from toril.queues.context import JobContext
 from toril.queues.handle import JobHandle
 from toril.queues.metrics import QueueMetrics, summarize
@@ -43,7 +46,8 @@ class Queue:
     Attributes:
         ref: Its prefix and name.
         default_options: What its jobs are asked for unless they say otherwise.
-        max_data_bytes: The largest payload.
+        max_data_bytes: The largest payload that is stored with its job, and the largest result.
+        payloads: Where larger payloads go; None is nowhere.
         tasks: Its typed tasks by name.
         fallback: What handles the jobs of other names, if anything does.
     """
@@ -56,6 +60,7 @@ class Queue:
         bus: EventBus,
         default_options: Mapping[str, Any] | None = None,
         max_data_bytes: int = codec.MAX_BYTES,
+        payloads: PayloadStore | None = None,
     ) -> None:
         """Make a queue; it is stored when the manager opens.
 
@@ -64,7 +69,8 @@ class Queue:
             ref: Its prefix and name.
             bus: Told of jobs that are added.
             default_options: Options as in `JobOptionArgs`.
-            max_data_bytes: The largest payload.
+            max_data_bytes: The largest payload that is stored with its job.
+            payloads: Where larger payloads go.
 
         Raises:
             ValidationError: A default option is refused.
@@ -73,6 +79,10 @@ class Queue:
         self._store = store
         self.default_options = dict(default_options or {})
         self.max_data_bytes = max_data_bytes
+        self.payloads = payloads
+        self._claims = (
+            None if payloads is None else Claims(payloads, min(payloads.threshold, max_data_bytes))
+        )
         self.tasks: dict[str, Task[..., Any]] = {}
         self.fallback: Processor | None = None
         self._bus = bus
@@ -191,13 +201,34 @@ class Queue:
 
     # Adding
 
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload, wherever it is stored."""
+        return self.max_data_bytes if self.payloads is None else self.payloads.max_bytes
+
     def encode(self, data: Any) -> str:
         """Return a payload as JSON, within this queue's limit.
 
         Raises:
-            ValidationError: It has no JSON form, or is too large.
+            ValidationError: It has no JSON form, is too large, or would be taken for a claim.
         """
-        return codec.encode(data, "data", self.max_data_bytes)
+        text = codec.encode(data, "data", self.max_payload_bytes)
+        if has_claim(text):
+            raise ValidationError(
+                f"data.{KEY}",
+                "a payload cannot begin with this key: it stands for one that is kept elsewhere",
+            )
+        return text
+
+    async def encode_stored(self, data: Any) -> str:
+        """Return a payload as JSON as a job carries it: a claim, where it is large.
+
+        Raises:
+            ValidationError: See `encode`.
+            EngineError: A large payload could not be kept.
+        """
+        text = self.encode(data)
+        return text if self._claims is None else await self._claims.check_in_data(text)
 
     async def add(
         self, name: str = DEFAULT_NAME, data: Any = None, **options: Unpack[JobOptionArgs]
@@ -279,6 +310,8 @@ class Queue:
         """
         if not jobs:
             return []
+        if self._claims is not None:
+            jobs = await self._claims.check_in(jobs)
         added = await self.engine.add(self.ref, jobs)
         if self._bus.wants(JobAdded):
             for job, answer in zip(jobs, added, strict=True):
@@ -295,6 +328,8 @@ class Queue:
         Raises:
             EngineError: The store failed.
         """
+        if self._claims is not None and len(job.data) > self._claims.small:
+            (job,) = await self._claims.check_in([job])
         loop = asyncio.get_running_loop()
         batcher = self._batchers.get(loop)
         if batcher is None:

@@ -95,7 +95,7 @@ class Task(Generic[P, R]):
         return NewJob(
             self._job_options.job_id or new_id(),
             self.name,
-            self.arguments.encode(args, kwargs, self.queue.max_data_bytes),
+            self.arguments.encode(args, kwargs, self.queue.max_payload_bytes),
             self._job_options,
             self._options_json,
         )

@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from toril.errors import TorilError
+from msgspec.structs import replace
+
+from toril.errors import PayloadLostError, TorilError
 from toril.model import codec
+from toril.model.claim import has_claim
 from toril.model.job import AttemptError, Lease
 from toril.model.outcome import (
     CANCEL_REASON,
@@ -26,6 +29,7 @@ from toril.model.outcome import (
     Outcome,
     Succeeded,
 )
+from toril.payloads import PayloadStore, redeem
 from toril.queues.context import JobContext, set_current_job
 from toril.worker import failures
 from toril.worker.attempt import Attempt, Stop
@@ -39,8 +43,9 @@ from toril.worker.processes import ProcessDiedError, ProcessPool
 from toril.worker.reporting import Reports
 from toril.worker.threads import Threads
 
-_logger = logging.getLogger("toril.worker")
+T = TypeVar("T")
 
+_logger = logging.getLogger("toril.worker")
 
 _NO_LIMIT: nullcontext[None] = nullcontext()
 
@@ -100,8 +105,7 @@ class Executor:
             outcome = self._interrupted(attempt, error)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt
             outcome = self._raised(attempt, error)
-        if attempt.deadline is not None:
-            self._deadlines.discard(attempt.deadline)
+        self._discard_deadline(attempt)
         try:
             in_thread = attempt.thread is not None and not attempt.thread.done()
             attempt.settle(_after_stop(attempt, outcome, still_running=in_thread))
@@ -149,6 +153,11 @@ class Executor:
         handler = routes.find(lease)
         if handler is None:
             return Errored(error_of(lease, failures.NO_HANDLER, routes.missing(lease)))
+        if has_claim(lease.data):
+            try:
+                lease = await self._with_payload(attempt, routes.payloads)
+            except PayloadLostError as error:  # it would not be there at another attempt either
+                return Ended(error_of(lease, failures.PAYLOAD_LOST, str(error)))
         context = JobContext(lease, self._reports, attempt.is_stopped)
         set_current_job(context)
         if self._middleware:
@@ -160,23 +169,33 @@ class Executor:
             result = await self._call(attempt, handler, context, routes.max_result)
         return of_result(lease, result, routes.max_result)
 
+    async def _with_payload(self, attempt: Attempt, store: PayloadStore | None) -> Lease:
+        """Return the lease with the payload on which its job carries a claim.
+
+        The job's timeout holds for the reading, and once more for the handler.
+        """
+        self._set_deadline(attempt)
+        data = await self._from_thread(attempt, partial(redeem, attempt.lease.data, store))
+        self._discard_deadline(attempt)
+        return replace(attempt.lease, data=data)
+
     async def _call(
         self, attempt: Attempt, handler: Handler, context: JobContext, max_result: int
     ) -> Any:
         async with handler.limit or _NO_LIMIT:
             if handler.run_in == "process":
-                return await self._in_process(attempt, handler, max_result)
+                return await self._in_process(attempt, handler, context.lease, max_result)
             self._set_deadline(attempt)
             if handler.run_in == "thread":
                 return await self._in_thread(attempt, handler, context)
             return await handler.call(context)
 
-    async def _in_process(self, attempt: Attempt, handler: Handler, max_result: int) -> Any:
+    async def _in_process(
+        self, attempt: Attempt, handler: Handler, lease: Lease, max_result: int
+    ) -> Any:
         await self._processes.acquire()
         try:
-            request = Run(
-                reference(handler.function), attempt.lease, handler.arguments is None, max_result
-            )
+            request = Run(reference(handler.function), lease, handler.arguments is None, max_result)
             on_ready = partial(self._set_deadline, attempt)
             outcome = await self._processes.run(request, self._reports, on_ready)
         finally:
@@ -195,12 +214,18 @@ class Executor:
                 # A future cannot hold the first, and takes the others for its own end.
                 raise RuntimeError(f"the handler raised {error!r}") from error
 
-        attempt.thread = asyncio.wrap_future(self._threads.submit(run))
-        attempt.thread.add_done_callback(_look_at_error)
-        result = await asyncio.shield(attempt.thread)
-        attempt.thread = None
+        result = await self._from_thread(attempt, run)
         if inspect.isawaitable(result):
             return await result
+        return result
+
+    async def _from_thread(self, attempt: Attempt, call: Callable[[], T]) -> T:
+        """Return what a call in a thread returns; it keeps its attempt's place until it ends."""
+        thread: asyncio.Future[T] = asyncio.wrap_future(self._threads.submit(call))
+        attempt.thread = thread
+        thread.add_done_callback(_look_at_error)
+        result = await asyncio.shield(thread)
+        attempt.thread = None
         return result
 
     def _set_deadline(self, attempt: Attempt) -> None:
@@ -209,6 +234,11 @@ class Executor:
             attempt.deadline = self._deadlines.add(
                 timeout_ms / 1000, lambda: self._time_is_over(attempt)
             )
+
+    def _discard_deadline(self, attempt: Attempt) -> None:
+        if attempt.deadline is not None:
+            self._deadlines.discard(attempt.deadline)
+            attempt.deadline = None
 
     def _time_is_over(self, attempt: Attempt) -> None:
         attempt.stop(Stop.TIMEOUT)

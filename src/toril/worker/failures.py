@@ -19,6 +19,7 @@ STALLED = "Stalled"
 NO_HANDLER = "HandlerNotFound"
 BAD_RESULT = "ResultNotJSON"
 BAD_ARGUMENTS = "ArgumentsInvalid"
+PAYLOAD_LOST = "PayloadLost"
 CHILDREN = "ChildrenNotCompleted"
 _HERE = Path(__file__).parent
 

@@ -84,6 +84,7 @@ class Routes:
 
     Attributes:
         max_result: The largest result, in bytes.
+        payloads: Where large payloads are; None is nowhere.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -93,6 +94,7 @@ class Routes:
             ConfigurationError: One is to run in a process that could not find it.
         """
         self.max_result = queue.max_data_bytes
+        self.payloads = queue.payloads
         self._queue = queue
         self._tasks = {
             task.name: Handler(task.function, task.run_in, task.arguments, task.concurrency)

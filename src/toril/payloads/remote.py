@@ -1,0 +1,89 @@
+"""Payloads wherever fsspec can keep files: S3, Google Cloud Storage, Azure, SFTP and more."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from toril.errors import ConfigurationError
+
+
+class Remote:
+    """A place that fsspec knows.
+
+    Attributes:
+        location: Its URL, without a password.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Name a place; it is connected to when it is first used.
+
+        Args:
+            url: As fsspec takes it.
+
+        Raises:
+            ConfigurationError: fsspec, or what it needs for this URL, is not installed.
+        """
+        password = urlsplit(url).password
+        self.location = url.replace(f":{password}@", ":***@") if password else url
+        self._url = url
+        try:
+            import fsspec  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise ConfigurationError(
+                f"payload_store {self.location!r} needs fsspec: pip install 'toril[fsspec]' "
+                "(a folder needs nothing: file:///var/lib/toril/payloads)"
+            ) from None
+        try:
+            fsspec.get_filesystem_class(url.partition("://")[0].partition("::")[0])
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(f"payload_store {self.location!r}: {error}") from error
+
+    @cached_property
+    def _place(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs  # noqa: PLC0415 - an extra
+
+        system, root = url_to_fs(self._url)
+        return system, root.rstrip("/")
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file, unless it is there already: it may be read just now."""
+        system, root = self._place
+        target = f"{root}/{path}"
+        with contextlib.suppress(FileNotFoundError):
+            if system.size(target) == len(content):
+                return
+        try:
+            system.pipe_file(target, content)
+        except FileNotFoundError:  # where folders have to be made
+            system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            system.pipe_file(target, content)
+
+    def read(self, path: str, most: int) -> bytes:
+        """Return a file's first bytes.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+        system, root = self._place
+        content: bytes = system.cat_file(f"{root}/{path}", start=0, end=most)
+        return content
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders in it."""
+        system, root = self._place
+        system.invalidate_cache()
+        try:
+            found: list[str] = system.ls(root, detail=False)
+        except FileNotFoundError:
+            return []
+        return [name.rstrip("/").rpartition("/")[2] for name in found]
+
+    def remove(self, folder: str) -> int:
+        """Remove a folder; return how many payloads were in it."""
+        system, root = self._place
+        count = len(system.find(f"{root}/{folder}"))
+        system.rm(f"{root}/{folder}", recursive=True)
+        return count
