@@ -15,7 +15,8 @@ DEFAULT_THRESHOLD = 256 << 10
 DEFAULT_MAX_BYTES = 256 << 20
 """The largest payload that goes to a store of payloads, unless another is allowed: 256 MiB."""
 
-_BEGINNING = f'{{"{KEY}":'
+BEGINNING = f'{{"{KEY}":'
+"""What the data, as JSON, of a job with a claim begin with."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -46,7 +47,7 @@ _decoder = msgspec.json.Decoder(_Data)
 
 def has_claim(data: str) -> bool:
     """Whether a job's data, as JSON, begin as those do that carry a claim."""
-    return data.startswith(_BEGINNING)
+    return data.startswith(BEGINNING)
 
 
 def encode_claim(claim: Claim) -> str:

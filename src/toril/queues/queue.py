@@ -11,7 +11,7 @@ from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
 from toril.errors import ConfigurationError, NotFoundError, ValidationError
 from toril.model import codec
 from toril.model.checks import check_text, is_integer
-from toril.model.claim import KEY, has_claim
+from toril.model.claim import BEGINNING, KEY
 from toril.model.durations import Duration, to_ms
 from toril.model.events import EventBus, JobAdded
 from toril.model.ids import new_id
@@ -47,6 +47,7 @@ class Queue:
         ref: Its prefix and name.
         default_options: What its jobs are asked for unless they say otherwise.
         max_data_bytes: The largest payload that is stored with its job, and the largest result.
+        max_payload_bytes: The largest payload, wherever it is stored.
         payloads: Where larger payloads go; None is nowhere.
         tasks: Its typed tasks by name.
         fallback: What handles the jobs of other names, if anything does.
@@ -79,6 +80,7 @@ class Queue:
         self._store = store
         self.default_options = dict(default_options or {})
         self.max_data_bytes = max_data_bytes
+        self.max_payload_bytes = max_data_bytes if payloads is None else payloads.max_bytes
         self.payloads = payloads
         self._claims = (
             None if payloads is None else Claims(payloads, min(payloads.threshold, max_data_bytes))
@@ -201,11 +203,6 @@ class Queue:
 
     # Adding
 
-    @property
-    def max_payload_bytes(self) -> int:
-        """The largest payload, wherever it is stored."""
-        return self.max_data_bytes if self.payloads is None else self.payloads.max_bytes
-
     def encode(self, data: Any) -> str:
         """Return a payload as JSON, within this queue's limit.
 
@@ -213,7 +210,7 @@ class Queue:
             ValidationError: It has no JSON form, is too large, or would be taken for a claim.
         """
         text = codec.encode(data, "data", self.max_payload_bytes)
-        if has_claim(text):
+        if text.startswith(BEGINNING):
             raise ValidationError(
                 f"data.{KEY}",
                 "a payload cannot begin with this key: it stands for one that is kept elsewhere",
