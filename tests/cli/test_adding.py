@@ -69,6 +69,19 @@ def test_data_that_are_too_large_are_refused(filled):
     assert counts_of(filled.folder / "toril.db", "mails") == before
 
 
+def test_data_that_are_large_go_to_the_store_of_payloads_and_are_shown_as_what_they_are(filled):
+    data = b'"' + b"x" * (1 << 21) + b'"'
+    where = {"TORIL_PAYLOAD_STORE": str(filled.folder / "payloads")}
+    answer = filled("add", "mails", "send", "-", "--job-id", "mine", stdin=data, **where)
+    assert answer.code == 0
+    claim = filled("job", "show", "mails", "mine", "--json").json["data"]["$payload"]
+    assert claim["bytes"] == len(data)
+    path = f"{claim['day']}/{claim['sha256'][:2]}/{claim['sha256']}"
+    assert (filled.folder / "payloads" / path).read_bytes() == data
+    shown = filled("job", "show", "mails", "mine", COLUMNS="200").out
+    assert f"2,097,154 bytes in the payload store, at {path}" in shown
+
+
 def test_a_result_is_waited_for(toril):
     toril.write("jobs.py", JOBS)
     worker = toril.start("worker", "jobs")

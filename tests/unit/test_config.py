@@ -17,6 +17,9 @@ def test_an_empty_environment_gives_the_defaults():
         remove_on_complete=None,
         remove_on_fail=None,
         log_level="info",
+        payload_store=None,
+        payload_threshold=256 * 1024,
+        payload_max_bytes=256 * 1024 * 1024,
     )
 
 
@@ -28,6 +31,9 @@ def test_every_variable_is_read():
         QUEUE_REMOVE_ON_COMPLETE="100",
         QUEUE_REMOVE_ON_FAIL="0",
         LOG_LEVEL="WARNING",
+        TORIL_PAYLOAD_STORE="s3://bucket/payloads",
+        TORIL_PAYLOAD_THRESHOLD="100000",
+        TORIL_PAYLOAD_MAX_BYTES="5000000",
     )
 
     assert found == Settings(
@@ -37,6 +43,9 @@ def test_every_variable_is_read():
         remove_on_complete=100,
         remove_on_fail=0,
         log_level="warning",
+        payload_store="s3://bucket/payloads",
+        payload_threshold=100_000,
+        payload_max_bytes=5_000_000,
     )
 
 
@@ -69,6 +78,7 @@ def test_the_workers_concurrency_goes_before_the_queues():
     [
         *("TORIL_URL", "TORIL_PREFIX", "WORKER_CONCURRENCY", "QUEUE_CONCURRENCY"),
         *("QUEUE_REMOVE_ON_COMPLETE", "QUEUE_REMOVE_ON_FAIL", "LOG_LEVEL"),
+        *("TORIL_PAYLOAD_STORE", "TORIL_PAYLOAD_THRESHOLD", "TORIL_PAYLOAD_MAX_BYTES"),
         *("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_PASSWORD"),
     ],
 )
@@ -88,6 +98,8 @@ def test_an_empty_variable_is_one_that_is_not_set(name):
         ("QUEUE_REMOVE_ON_FAIL", "x", "give a number from 0"),
         ("REDIS_PORT", "http", "give a number from 1"),
         ("REDIS_DB", "-1", "give a number from 0"),
+        ("TORIL_PAYLOAD_THRESHOLD", "256k", "give a number from 1"),
+        ("TORIL_PAYLOAD_MAX_BYTES", "0", "give a number from 1"),
         ("LOG_LEVEL", "loud", "it can be debug, info, warning, error"),
     ],
 )

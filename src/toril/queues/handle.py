@@ -238,5 +238,7 @@ class JobHandle(Generic[R]):
             ValidationError: The data have no JSON form, or are too large.
             EngineError: The store failed.
         """
-        text = await self._queue.encode_stored(data)
+        text = self._queue.encode(data)
+        if self._queue.claims is not None:
+            text = await self._queue.claims.check_in_data(text)
         await self._queue.engine.change(self._queue.ref, self.id, data=text)

@@ -49,6 +49,7 @@ class Queue:
         max_data_bytes: The largest payload that is stored with its job, and the largest result.
         max_payload_bytes: The largest payload, wherever it is stored.
         payloads: Where larger payloads go; None is nowhere.
+        claims: Gives their jobs claims on them; None where they go nowhere.
         tasks: Its typed tasks by name.
         fallback: What handles the jobs of other names, if anything does.
     """
@@ -82,7 +83,7 @@ class Queue:
         self.max_data_bytes = max_data_bytes
         self.max_payload_bytes = max_data_bytes if payloads is None else payloads.max_bytes
         self.payloads = payloads
-        self._claims = (
+        self.claims = (
             None if payloads is None else Claims(payloads, min(payloads.threshold, max_data_bytes))
         )
         self.tasks: dict[str, Task[..., Any]] = {}
@@ -217,16 +218,6 @@ class Queue:
             )
         return text
 
-    async def encode_stored(self, data: Any) -> str:
-        """Return a payload as JSON as a job carries it: a claim, where it is large.
-
-        Raises:
-            ValidationError: See `encode`.
-            EngineError: A large payload could not be kept.
-        """
-        text = self.encode(data)
-        return text if self._claims is None else await self._claims.check_in_data(text)
-
     async def add(
         self, name: str = DEFAULT_NAME, data: Any = None, **options: Unpack[JobOptionArgs]
     ) -> JobHandle[Any]:
@@ -307,8 +298,8 @@ class Queue:
         """
         if not jobs:
             return []
-        if self._claims is not None:
-            jobs = await self._claims.check_in(jobs)
+        if self.claims is not None:
+            jobs = await self.claims.check_in(jobs)
         added = await self.engine.add(self.ref, jobs)
         if self._bus.wants(JobAdded):
             for job, answer in zip(jobs, added, strict=True):
@@ -325,8 +316,8 @@ class Queue:
         Raises:
             EngineError: The store failed.
         """
-        if self._claims is not None and len(job.data) > self._claims.small:
-            (job,) = await self._claims.check_in([job])
+        if self.claims is not None and len(job.data) > self.claims.small:
+            (job,) = await self.claims.check_in([job])
         loop = asyncio.get_running_loop()
         batcher = self._batchers.get(loop)
         if batcher is None:
