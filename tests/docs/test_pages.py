@@ -78,8 +78,8 @@ def test_a_worker_setting_has_its_row(setting):
 
 
 def error_types():
-    names = ("TIMEOUT", "EXPIRED", "STALLED", "NO_HANDLER", "BAD_RESULT", "BAD_ARGUMENTS", "PAYLOAD_LOST")
-    return [getattr(failures, name) for name in (*names, "PROCESS_DIED")]
+    names = ("TIMEOUT", "EXPIRED", "STALLED", "NO_HANDLER", "BAD_RESULT", "BAD_ARGUMENTS")
+    return [getattr(failures, name) for name in (*names, "PROCESS_DIED", "PAYLOAD_LOST")]
 
 
 @pytest.mark.parametrize("kind", error_types())

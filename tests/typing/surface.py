@@ -154,9 +154,11 @@ async def jobs(when: datetime) -> None:
     await manager.pause_queue("reports")
     await manager.resume_queue("reports")
     assert_type(await manager.clean_queue("reports", grace=86400, state="completed"), int)
+    assert_type(await manager.clean_payloads(older_than="60d"), int)
     assert_type(await emails.jobs("failed", limit=5), Page)
     async for job in emails.each(JobState.FAILED):
         assert_type(job, Job)
+        await manager.load_payload(job)
 
     # Every option, in each of its forms.
     await manager.add_job(
@@ -263,6 +265,7 @@ def synchronous() -> None:
         assert_type(sync.get_job("reports", handle.id), Job | None)
         assert_type(sync.get_queue_metrics("reports"), QueueMetrics)
         assert_type(sync.clean_queue("reports", 5, "failed", limit=5), int)
+        assert_type(sync.clean_payloads(older_than=timedelta(days=60)), int)
         assert_type(sync.queue("reports").counts(), dict[JobState, int])
         assert_type(sync.queue("reports").jobs("failed", limit=5), Page)
         sync.pause_queue("reports")

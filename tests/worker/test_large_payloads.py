@@ -279,9 +279,7 @@ async def test_a_payload_that_is_lost_fails_its_job_for_good(queue, work, payloa
     assert (await handle.job()).attempts_made == 1
 
 
-async def test_a_store_that_is_away_costs_attempts_until_it_is_back(
-    manager, queue, work, payloads
-):
+async def test_a_store_that_is_away_costs_attempts_until_it_is_back(manager, queue, work, payloads):
     retrying = asyncio.Event()
     manager.on(JobRetrying, lambda _: retrying.set())
     queue.processor(echo)

@@ -41,13 +41,16 @@ def clock():
     return MovableClock()
 
 
-@pytest.fixture(params=["folder", "fsspec"])
+@pytest.fixture(params=["folder", "objects", "files"])
 def where(request, tmp_path):
-    if request.param == "folder":
-        yield str(tmp_path / "payloads")
-        return
-    yield f"memory://{tmp_path}"
-    fsspec.filesystem("memory").store.clear()
+    match request.param:
+        case "folder":
+            yield str(tmp_path / "payloads")
+        case "objects":  # of fsspec, without folders
+            yield f"memory://{tmp_path}"
+            fsspec.filesystem("memory").store.clear()
+        case "files":  # of fsspec, whose folders have to be made
+            yield f"local://{tmp_path}/payloads"
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""Payloads of any size: what is large goes to a folder, and its job carries a claim on it."""
+
+import asyncio
+from pathlib import Path
+
+from toril import QueueManager
+
+manager = QueueManager(
+    "sqlite:///scans.db",
+    payload_store=Path("payloads"),  # or "s3://bucket/payloads", or TORIL_PAYLOAD_STORE
+    payload_threshold=64 * 1024,  # bytes; what is larger goes there
+)
+scans = manager.register_queue("scans")
+
+
+@scans.task(run_in="thread")
+def count_words(page: str) -> int:
+    return len(page.split())
+
+
+async def main() -> None:
+    async with manager:
+        small = await count_words.enqueue("a few words")
+        large = await count_words.enqueue("many words " * 500_000)
+
+        job = await large.job()
+        print(sorted(job.data["$payload"]), job.data["$payload"]["bytes"])
+        print(len((await manager.load_payload(job))["page"]))
+
+        await manager.run_workers(burst=True)
+        print(await small.result(timeout=10), await large.result(timeout=10))
+
+        # Once a day, from a schedule of yours: longer ago than any job is kept.
+        print(await manager.clean_payloads(older_than="60d"), "payloads removed")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
