@@ -20,6 +20,7 @@ CODES = {
     errors.StoreCorruptError: Exit.FAILED,
     errors.StoreVersionError: Exit.FAILED,
     errors.LeaseLostError: Exit.FAILED,
+    errors.PayloadLostError: Exit.FAILED,
     errors.JobError: Exit.FAILED,
     errors.JobFailedError: Exit.FAILED,
     errors.JobCancelledError: Exit.FAILED,
