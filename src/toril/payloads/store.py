@@ -225,7 +225,10 @@ def open_payload_store(
 def _blobs_at(where: str) -> Blobs:
     if "://" not in where:
         return Directory(Path(where))
-    parts = urlsplit(where)
+    try:
+        parts = urlsplit(where)
+    except ValueError as error:
+        raise ConfigurationError(f"payload_store {where!r} is no URL: {error}") from None
     if parts.scheme != "file":
         return Remote(where)
     path = unquote(parts.path)

@@ -248,6 +248,7 @@ def test_a_store_that_is_not_there_yet_has_nothing_to_remove(store):
         ("file://", "names no folder"),
         ("file://server/share", "names no folder"),
         ("nonsense://bucket", "nonsense"),
+        ("s3://[bucket", "is no URL"),
         ("nonsense://user:secret@server/x", r"nonsense://user:\*\*\*@server/x"),
     ],
 )
