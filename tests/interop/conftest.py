@@ -117,3 +117,14 @@ async def start_toril_worker(server):
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@pytest.fixture
+def parents(node):
+    """The parents' queue as BullMQ sees it."""
+    return node.queue("parents")
+
+
+@pytest.fixture
+def our_parents(manager):
+    return manager.queue("parents")

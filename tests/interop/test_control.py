@@ -343,3 +343,22 @@ async def test_a_queue_that_toril_obliterated_is_used_again(theirs, ours, work_b
 
     assert await (await ours.add("echo", {"n": 2})).result(15) == {"n": 2}
     assert await theirs.finished(await theirs.add("echo", {"n": 3})) == {"n": 3}
+
+
+@pytest.mark.parametrize("how", ["remove", "drain", "clean"])
+async def test_toril_leaves_the_job_that_carries_a_schedule_of_nodes_on(theirs, ours, how):
+    await ours.pause()
+    await theirs.call("upsertJobScheduler", "hourly", {"every": 3_600_000}, {"name": "echo"})
+    [carrier] = await theirs.call("getJobs", ["waiting", "delayed"])
+    other = await theirs.add("echo")
+    match how:
+        case "remove":
+            assert await ours.remove_jobs() == 1
+        case "drain":
+            assert await ours.drain(delayed=True) == 1
+        case "clean":
+            assert await until(lambda: ours.clean(0, JobState.WAITING)) == 1
+
+    assert await theirs.call("getJob", other) is None
+    left = await theirs.call("getJobs", ["waiting", "delayed"])
+    assert [job["id"] for job in left] == [carrier["id"]]

@@ -3,46 +3,11 @@
 import pytest
 
 from tests.interop.agent import NodeError
+from tests.interop.flows import child, failing, parent
 from tests.interop.waiting import until, until_state
 from toril import JobState
 
 SIDES = ["theirs", "ours"]
-FAIL = {"name": "fail", "data": {"reason": "no luck"}}
-
-
-def parent(*children, **options):
-    """A parent in `parents` with children in `q`."""
-    return {
-        "name": "children",
-        "queueName": "parents",
-        "data": {"who": "parent"},
-        "opts": {"jobId": "parent", **options},
-        "children": list(children),
-    }
-
-
-def child(n, *, name="echo", data=None, queue="q", **options):
-    return {
-        "name": name,
-        "queueName": queue,
-        "data": {"n": n} if data is None else data,
-        "opts": {"jobId": f"child{n}", **options},
-    }
-
-
-def failing(n, **options):
-    return child(n, **FAIL, **options)
-
-
-@pytest.fixture
-def parents(node):
-    """The parents' queue as BullMQ sees it."""
-    return node.queue("parents")
-
-
-@pytest.fixture
-def our_parents(manager):
-    return manager.queue("parents")
 
 
 async def test_a_parent_runs_in_node_after_its_children_ran_in_toril(node, parents, ours, work):

@@ -187,10 +187,10 @@ class JobHandle(Generic[R]):
             await self._refuse("promoted")
 
     async def remove(self) -> None:
-        """Remove the job and all that is known of it.
+        """Remove the job and all that is known of it, and the children that it has in BullMQ.
 
         Raises:
-            ConflictError: It is running.
+            ConflictError: It is running, or a child of it is.
             NotFoundError: It is not there any more.
         """
         if not await self._queue.engine.remove(self._queue.ref, [self.id]):
@@ -198,6 +198,8 @@ class JobHandle(Generic[R]):
 
     async def _refuse(self, what: str) -> None:
         job = await self.job()
+        if what == "removed" and job.state is not JobState.ACTIVE:
+            raise ConflictError(f"job {self.id} cannot be removed while a child of it runs")
         raise ConflictError(f"job {self.id} is {job.state} and cannot be {what}")
 
     async def change_priority(self, priority: Priority | int | str) -> None:

@@ -22,25 +22,41 @@ local function remove(ids, prev)
     removed = removed + #ids
 end
 
-local waiting = call('LRANGE', WAIT, -MOST, -1)
-call('LTRIM', WAIT, 0, -#waiting - 1)
-remove(waiting, 'wait')
-if removed < MOST then
-    local popped, ids = call('ZPOPMIN', PRIORITIZED, MOST - removed), {}
-    for n = 1, #popped, 2 do
-        ids[#ids + 1] = popped[n]
-    end
-    remove(ids, 'prioritized')
-end
-if removed == 0 and ARGV[1] == '1' then
-    local ids = {}
-    for _, id in ipairs(call('ZRANGE', DELAYED, 0, MOST + call('ZCARD', JOB .. 'repeat'))) do
-        if not carries_schedule(id) then
-            ids[#ids + 1] = id
+-- Jobs that carry a schedule stay: so many are looked at beyond those that may go.
+local CARRIERS = call('ZCARD', JOB .. 'repeat')
+
+local function that_may_go(ids)
+    local found = {}
+    for _, id in ipairs(ids) do
+        if #found < MOST - removed and not carries_schedule(id) then
+            found[#found + 1] = id
         end
     end
-    in_pieces(ids, function(...) call('ZREM', DELAYED, ...) end)
-    remove(ids, 'delayed')
+    return found
 end
+
+local function drain_list(list, prev)
+    local ids = call('LRANGE', list, -MOST - CARRIERS, -1)
+    local going = that_may_go(ids)
+    if #going == #ids then
+        call('LTRIM', list, 0, -#ids - 1)
+    else
+        for _, id in ipairs(going) do
+            call('LREM', list, -1, id)
+        end
+    end
+    remove(going, prev)
+end
+
+local function drain_set(set, prev)
+    local going = that_may_go(call('ZRANGE', set, 0, MOST - removed + CARRIERS - 1))
+    in_pieces(going, function(...) call('ZREM', set, ...) end)
+    remove(going, prev)
+end
+
+drain_list(WAIT, 'wait')
+if removed < MOST then drain_list(JOB .. 'paused', 'wait') end  -- an old BullMQ's
+if removed < MOST then drain_set(PRIORITIZED, 'prioritized') end
+if removed == 0 and ARGV[1] == '1' then drain_set(DELAYED, 'delayed') end
 if removed > 0 then trim_events() end
 return removed

@@ -1,4 +1,5 @@
--- Removes jobs that are not active.
+-- Removes jobs that are not active, each with its children in whatever queue: as in BullMQ, none
+-- of them where one runs.
 -- ARGV: their ids.
 -- Returns: the ids of those that were removed.
 -- flags: allow-oom
@@ -12,14 +13,62 @@
 
 local missing = missing_queue()
 if missing then return missing end
+
+local function children_of(key)
+    local children = {}
+    for _, found in ipairs({
+        call('HKEYS', key .. ':processed'), call('HKEYS', key .. ':failed'),
+        call('ZRANGE', key .. ':unsuccessful', 0, -1), call('SMEMBERS', key .. ':dependencies'),
+    }) do
+        for _, child in ipairs(found) do
+            children[#children + 1] = child
+        end
+    end
+    return children
+end
+
+-- Whether it or one below it runs.
+local function runs(base, id)
+    if state_of(id, base) == 'active' then
+        return true
+    end
+    for _, child in ipairs(children_of(base .. id)) do
+        if runs(string.match(child, '^(.*:)([^:]+)$')) then
+            return true
+        end
+    end
+    return false
+end
+
+local gone = {}
+local function remove(base, id, parent_key)
+    local key = base .. id
+    if parent_key and parent_key ~= '' then child_removed(key, parent_key) end
+    for _, child in ipairs(children_of(key)) do
+        local its_base, its_id = string.match(child, '^(.*:)([^:]+)$')
+        remove(its_base, its_id, key)
+    end
+    local state, _, set = state_of(id, base)
+    if state then
+        take_out(id, state, set, base)
+        forget(id, true, base)
+        call('XADD', base .. 'events', '*', 'event', 'removed', 'jobId', id,
+             'prev', state == 'waiting' and 'wait' or state)
+        gone[key] = true
+    end
+end
+
 local removed = {}
 for _, id in ipairs(ARGV) do
-    local state, _, set = state_of(id)
-    if state and state ~= 'active' and not (state == 'delayed' and carries_schedule(id)) then
-        take_out(id, state, set)
-        forget(id, true)
-        emit('removed', 'jobId', id, 'prev', state == 'waiting' and 'wait' or state)
+    local key = JOB .. id
+    if call('EXISTS', key) == 1 and not carries_schedule(id) and not runs(JOB, id) then
+        remove(JOB, id, call('HGET', key, 'parentKey'))
+    end
+end
+for _, id in ipairs(ARGV) do
+    if gone[JOB .. id] then
         removed[#removed + 1] = id
+        gone[JOB .. id] = nil
     end
 end
 if #removed > 0 then trim_events() end

@@ -1,31 +1,31 @@
 -- Where a job is. Of a job that stands in no set, its lock or the list tells.
-local SETS = {
-    {COMPLETED, 'completed'}, {FAILED, 'failed'}, {DELAYED, 'delayed'},
-    {PRIORITIZED, 'prioritized'}, {CHILDREN, 'waiting-children'},
-}
+-- base: what stands before its id in its key, where it is not of this queue.
+local SETS = {'completed', 'failed', 'delayed', 'prioritized', 'waiting-children'}
 
 -- Returns the state, and the score where it stands in a set; nothing where there is no such job.
-local function state_of(id)
-    if call('EXISTS', JOB .. id) == 0 then
+local function state_of(id, base)
+    base = base or JOB
+    if call('EXISTS', base .. id) == 0 then
         return nil
     end
     for _, set in ipairs(SETS) do
-        local score = call('ZSCORE', set[1], id)
+        local score = call('ZSCORE', base .. set, id)
         if score then
-            return set[2], score, set[1]
+            return set, score, base .. set
         end
     end
-    if call('EXISTS', JOB .. id .. ':lock') == 1 or call('LPOS', ACTIVE, id) then
+    if call('EXISTS', base .. id .. ':lock') == 1 or call('LPOS', base .. 'active', id) then
         return 'active'
     end
     return 'waiting'
 end
 
 -- Takes a job that is not active out of where it stands.
-local function take_out(id, state, set)
+local function take_out(id, state, set, base)
+    base = base or JOB
     if set then
         call('ZREM', set, id)
-    elseif call('LREM', WAIT, -1, id) == 0 then
-        call('LREM', JOB .. 'paused', -1, id)  -- an old BullMQ's
+    elseif call('LREM', base .. 'wait', -1, id) == 0 then
+        call('LREM', base .. 'paused', -1, id)  -- an old BullMQ's
     end
 end
