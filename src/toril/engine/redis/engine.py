@@ -148,8 +148,10 @@ class RedisEngine:
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
-        packed = adding.pack(jobs)
         home = self._home
+        if not jobs:
+            return []
+        packed = adding.pack(jobs)
         await home.begin(queue)
         try:
             if batch is not None:

@@ -28,6 +28,7 @@ local function fail_waiting(id, state, set)
     local stack = job[3] and job[3] ~= '[]' and string.sub(job[3], 1, -2) .. ',' or '['
     call('HSET', key, 'failedReason', REASON, 'finishedOn', NOW, 'delay', 0,
          'errors', job[2] and job[2] .. ',' .. error or error, 'stacktrace', stack .. TRACEBACK .. ']')
+    call('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
     emit('failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', TOLD)
 end

@@ -3,11 +3,12 @@
 -- include: queue
 -- include: events
 
-local at = 1
+local at, noted = 1, false
 while at <= #ARGV do
     local id, token, progress, lines = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
     local key = JOB .. id
     if call('GET', key .. ':lock') == token and call('EXISTS', key) == 1 then
+        noted = true
         if progress ~= '' then
             call('HSET', key, 'progress', progress)
             emit('progress', 'jobId', id, 'data', progress)
@@ -26,4 +27,4 @@ while at <= #ARGV do
     end
     at = at + 4 + lines
 end
-trim_events()
+if noted then trim_events() end
