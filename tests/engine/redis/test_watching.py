@@ -64,3 +64,26 @@ async def test_who_was_told_and_is_cancelled_leaves_the_word_to_the_next(
         await waiting
     async with asyncio.timeout(3):
         await engine.wait(QUEUE, None, 0)
+
+
+async def test_of_many_times_that_are_told_only_the_next_is_kept(
+    engine: RedisEngine, wire: Wire
+) -> None:
+    await engine.register(QUEUE)
+    waiting = await idle(engine)
+    marker = keys_of(QUEUE).marker
+    seconds, _ = await wire.call("TIME")
+    later = (int(seconds) + 3600) * 1000
+    loop = asyncio.get_running_loop()
+    before = len(loop._scheduled)  # type: ignore[attr-defined]
+    for n in range(50):
+        await wire.call("ZADD", marker, later + n, "1")
+
+        async def is_taken() -> bool:
+            return not await wire.call("EXISTS", marker)
+
+        await until(is_taken)
+    there = [one for one in loop._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
+    assert len(there) <= before + 5
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)

@@ -35,6 +35,7 @@ class Watch:
         self._connecting: asyncio.Task[Wire] | None = None
         self._name = client_name(queue, "toril")
         self._missed = False
+        self._alarm: asyncio.TimerHandle | None = None
 
     def announce(self, worker: str) -> None:
         """Let Node.js find a worker, which may have no reason to wait for long.
@@ -79,6 +80,8 @@ class Watch:
     async def close(self) -> None:
         """Stop watching, and let go who waits."""
         self._tell()
+        if self._alarm is not None:
+            self._alarm.cancel()
         tasks = [task for task in (self._task, self._connecting) if task is not None]
         for task in tasks:
             task.cancel()
@@ -119,10 +122,20 @@ class Watch:
             seconds, micros = await self._connections.call("TIME")
             left = due / 1000 - (int(seconds) + int(micros) / 1_000_000)
             if left > 0:
-                asyncio.get_running_loop().call_later(left, self._tell)
+                self._tell_in(left)
                 return
         if not self._tell():
             await self._connections.call("ZADD", marker, score, member)
+
+    def _tell_in(self, seconds: float) -> None:
+        """Let go who waits then, unless that is to happen earlier."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._alarm is not None:
+            if loop.time() < self._alarm.when() <= when:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self._tell)
 
     def _tell(self) -> bool:
         """Let go who waits; return whether anybody did."""
