@@ -125,6 +125,15 @@ async def test_a_job_runs_again_in_its_priority(pen: Pen) -> None:
     assert await pen.counts() == {"prioritized": 1}
 
 
+async def test_a_lifo_job_that_runs_again_goes_before_those_that_wait(pen: Pen) -> None:
+    await pen.finished("a", "b", lifo=True)
+    await pen.finished("c", lifo=True, priority=1)
+    await pen.add("d")
+    await pen.add("e", priority=1)
+    await pen.engine.retry(QUEUE, ["a", "b", "c"])
+    assert await pen.order() == ["b", "a", "d", "e", "c"]
+
+
 # Remove
 
 

@@ -218,6 +218,16 @@ async def test_a_debounced_job_that_has_started_is_not_replaced(pen: Pen) -> Non
     assert (await pen.job("a")).state is JobState.COMPLETED
 
 
+async def test_adds_do_not_keep_out_what_follows_a_debounced_job_that_runs(pen: Pen) -> None:
+    await pen.add("a", deduplication=DEBOUNCE)
+    await pen.engine.promote(pen.queue, ["a"])
+    await pen.one(lease_ms=60_000)
+    await pen.advance(1_000)
+    assert await pen.add("b", deduplication=DEBOUNCE) == [Added("a", AddStatus.DEDUPLICATED)]
+    await pen.advance(1_000)
+    assert await pen.add("c", deduplication=DEBOUNCE) == [Added("c", AddStatus.CREATED)]
+
+
 async def test_after_its_quiet_time_a_debounce_begins_anew(pen: Pen) -> None:
     await pen.add("a", deduplication=DEBOUNCE)
     await pen.advance(2_000)

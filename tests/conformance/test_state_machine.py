@@ -73,6 +73,7 @@ class Record:
     cancelled: bool = False
     deferred: str | None = None
     key: str | None = None
+    lifo: bool = False
 
 
 class Model:
@@ -120,7 +121,7 @@ class Model:
                 there = self.jobs.get(owner)
                 replaces = there is not None and there.key == key and there.state is DELAYED
                 if not (rule.replace and replaces):
-                    if rule.extend:
+                    if rule.extend and not rule.replace:
                         self.keys[key] = (owner, expires)
                     return Added(owner, AddStatus.DEDUPLICATED)
                 del self.jobs[owner]
@@ -135,7 +136,9 @@ class Model:
 
     def _create(self, new: NewJob, key: str | None) -> None:
         options = new.options
-        record = Record(new.id, JobState.WAITING, options.priority, self.now, key=key)
+        record = Record(
+            new.id, JobState.WAITING, options.priority, self.now, key=key, lifo=options.lifo
+        )
         self.jobs[new.id] = record
         if options.delay_ms:
             record.state, record.due = DELAYED, self.now + options.delay_ms
@@ -153,6 +156,9 @@ class Model:
         self.move(record, self._ready_state(record))
         record.due = None
         record.place = next(self._front) if front else next(self._back)
+
+    def again(self, record: Record, delay_ms: int = 0) -> None:
+        self.ready(record, front=record.lifo and not record.priority and not delay_ms)
 
     def delay(self, record: Record, delay_ms: int) -> None:
         self.move(record, DELAYED)
@@ -228,7 +234,7 @@ class Model:
                 elif gave_back:
                     released.append(record)
                 else:
-                    self.ready(record)
+                    self.again(record, delay_ms)
 
 
 class MovableClock(Protocol):
@@ -515,7 +521,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert set(answer) == set(found)
         for i in answer:
             record = found[i]
-            self.model.ready(record)
+            self.model.again(record)
             record.made = record.started = record.stalls = 0
             record.finished = record.deferred = None
             record.cancelled = False

@@ -160,7 +160,7 @@ def _add_with_key(tx: Transaction, line: lines.Line, job: NewJob) -> Added:
     if owner is not None:
         owner_id, owner_seq, owner_state = owner
         if not (rule.replace and owner_state == JobState.DELAYED):
-            if rule.extend:
+            if rule.extend and not rule.replace:
                 tx.run(_sql["extend_key"], queue=line.id, key=key, expires_at=expires)
             recording.event(tx, line, "deduplicated", [owner_id], [job.id])
             return Added(owner_id, AddStatus.DEDUPLICATED)

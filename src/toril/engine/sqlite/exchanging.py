@@ -218,13 +218,23 @@ def _retry(
     _put_back(
         tx,
         [
-            (job.seq, tx.now + s.delay_ms if s.delay_ms else None, base + place)
+            (
+                job.seq,
+                tx.now + s.delay_ms if s.delay_ms else None,
+                _direction(s) * (base + place),
+            )
             for place, (job, s) in enumerate(jobs, 1)
         ],
         made=1,
     )
     data = [as_json((s.error.type, s.error.message)) for _, s in jobs]
     recording.event(tx, line, "retrying", [s.lease.id for _, s in jobs], data)
+
+
+def _direction(retry: Retry) -> int:
+    """Return -1 where a job that is tried again goes before those that wait."""
+    options = retry.lease.options
+    return -1 if options.lifo and not retry.lease.priority and not retry.delay_ms else 1
 
 
 def _release(

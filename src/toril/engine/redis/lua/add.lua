@@ -62,7 +62,9 @@ local function holder_of(id, rule, key_id)
         set_owner(key, id, rule.ttl)
         return nil
     end
-    if rule.extend and rule.ttl > 0 then
+    -- Where a replacing job finds its holder running, the time goes on: or steady adds would
+    -- keep out the one that is to follow.
+    if rule.extend and rule.ttl > 0 and not rule.replace then
         set_owner(key, holder, rule.ttl)
     end
     emit('deduplicated', 'jobId', holder, 'deduplicationId', key_id, 'deduplicatedJobId', id)

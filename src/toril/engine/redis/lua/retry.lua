@@ -17,8 +17,8 @@ for _, id in ipairs(ARGV) do
         call('HDEL', key, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'progress',
              'defa', 'stc', 'pb')
         call('HSET', key, 'atm', 0, 'ats', 0)
-        local job = call('HMGET', key, 'priority', 'parentKey', 'parent')
-        push(id, tonumber(job[1]) or 0)
+        local job = call('HMGET', key, 'priority', 'parentKey', 'opts')
+        push_again(id, tonumber(job[1]) or 0, job[3])
         if job[2] and job[2] ~= '' then
             child_runs_again(key, job[2], prev)
         end

@@ -13,9 +13,12 @@ DELETE FROM dedup WHERE queue = :queue AND (key, job_id) IN (
     SELECT dedup, id FROM job WHERE seq IN (SELECT value FROM json_each(:seqs)));
 
 -- name: run_again
--- Each row: seq, position.
+-- Each row: seq, position. One without a priority that was added with `lifo` goes first again.
 UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-               position = again.position, finished_at = NULL, started_at = NULL,
+               position = iif(priority = 0 AND (SELECT body.options->>'lifo' FROM body
+                                                WHERE body.seq = job.seq),
+                              -again.position, again.position),
+               finished_at = NULL, started_at = NULL,
                attempts_made = 0, attempts_started = 0, stalls = 0, deferred_failure = NULL,
                cancel_requested = 0
 FROM (SELECT value->>0 AS seq, value->>1 AS position FROM json_each(:rows)) AS again

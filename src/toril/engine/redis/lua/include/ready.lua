@@ -46,6 +46,20 @@ local function push(id, priority)
     end
 end
 
+-- Whether a job's options say that it goes before those that wait.
+local function is_lifo(opts)
+    return opts and string.find(opts, '"lifo":true', 1, true) and cjson.decode(opts).lifo == true
+end
+
+-- Of a job that is to run again: as when it was added, but behind those of its priority.
+local function push_again(id, priority, opts)
+    if priority == 0 and is_lifo(opts) then
+        call('RPUSH', WAIT, id)
+    else
+        push(id, priority)
+    end
+end
+
 -- Before those of its priority.
 local function push_first(id, priority)
     if priority > 0 then

@@ -12,7 +12,8 @@ local function last_of(list, most)
     return table.concat(kept, ',')
 end
 
--- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own.
+-- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own. It
+-- reads the job's options, too.
 local function add_error(job, reason, traceback, error)
     local known = call('HMGET', job.key, 'stacktrace', 'errors', 'opts')
     local stack = string.sub(known[1] or '[]', 2, -2)
@@ -27,6 +28,7 @@ local function add_error(job, reason, traceback, error)
     end
     call('HSET', job.key, 'failedReason', reason, 'stacktrace', '[' .. stack .. ']',
          'errors', errors)
+    job.opts = known[3]
 end
 
 local function with_times(job, error)
@@ -73,7 +75,7 @@ local function put_back(job, delay, how, ...)
         made_delayed = true
         return
     end
-    how(job.id, tonumber(call('HGET', job.key, 'priority')) or 0)
+    how(job.id, tonumber(call('HGET', job.key, 'priority')) or 0, job.opts)
     emit('waiting', 'jobId', job.id, 'prev', 'active', ...)
     made_ready = true
 end
@@ -85,7 +87,8 @@ local function retry(jobs)
         add_error(job, reason, traceback, with_times(job, error))
         call('HSET', job.key, 'atm', job.made + 1)
         is_cancelled(job)
-        put_back(job, tonumber(delay), push, 'error', told)
+        delay = tonumber(delay)
+        put_back(job, delay, delay == 0 and push_again or push, 'error', told)
     end
     counts.retried = counts.retried + #jobs
 end
