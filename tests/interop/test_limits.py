@@ -1,9 +1,13 @@
 """Pauses and limits, whoever sets them: both sides keep to them."""
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.interop.waiting import until, until_state
 from toril import JobState, QueueManager, RateLimit, Settings
+from toril.engine.base import Fetch
+from toril.engine.redis import RedisEngine
+from toril.engine.redis.endpoint import parse
 
 WINDOW = 3_600_000  # ms: nobody sees its end
 CLOCKS_DIFFER = 2  # ms: Node writes its own time, and the server ends the window
@@ -177,6 +181,37 @@ async def test_a_short_window_ends_by_itself(theirs, ours, server, work_by, work
     starts = sorted([(await handle.job()).started_ms for handle in handles])
     assert starts[2] - starts[0] >= 100 - CLOCKS_DIFFER
     assert starts[4] - starts[2] >= 100 - CLOCKS_DIFFER
+
+
+async def test_an_idle_worker_of_nodes_comes_when_the_window_ends_of_a_toril_that_died(
+    theirs, ours, server
+):
+    await theirs.work(drainDelay=30)
+    await until(lambda: is_idle(server))
+    await set_rate(theirs, server, "ours", 1, window=500)
+    await add_unheard(server, "first", "second")
+    engine = RedisEngine(parse(server.url))
+
+    answer = await engine.exchange(ours.ref, [], Fetch(2, "gone", 60_000))
+    await engine.close()
+
+    assert [lease.id for lease in answer.leases] == ["first"]
+    assert await theirs.finished("second") == {}
+    assert (await theirs.look("second"))["processedOn"] >= answer.limited_until - CLOCKS_DIFFER
+
+
+async def is_idle(server):
+    async with Redis(port=server.port, decode_responses=True) as redis:
+        return any(client["cmd"] == "bzpopmin" for client in await redis.client_list())
+
+
+async def add_unheard(server, *ids):
+    """Add jobs so that no idle worker hears of them."""
+    async with Redis(port=server.port) as redis:
+        for one in ids:
+            fields = {"name": "echo", "data": "{}", "opts": "{}", "timestamp": 1}
+            await redis.hset(f"bull:q:{one}", mapping={**fields, "delay": 0, "priority": 0})
+            await redis.lpush("bull:q:wait", one)
 
 
 async def test_a_queue_that_node_stopped_by_hand_rests_in_toril_too(theirs, ours, work):

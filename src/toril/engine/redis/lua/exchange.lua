@@ -124,31 +124,26 @@ local function held(first, count, width)
     return found
 end
 
--- Children that are open keep their parent from completing.
-local function without_children(jobs)
-    local keys = {}
+-- Whether any of the jobs has children that did not complete.
+local function have_children(jobs)
+    local keys, there = {}, 0
     for _, job in ipairs(jobs) do
         keys[#keys + 1] = job.key .. ':dependencies'
         keys[#keys + 1] = job.key .. ':unsuccessful'
     end
-    local there = 0
     in_pieces(keys, function(...) there = there + call('EXISTS', ...) end)
-    if there == 0 then
-        return jobs
+    return there > 0
+end
+
+-- Children that are open keep their parent from completing, and so do those that failed it.
+local function is_kept(job)
+    local code = call('SCARD', job.key .. ':dependencies') > 0 and -4
+        or call('ZCARD', job.key .. ':unsuccessful') > 0 and -9
+    if code then
+        refuse(job.place, code)
+        freed[job.id] = nil
     end
-    local rest = {}
-    for _, job in ipairs(jobs) do
-        if call('SCARD', job.key .. ':dependencies') > 0 then
-            refuse(job.place, -4)
-            freed[job.id] = nil
-        elseif call('ZCARD', job.key .. ':unsuccessful') > 0 then
-            refuse(job.place, -9)
-            freed[job.id] = nil
-        else
-            rest[#rest + 1] = job
-        end
-    end
-    return rest
+    return code
 end
 
 local function measure(job)
@@ -197,24 +192,32 @@ local function keep(jobs, set, count, age)
     if age or count then finish().trim(set, age, count) end
 end
 
-local function complete(jobs, count, age)
-    jobs = without_children(jobs)
-    for _, job in ipairs(jobs) do
-        local result = ARGV[job.at]
-        measure(job)
-        if job.key_id then finish().free_key(job.id, job.key_id) end
-        if job.parent_key then
-            finish().child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'), result)
-        end
-        if count ~= 0 then
-            call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
-                 'atm', text(job.made + 1))
-        end
-        call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', job.id, 'returnvalue', result,
-             'prev', 'active')
+local function complete_one(job, count)
+    local result = ARGV[job.at]
+    measure(job)
+    if job.key_id then finish().free_key(job.id, job.key_id) end
+    if job.parent_key then
+        finish().child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'), result)
     end
-    keep(jobs, COMPLETED, count, age)
-    counts.completed = counts.completed + #jobs
+    if count ~= 0 then
+        call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
+             'atm', text(job.made + 1))
+    end
+    call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', job.id, 'returnvalue', result,
+         'prev', 'active')
+end
+
+-- A parent is looked at in its turn: its last child may stand before it.
+local function complete(jobs, count, age)
+    local look, done = have_children(jobs), {}
+    for _, job in ipairs(jobs) do
+        if not (look and is_kept(job)) then
+            complete_one(job, count)
+            done[#done + 1] = job
+        end
+    end
+    keep(done, COMPLETED, count, age)
+    counts.completed = counts.completed + #done
 end
 
 local other_kinds
@@ -403,11 +406,14 @@ local function take(most)
             if not job[10] then
                 counted = counted + 1
             end
-        elseif moved then
-            call('LREM', ACTIVE, 1, id)
-        elseif by_key then
-            own.unload(id)
-            call('HDEL', OWN .. 'running', id)
+        else
+            made_ready = true  -- others may wait, and the marker for them is gone
+            if moved then
+                call('LREM', ACTIVE, 1, id)
+            elseif by_key then
+                own.unload(id)
+                call('HDEL', OWN .. 'running', id)
+            end
         end
     end
     if not moved then
@@ -438,16 +444,21 @@ if WANTED >= 0 then
     promote_due()
     give_again(again)
     unsorted = by_key and own.sort()
-    local most, until_when = room()
-    most = math.min(most, WANTED - #leases / 3)
-    if most > 0 then
-        local counted
-        taken, counted = take(most)
-        if counted > 0 then count_started(counted) end
-    end
-    if until_when and #taken >= most then
-        limited = until_when
-    elseif by_key and #taken < most then
+    repeat
+        local most, until_when = room()
+        most = math.min(most, WANTED - #leases / 3)
+        local some, counted = {}, 0
+        if most > 0 then
+            some, counted = take(most)
+            for _, id in ipairs(some) do
+                taken[#taken + 1] = id
+            end
+            if counted > 0 then count_started(counted) end
+        end
+        limited = until_when and #some >= most and until_when or false
+        -- Jobs that only fail do not count against the rate: others take their places.
+    until not limited or counted == #some or #leases / 3 == WANTED
+    if by_key and not limited and #leases / 3 < WANTED then
         limited = own.rested_at() or false
     end
     if #leases / 3 < WANTED then
@@ -461,10 +472,15 @@ if #settled > 0 and #taken == 0 then
     call('XTRIM', EVENTS, 'MAXLEN', '~', MOST_EVENTS)
 end
 if made_delayed then mark_due() end
-if made_ready or #taken > 0 or #settled > 0 or unsorted then
+if made_ready or limited or unsorted or #taken > 0 or #settled > 0 then
     if call('LLEN', WAIT) > 0 or call('ZCARD', PRIORITIZED) > 0 then
-        local has_ready = not by_key or call('EXISTS', OWN .. 'ring') == 1 or own.has_unsorted()
-        if has_ready and not limited and not limits[1] and not is_full() then mark() end
+        if limited then
+            -- Whoever is kept back may die meanwhile: an idle worker comes when the window ends.
+            call('ZADD', MARKER, 'LT', limited, '1')
+        elseif not limits[1] and not is_full()
+            and (not by_key or call('EXISTS', OWN .. 'ring') == 1 or own.has_unsorted()) then
+            mark()
+        end
     elseif counts.completed + counts.failed > 0 and call('LLEN', ACTIVE) == 0 then
         emit('drained')
     end
