@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.interop.flows import child, parent
-from tests.interop.waiting import until_state
+from tests.interop.waiting import until, until_state
 from toril import ConflictError, JobState
 
 SIDES = ["theirs", "ours"]
@@ -69,3 +69,21 @@ async def test_a_child_that_toril_removes_with_its_own_children_releases_its_par
 
     assert await parents.state("parent") == "waiting"
     assert await theirs.call("getJob", "child0") is None
+
+
+async def test_a_job_that_has_got_the_id_of_a_removed_child_stays(
+    node, theirs, parents, ours, our_parents, work
+):
+    await node.flow("add", parent(child(0, removeOnComplete=True)))
+    await work()
+    await until(lambda: is_waiting(parents))
+    await ours.pause()
+    await theirs.add("echo", jobId="child0")
+
+    await our_parents.handle("parent").remove()
+
+    assert await theirs.state("child0") == "waiting"
+
+
+async def is_waiting(parents):
+    return await parents.state("parent") == "waiting"

@@ -14,6 +14,7 @@
 local missing = missing_queue()
 if missing then return missing end
 
+-- Its children, but no job that has got the id of one meanwhile.
 local function children_of(key)
     local children = {}
     for _, found in ipairs({
@@ -21,7 +22,9 @@ local function children_of(key)
         call('ZRANGE', key .. ':unsuccessful', 0, -1), call('SMEMBERS', key .. ':dependencies'),
     }) do
         for _, child in ipairs(found) do
-            children[#children + 1] = child
+            if call('HGET', child, 'parentKey') == key then
+                children[#children + 1] = child
+            end
         end
     end
     return children

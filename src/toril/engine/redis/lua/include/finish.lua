@@ -32,7 +32,7 @@ local function free_key(id, key_id)
         emit('delayed', 'jobId', next_id, 'delay', NOW + delay)
         mark_due()
     else
-        if opts.lifo then push_first(next_id, priority) else push(next_id, priority) end
+        push_again(next_id, priority, job[3])
         emit('waiting', 'jobId', next_id)
         if not is_closed() then mark() end
     end
