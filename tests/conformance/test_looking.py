@@ -170,7 +170,7 @@ async def test_waiting_jobs_are_listed_as_they_will_run(pen: Pen) -> None:
     (lease,) = await pen.fetch(1)
     await pen.settle(retry(lease))
     listed = await pen.listed(states=[JobState.WAITING])
-    assert listed == ["b", "c", "d", "a"]
+    assert listed == ["a", "b", "c", "d"]
     assert await pen.order() == listed
 
 

@@ -149,11 +149,11 @@ class RedisEngine:
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
         home = self._home
-        if not jobs:
-            return []
-        packed = adding.pack(jobs)
         await home.begin(queue)
         try:
+            if not jobs:
+                return []
+            packed = adding.pack(jobs)
             if batch is not None:
                 sequence = (batch.producer, batch.sequence)
                 answer = await home.connections.run("add", queue, *sequence, *packed)

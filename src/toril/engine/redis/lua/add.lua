@@ -120,9 +120,7 @@ local function add_plain(first)
         end
         ids[n], keys[n], seen[id] = id, JOB .. id, true
     end
-    local there = 0
-    in_pieces(keys, function(...) there = there + call('EXISTS', ...) end)
-    if there > 0 then
+    if in_pieces('EXISTS', nil, keys) > 0 then
         return false
     end
     local name, opts, delay = run.name, run.opts, run.delay
@@ -134,7 +132,7 @@ local function add_plain(first)
         call('XADD', EVENTS, '*', 'event', 'waiting', 'jobId', id)
         answers[#answers + 1] = 1
     end
-    in_pieces(ids, function(...) call(run.lifo and 'RPUSH' or 'LPUSH', WAIT, ...) end)
+    in_pieces(run.lifo and 'RPUSH' or 'LPUSH', WAIT, ids)
     added_ready = true
     return true
 end

@@ -45,7 +45,7 @@ for _, id in ipairs(ids) do
     end
 end
 if SET then
-    in_pieces(old, function(...) call('ZREM', SET, ...) end)
+    in_pieces('ZREM', SET, old)
 else
     for _, id in ipairs(old) do
         call('LREM', WAIT, -1, id)

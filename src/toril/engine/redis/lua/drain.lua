@@ -50,7 +50,7 @@ end
 
 local function drain_set(set, prev)
     local going = that_may_go(call('ZRANGE', set, 0, MOST - removed + CARRIERS - 1))
-    in_pieces(going, function(...) call('ZREM', set, ...) end)
+    in_pieces('ZREM', set, going)
     remove(going, prev)
 end
 

@@ -35,5 +35,5 @@ for at = first, #ARGV, 2 do
         lost[#lost + 1] = (at - first) / 2
     end
 end
-in_pieces(renewed, function(...) call('SREM', STALLED, ...) end)
+in_pieces('SREM', STALLED, renewed)
 return lost

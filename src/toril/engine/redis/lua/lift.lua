@@ -18,6 +18,6 @@ for n = 1, #sorted, 2 do
     scores[n] = string.format('%.0f', priority * 2 ^ 32 + place % LANE_STEP)
     scores[n + 1] = sorted[n]
 end
-in_pieces(scores, function(...) call('ZADD', PRIORITIZED, ...) end)
+in_pieces('ZADD', PRIORITIZED, scores)
 if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed() then mark() end
 return #sorted / 2

@@ -18,7 +18,7 @@ while at <= #ARGV do
             for n = 1, lines do
                 texts[n] = ARGV[at + 3 + n]
             end
-            in_pieces(texts, function(...) call('RPUSH', key .. ':logs', ...) end)
+            in_pieces('RPUSH', key .. ':logs', texts)
             local kept = string.match(call('HGET', key, 'opts') or '', '"kl":(%d+)')
             if kept then
                 call('LTRIM', key .. ':logs', -kept, -1)

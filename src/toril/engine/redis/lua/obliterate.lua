@@ -34,7 +34,7 @@ for _, set in ipairs({PRIORITIZED, DELAYED, CHILDREN, COMPLETED, FAILED}) do
         for _, id in ipairs(ids) do
             forget(id, true)
         end
-        in_pieces(ids, function(...) call('ZREM', set, ...) end)
+        in_pieces('ZREM', set, ids)
         removed = removed + #ids
     end
 end
@@ -59,5 +59,5 @@ local minute = math.floor(NOW / 60000)
 for m = minute - 20160, minute do
     keys[#keys + 1] = OWN .. 'minute:' .. m
 end
-in_pieces(keys, function(...) call('DEL', ...) end)
+in_pieces('DEL', nil, keys)
 return -1

@@ -49,7 +49,7 @@ local function trim_finished(set, age, count)
         for _, id in ipairs(old) do
             forget(id)
         end
-        in_pieces(old, function(...) call('ZREM', set, ...) end)
+        in_pieces('ZREM', set, old)
     end
     if count and count > 0 then
         local excess = call('ZCARD', set) - count

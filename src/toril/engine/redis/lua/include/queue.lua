@@ -22,11 +22,19 @@ local function text(n)
     return known
 end
 
--- Lua's stack holds some 8,000 values, so that long argument lists go in pieces.
-local function in_pieces(list, run)
+-- Calls a command with a list; before it stands a key, or nothing. Lua's stack holds some 8,000
+-- values, so that long lists go in pieces. Returns the sum of the answers.
+local function in_pieces(command, key, list)
+    local sum = 0
     for first = 1, #list, 5000 do
-        run(unpack(list, first, math.min(first + 4999, #list)))
+        local last = math.min(first + 4999, #list)
+        if key then
+            sum = sum + call(command, key, unpack(list, first, last))
+        else
+            sum = sum + call(command, unpack(list, first, last))
+        end
     end
+    return sum
 end
 
 local function missing_queue()

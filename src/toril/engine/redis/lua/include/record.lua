@@ -33,7 +33,7 @@ local function count_ended(kind, n)
     for place = 2, minutes do
         points[place] = 0
     end
-    in_pieces(points, function(...) call('LPUSH', key .. ':data', ...) end)
+    in_pieces('LPUSH', key .. ':data', points)
     call('LTRIM', key .. ':data', 0, KEPT_MINUTES - 1)
     call('HSET', key, 'prevCount', before, 'prevTS', NOW)
 end

@@ -146,6 +146,11 @@ local function pick_in_turn(most)
     return ids
 end
 
+-- Whether a fetch would find a job, or one to put in its lane.
+local function has_ready()
+    return call('EXISTS', RING) == 1 or has_unsorted()
+end
+
 -- When the first lane has rested.
 local function rested_at()
     local first = call('ZRANGE', RESTING, 0, 0, 'WITHSCORES')

@@ -1,6 +1,22 @@
 -- Attempts that did not succeed: failed for good, tried again, given back.
 -- Stands within exchange.lua.
 
+-- Puts finished jobs where they are kept, or takes them away.
+local function keep(jobs, set, count, age)
+    if count == 0 then
+        for _, job in ipairs(jobs) do
+            forget(job.id)
+        end
+    elseif #jobs > 0 then
+        local members = {}
+        for n, job in ipairs(jobs) do
+            members[2 * n - 1], members[2 * n] = NOW_TEXT, job.id
+        end
+        in_pieces('ZADD', set, members)
+        trim_finished(set, age, count)
+    end
+end
+
 local KEPT_ERRORS = 25
 
 -- The last of a JSON array's values, as such an array without its brackets.
@@ -39,10 +55,9 @@ end
 local function fail(jobs, count, age)
     for _, job in ipairs(jobs) do
         local reason, traceback, error, told, attempts = unpack(ARGV, job.at, job.at + 4)
-        measure(job)
-        if job.key_id then finish().free_key(job.id, job.key_id) end
+        if job.key_id then free_key(job.id, job.key_id) end
         if job.parent_key then
-            finish().child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
+            child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
         end
         if count ~= 0 then
             add_error(job, reason, traceback, with_times(job, error))
@@ -55,7 +70,7 @@ local function fail(jobs, count, age)
         end
     end
     keep(jobs, FAILED, count, age)
-    counts.failed = counts.failed + #jobs
+    failed = failed + #jobs
 end
 
 -- A job whose cancellation was asked for does not wait: the next worker fails it.
@@ -83,21 +98,19 @@ end
 local function retry(jobs)
     for _, job in ipairs(jobs) do
         local reason, traceback, error, told, delay = unpack(ARGV, job.at, job.at + 4)
-        measure(job)
         add_error(job, reason, traceback, with_times(job, error))
         call('HSET', job.key, 'atm', job.made + 1)
         is_cancelled(job)
         delay = tonumber(delay)
         put_back(job, delay, delay == 0 and push_again or push, 'error', told)
     end
-    counts.retried = counts.retried + #jobs
+    retried = retried + #jobs
 end
 
 -- Backwards, so that of jobs given back together the first is the first again.
 local function release(jobs)
     for n = #jobs, 1, -1 do
         local job = jobs[n]
-        measure(job)
         is_cancelled(job)
         given_back[job.id] = ARGV[job.at] == '0'
         put_back(job, tonumber(ARGV[job.at]), push_first, 'toril', 'released')
