@@ -30,7 +30,7 @@ async def test_without_a_backoff_the_next_attempt_comes_at_once(fails, work, del
 
     await failure_of(await fails.options(attempts=3).enqueue())
 
-    assert delays == [0, 0]
+    await until(lambda: delays == [0, 0])
 
 
 async def test_a_backoff_waits_between_attempts(fails, work, delays):

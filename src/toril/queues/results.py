@@ -12,6 +12,7 @@ from toril.model.job import AttemptError, QueueRef
 from toril.model.state import JobState
 
 _REMOVED = None
+_ENDINGS = frozenset({"completed", "failed", "removed"})
 _LOOK_AGAIN_SECONDS = 5.0
 
 
@@ -80,15 +81,26 @@ class Results:
                         future.set_exception(error)
 
     async def _tell(self, records: Sequence[EventRecord]) -> None:
-        unknown: list[str] = []
+        """Tell of endings among what happened.
+
+        The store itself is asked, once for all: a job may have been run again since. Of those
+        that left no record the event has to tell.
+        """
+        told: dict[str, EventRecord] = {}
         for record in records:
-            if record.job_id in self._waiting:
-                if record.kind == "completed" and record.data is None:
-                    unknown.append(record.job_id)
+            if record.job_id in self._waiting and record.kind in _ENDINGS:
+                if record.kind == "removed":
+                    told.setdefault(record.job_id, record)
                 else:
-                    self._tell_from(record)
-        if unknown:
-            await self._ask(unknown)
+                    told[record.job_id] = record
+        if not told:
+            return
+        known = await self._engine.endings(self._queue, list(told))
+        for job_id, record in told.items():
+            if job_id not in known:
+                self._resolve(job_id, _ending_of(record))
+            elif known[job_id] is not None:
+                self._resolve(job_id, known[job_id])
 
     async def _ask(self, job_ids: Sequence[str]) -> None:
         """Ask the store itself how jobs ended."""
@@ -98,20 +110,18 @@ class Results:
             if ending is not None or job_id not in known:
                 self._resolve(job_id, ending)
 
-    def _tell_from(self, record: EventRecord) -> None:
-        match record.kind:
-            case "completed":
-                self._resolve(record.job_id, Ending(JobState.COMPLETED, record.data))
-            case "failed":
-                kind, message = codec.decode(record.data or '["Error",""]')
-                error = AttemptError(0, kind, message)
-                self._resolve(record.job_id, Ending(JobState.FAILED, error=error))
-            case "removed":
-                self._resolve(record.job_id, _REMOVED)
-            case _:
-                pass
-
     def _resolve(self, job_id: str, ending: Ending | None) -> None:
         for future in self._waiting.get(job_id, ()):
             if not future.done():
                 future.set_result(ending)
+
+
+def _ending_of(record: EventRecord) -> Ending | None:
+    match record.kind:
+        case "completed":
+            return Ending(JobState.COMPLETED, record.data)
+        case "failed":
+            kind, message = codec.decode(record.data or '["Error",""]')
+            return Ending(JobState.FAILED, error=AttemptError(0, kind, message))
+        case _:
+            return _REMOVED

@@ -18,18 +18,10 @@ from functools import partial
 from toril.clock import Clock
 from toril.engine.base import Engine, Exchange, Fetch, Refusal
 from toril.errors import EngineError
-from toril.model.events import (
-    EventBus,
-    JobCompleted,
-    JobFailed,
-    JobReleased,
-    JobRetrying,
-    JobStarted,
-    LeaseLost,
-)
+from toril.model.events import EventBus
 from toril.model.job import Lease, QueueRef
 from toril.model.outcome import Ended, Errored, GivenBack, Outcome, RetryDelay, settle
-from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.model.settlement import Settlement
 from toril.queues.queue import Queue
 from toril.worker import failures
 from toril.worker.attempt import Attempt, Stop
@@ -41,6 +33,7 @@ from toril.worker.reporting import Reports
 from toril.worker.slots import Slots
 from toril.worker.starter import Starter
 from toril.worker.statistics import Statistics
+from toril.worker.telling import Teller
 
 _logger = logging.getLogger("toril.worker")
 
@@ -90,8 +83,7 @@ class Pump:
         self._heartbeat = heartbeat
         self._reports = reports
         self._retry_delay = retry_delay
-        self._bus = bus
-        self._statistics = statistics
+        self._teller = Teller(self._ref, bus, statistics)
         self._last_chance = last_chance
         self._quiet = quiet
         self._done: list[tuple[Attempt, Settlement, float]] = []
@@ -103,9 +95,11 @@ class Pump:
         self._waiter: asyncio.Task[None] | None = None
         self._pause = 0.0
         self._resting = False
-        self._error: BaseException | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._carrier: asyncio.Task[None] | None = None
         self._away: set[asyncio.Task[None]] = set()
-        self._chunk = slots.total if slots.total < _SPLIT_FROM else -(-slots.total // 2)
+        self._is_narrow = slots.total < _SPLIT_FROM
+        self._chunk = slots.total if self._is_narrow else -(-slots.total // 2)
         # Made once, and not for each job.
         self._give_outcome = self._on_outcome
         give_end = self._on_end
@@ -169,26 +163,53 @@ class Pump:
 
     async def run(self) -> None:
         """Move jobs until told to stop and all in hand have ended."""
+        self._carry()
         try:
-            while True:
-                while self._has_business:
-                    if self._chunk == self._slots.total:  # one at a time: no task is needed
-                        await self._exchange(*self._load())
-                        self._look_around()
-                    else:
-                        self._send()
-                if self._over:
-                    break
-                await self._poke.wait()
-                self._poke.clear()
-                if self._error is not None:
-                    raise self._error
+            await self._ended
             if self._unkept:
                 await asyncio.wait(self._unkept)
         finally:
-            for task in (self._waiter, *self._away):
+            for task in (self._waiter, self._carrier, *self._away):
                 if task is not None:
                     task.cancel()
+
+    def _carry(self) -> None:
+        """Let a new task go on with the loop: the one it was in is an attempt's now."""
+        self._carrier = self._loop.create_task(self._go_on())
+        self._carrier.add_done_callback(self._on_carried)
+
+    def _on_carried(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        # With this Python ends all that waits for one another, the task of an attempt as well.
+        if not isinstance(error, GeneratorExit):
+            self._fail(error)
+
+    def _fail(self, error: BaseException | None) -> None:
+        if error is not None and not self._ended.done():
+            self._ended.set_exception(error)
+
+    async def _go_on(self) -> None:
+        """Exchange and start, until an attempt keeps the task for itself, or all is over.
+
+        A worker with few slots runs its handlers in this very task, as long as they do not
+        wait: then there is no turn of the event loop between an answer and the next call.
+        """
+        if await self._starter.serve(self._carry):
+            return
+        while not self._over:
+            while self._has_business:
+                if not self._is_narrow:
+                    self._send()
+                    continue
+                await self._exchange(*self._load())
+                self._look_around()
+                if await self._starter.serve(self._carry):
+                    return
+            if not self._over:
+                await self._poke.wait()
+                self._poke.clear()
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     @property
     def _over(self) -> bool:
@@ -219,7 +240,7 @@ class Pump:
     def _came_back(self, task: asyncio.Task[None]) -> None:
         self._away.discard(task)
         if not task.cancelled():
-            self._error = self._error or task.exception()
+            self._fail(task.exception())
         self._look_around()
         self._poke.set()
 
@@ -300,12 +321,12 @@ class Pump:
         return lease.stalls >= self._last_chance and lease.deferred_failure is None
 
     def _begin(self, attempts: Sequence[Attempt]) -> None:
-        wanted = self._bus.wants(JobStarted)
         for attempt in attempts:
             attempt.begun = True
-            if wanted:
-                self._bus.emit(JobStarted(self._ref, attempt.lease))
-        self._starter.start(attempts)
+        self._teller.started([attempt.lease for attempt in attempts])
+        self._starter.put(attempts)
+        if not self._is_narrow:
+            self._starter.spawn()
 
     def _set_aside(self, attempt: Attempt) -> None:
         """Keep a job that stalled as often as it may from taking others of its kind along.
@@ -360,7 +381,7 @@ class Pump:
                     self._lost(one[0])
         self._heartbeat.let_go(attempt for attempt, _, _ in taken)
         if answer.kept is None:
-            self._count_all(taken)
+            self._tell(taken)
         else:
             self._unkept[answer.kept] = None
             answer.kept.add_done_callback(partial(self._on_kept, taken))
@@ -389,58 +410,11 @@ class Pump:
                 len(taken),
                 error,
             )
-        self._count_all(taken)
+        self._tell(taken)
 
-    def _count_all(self, taken: Sequence[tuple[Attempt, Settlement, float]]) -> None:
-        if not (self._bus.wants(JobCompleted) or any(type(s) is not Complete for _, s, _ in taken)):
-            self._statistics.completed += len(taken)
-            return
-        for _, settlement, duration in taken:
-            self._count(settlement, duration)
-
-    def _count(self, settlement: Settlement, duration: float) -> None:
-        bus, queue, lease = self._bus, self._ref, settlement.lease
-        match settlement:
-            case Complete():
-                self._statistics.completed += 1
-                bus.emit(JobCompleted(queue, lease, duration))
-            case Retry():
-                self._statistics.retried += 1
-                delay = settlement.delay_ms / 1000
-                bus.emit(JobRetrying(queue, lease, duration, settlement.error, delay))
-                _logger.info(
-                    "%s %s failed attempt %d of %d and runs again in %g s: %s: %s",
-                    lease.name,
-                    lease.id,
-                    settlement.error.attempt,
-                    lease.options.attempts,
-                    delay,
-                    settlement.error.type,
-                    settlement.error.message,
-                )
-            case Fail():
-                self._statistics.failed += 1
-                bus.emit(JobFailed(queue, lease, duration, settlement.error))
-                _logger.error(
-                    "%s %s failed for good at attempt %d of %d: %s: %s",
-                    lease.name,
-                    lease.id,
-                    settlement.error.attempt,
-                    lease.options.attempts,
-                    settlement.error.type,
-                    settlement.error.message,
-                )
-            case Release():
-                self._statistics.released += 1
-                bus.emit(JobReleased(queue, lease, settlement.delay_ms / 1000))
+    def _tell(self, taken: Sequence[tuple[Attempt, Settlement, float]]) -> None:
+        self._teller.settled([(settlement, duration) for _, settlement, duration in taken])
 
     def _lost(self, attempt: Attempt) -> None:
-        lease = attempt.lease
         self._heartbeat.let_go([attempt])
-        self._statistics.lost += 1
-        self._bus.emit(LeaseLost(self._ref, lease))
-        _logger.warning(
-            "the lease of %s %s ran out before it ended here; its outcome does not count",
-            lease.name,
-            lease.id,
-        )
+        self._teller.lost(attempt.lease)

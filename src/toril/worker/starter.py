@@ -32,38 +32,51 @@ class Starter:
         self._loop = loop
         self._run = run
         self._waiting: deque[Attempt] = deque()
-        self._newest: asyncio.Task[None] | None = None  # kept until its attempt keeps it
+        self._newest: asyncio.Task[bool] | None = None  # kept until its attempt keeps it
 
-    def start(self, attempts: Iterable[Attempt]) -> None:
-        """Let attempts begin with the loop's next turn, in their order."""
+    def put(self, attempts: Iterable[Attempt]) -> None:
+        """Let attempts begin when somebody serves them next, in their order."""
         self._waiting.extend(attempts)
-        self._spawn()
 
-    def _spawn(self) -> None:
-        """Make a task for what waits, and look again when the task has had its first turn."""
+    def spawn(self) -> None:
+        """Serve what waits in a task of its own, and in more of them as they are needed."""
         if self._waiting:
-            self._newest = self._loop.create_task(self._serve())
-            self._loop.call_soon(self._spawn)
+            self._newest = self._loop.create_task(self.serve(self.spawn))
 
-    async def _serve(self) -> None:
+    async def serve(self, pass_on: Callable[[], None]) -> bool:
+        """Run what waits in the task of the caller, until an attempt keeps that for itself.
+
+        Args:
+            pass_on: Called when that happens, so that another task goes on.
+
+        Returns:
+            Whether it has happened; the attempt has ended then, and so should the task.
+        """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - it runs here
-        while self._waiting and not task.cancelling():
+        while self._waiting:
             attempt = self._waiting.popleft()
             if attempt.settled:  # it was given back before it began
                 continue
             attempt.task = task
-            if await _drive(self._run(attempt), copy_context()):
-                return
+            if await _drive(self._run(attempt), copy_context(), pass_on):
+                return True
+            if task.cancelling():  # a handler stopped itself: its task ends at the next wait
+                pass_on()
+                return True
+        return False
 
 
 @coroutine
-def _drive(work: Coroutine[Any, Any, None], context: Context) -> Generator[Any, Any, bool]:
+def _drive(
+    work: Coroutine[Any, Any, None], context: Context, on_wait: Callable[[], None]
+) -> Generator[Any, Any, bool]:
     """Run a coroutine in a context; return whether it had to wait."""
     try:
         awaited = context.run(work.send, None)
     except StopIteration:
         return False
+    on_wait()
     while True:
         try:
             answer = yield awaited
