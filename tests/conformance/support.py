@@ -8,7 +8,17 @@ from typing import Any, Protocol
 
 import pytest
 
-from toril.engine.base import Added, Batch, Engine, EventRecord, Exchange, Fetch, Page, Refusal
+from toril.engine.base import (
+    Added,
+    Batch,
+    Engine,
+    EventRecord,
+    Exchange,
+    Fetch,
+    Page,
+    Refusal,
+    Stalled,
+)
 from toril.model.codec import encode_options
 from toril.model.job import AttemptError, Job, Lease, NewJob, QueueRef
 from toril.model.job_options import JobOptions
@@ -105,7 +115,7 @@ SETTLEMENTS = {
 """Each way in which a worker can give a job back, by name."""
 
 
-def ids(found: Sequence[Lease | Job | Added]) -> list[str]:
+def ids(found: Sequence[Lease | Job | Added | Stalled]) -> list[str]:
     return [one.id for one in found]
 
 

@@ -336,3 +336,19 @@ async def test_of_two_that_rescue_at_once_one_does(pen: Pen, store: Store) -> No
     await pen.advance(LEASE_MS)
     assert ids([*await rescue(pen), *await rescue(elsewhere)]) == ["a"]
     assert (await pen.job("a")).stalls == 1
+
+
+@pytest.mark.parametrize("store", ["redis"], indirect=True)
+async def test_where_looking_for_stalled_jobs_costs_workers_share_it(
+    pen: Pen, store: Store
+) -> None:
+    other = store.engine()
+    await pen.active("a")
+    await pen.advance(HALF)
+    await pen.active("b")
+    await pen.advance(HALF)
+    assert ids(await pen.engine.rescue(QUEUE, 5, LEASE_MS)) == ["a"]
+    await pen.advance(HALF)
+    assert await other.rescue(QUEUE, 5, LEASE_MS) == []
+    await pen.advance(HALF)
+    assert ids(await other.rescue(QUEUE, 5, LEASE_MS)) == ["b"]

@@ -144,9 +144,9 @@ class FailingEngine(SqliteEngine):
         self._maybe_fail("note")
         return await super().note(queue, notes)
 
-    async def rescue(self, queue, max_stalls):
+    async def rescue(self, queue, max_stalls, unless_within_ms=0):
         self._maybe_fail("rescue")
-        return await super().rescue(queue, max_stalls)
+        return await super().rescue(queue, max_stalls, unless_within_ms)
 
     async def wait(self, queue, until_ms, signal):
         self._maybe_fail("wait")

@@ -456,12 +456,17 @@ class Engine(Protocol):
         """Store progress and log lines of jobs whose leases are held; others are dropped."""
         ...
 
-    async def rescue(self, queue: QueueRef, max_stalls: int) -> list[Stalled]:
+    async def rescue(
+        self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
+    ) -> list[Stalled]:
         """Take jobs from workers whose leases ran out and put them before those that wait.
 
         Args:
             queue: The queue.
             max_stalls: How often that may happen to one job before it is poison.
+            unless_within_ms: Do nothing if somebody looked for such jobs so shortly ago, with
+                this argument too. A store that finds them without looking at all jobs that
+                run may not heed it.
         """
         ...
 

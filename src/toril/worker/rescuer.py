@@ -40,6 +40,8 @@ class Rescuer:
         self._bus = bus
         self._interval = interval
         self._max_stalls = max_stalls
+        # Workers share the looking: a thousand of them look no more often than one would.
+        self._unless_within_ms = int(interval * 500)
 
     async def run(self) -> None:
         """Rescue until cancelled."""
@@ -50,7 +52,7 @@ class Rescuer:
 
     async def _rescue(self, queue: QueueRef) -> None:
         try:
-            stalled = await self._engine.rescue(queue, self._max_stalls)
+            stalled = await self._engine.rescue(queue, self._max_stalls, self._unless_within_ms)
         except EngineError as error:
             _logger.warning("stalled jobs of %s could not be looked for: %s", queue, error)
             return

@@ -231,12 +231,14 @@ class RedisEngine:
             packed += (lease.id, lease.token, note.progress_json or "", len(lines), *lines)
         await self._run("note", queue, *packed)
 
-    async def rescue(self, queue: QueueRef, max_stalls: int) -> list[Stalled]:
+    async def rescue(
+        self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
+    ) -> list[Stalled]:
         found: list[Stalled] = []
         passed = 0
         while True:
             looked, *stalled = await self._run(
-                "rescue", queue, max_stalls, passed, _RESCUED_AT_ONCE
+                "rescue", queue, max_stalls, passed, _RESCUED_AT_ONCE, unless_within_ms
             )
             found += [
                 Stalled(job_id, bool(poisoned))

@@ -178,7 +178,12 @@ class SqliteEngine:
     async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
         await self._writer.write(exchanging.note, queue, notes)
 
-    async def rescue(self, queue: QueueRef, max_stalls: int) -> list[Stalled]:
+    async def rescue(
+        self,
+        queue: QueueRef,
+        max_stalls: int,
+        unless_within_ms: int = 0,  # noqa: ARG002 - an index finds them at once
+    ) -> list[Stalled]:
         return await self._writer.write(exchanging.rescue, queue, max_stalls)
 
     async def counts(self, queue: QueueRef) -> dict[JobState, int]:

@@ -199,9 +199,12 @@ if #freed > 0 then
     in_pieces('DEL', nil, freed_locks)
     if has_stalled then in_pieces('SREM', STALLED, freed) end
     if has_cancels then in_pieces('SREM', CANCELS, freed) end
-    if #freed < 8 or #freed * 4 < call('LLEN', ACTIVE) then
+    local running = call('LLEN', ACTIVE)
+    if #freed < 8 or #freed * 4 < running then
+        -- In a long list those that ran briefly are near the beginning, and others near the end.
         for _, id in ipairs(freed) do
-            call('LREM', ACTIVE, -1, id)
+            local is_near = running > 1000 and call('LPOS', ACTIVE, id, 'MAXLEN', 1000)
+            call('LREM', ACTIVE, is_near and 1 or -1, id)
         end
     else  -- where most of the list goes, it is cheaper to write the rest anew than to look for each
         local rest = {}

@@ -1,5 +1,6 @@
 -- Takes jobs from workers whose leases ran out, of a part of those that run.
--- ARGV: 1 how often a job may stall; 2 how many of the oldest to pass over; 3 how many to look at.
+-- ARGV: 1 how often a job may stall; 2 how many of the oldest to pass over; 3 how many to look
+--   at; 4 if none are passed over, do nothing when somebody looked within this time (ms, 0: look).
 -- Returns: how many were looked at, then for each stalled job: id, 1 if it is poison, else 0.
 -- flags: allow-oom
 -- include: queue
@@ -9,6 +10,8 @@
 -- include: lanes
 
 local MOST, SKIP, COUNT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if SKIP == 0 and ARGV[4] ~= '0'
+    and not call('SET', OWN .. 'rescued', NOW_TEXT, 'NX', 'PX', ARGV[4]) then return {0} end
 local ids = call('LRANGE', ACTIVE, -SKIP - COUNT, -SKIP - 1)
 local found, locks, tokens = {#ids}, {}, {}
 for n, id in ipairs(ids) do
