@@ -22,6 +22,12 @@ class Scenario(StrEnum):
     """The same, with the producer in another process."""
     IDLE = "idle"
     """Memory and CPU of a worker without work."""
+    PAIR = "pair"
+    """Jobs a second of two worker processes, and what then is the limit."""
+    STORE_TIME = "store_time"
+    """How long the store itself works on a job."""
+    CROWD = "crowd"
+    """Cost of a job beside many that are delayed, that run, or that belong to other keys."""
     SIZE = "size"
     """Cost of a call with few jobs queued, and with many."""
 
@@ -42,6 +48,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     """An empty directory of this trial."""
     shelf: str = ""
     """A directory that lasts for the whole run: what is slow to make is kept here."""
+    appendfsync: str | None = None
+    """When Redis syncs its log of writes; None keeps nothing on the disk."""
+    latency_ms: float = 0.0
+    """What the way to Redis and back takes beside what it takes anyway."""
     redis_port: int | None = None
 
 

@@ -34,7 +34,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     return Options(
         rounds=given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS),
         rows=rows,
-        params=_params(given.jobs, quick=given.quick),
+        params=_params(given),
         scratch=given.scratch,
         name=given.name or _name(quick=given.quick, partial=len(rows) < len(ROWS)),
     )
@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=_positive, help=f"jobs a trial (default {Params().jobs})")
     parser.add_argument("--quick", action="store_true", help="one small round: does it all run?")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="ROW", help=_ONLY)
+    parser.add_argument("--appendfsync", choices=("no", "everysec", "always"), help=_APPENDFSYNC)
+    parser.add_argument("--latency", type=float, default=0.0, metavar="MS", help=_LATENCY)
     parser.add_argument("--name", help="name of the files in benchmarks/results")
     parser.add_argument("--scratch", default=tempfile.gettempdir(), help=_SCRATCH)
     return parser
@@ -53,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 
 _DESCRIPTION = "Measure Toril beside its peers, in one run, and check that each job ran once."
 _ONLY = "rows to run, by key or pattern, as process-* or size-*"
+_APPENDFSYNC = "let Redis keep a log of writes, and sync it so (default: it keeps nothing)"
+_LATENCY = "milliseconds that the way to Redis and back takes more, for all peers alike"
 _SCRATCH = "directory on a real disk for the databases (default: the system's temporary one)"
 
 
@@ -63,10 +67,12 @@ def _positive(text: str) -> int:
     return number
 
 
-def _params(jobs: int | None, *, quick: bool) -> Params:
-    base = QUICK if quick else Params()
+def _params(given: argparse.Namespace) -> Params:
+    base = QUICK if given.quick else Params()
     return Params(
-        jobs=jobs or base.jobs,
+        appendfsync=given.appendfsync,
+        latency_ms=given.latency,
+        jobs=given.jobs or base.jobs,
         samples=base.samples,
         seconds=base.seconds,
         small=base.small,

@@ -1,4 +1,4 @@
-"""A Redis server of the benchmark's own: loopback only, a free port, nothing persisted."""
+"""A Redis server of the benchmark's own: loopback only, a free port, as durable as asked for."""
 
 import socket
 import subprocess
@@ -16,11 +16,16 @@ STOP_TIMEOUT = 5.0
 
 
 @contextmanager
-def redis_server() -> Iterator[int]:
-    """Run a server as long as the context lasts; gives its port."""
+def redis_server(appendfsync: str | None, scratch: str) -> Iterator[int]:
+    """Run a server as long as the context lasts; gives its port.
+
+    Args:
+        appendfsync: When it syncs its log of writes; None keeps nothing on the disk.
+        scratch: Where its directory is made.
+    """
     port = _free_port()
-    with TemporaryDirectory(prefix="toril-bench-redis-") as directory:
-        process = _start(port, directory)
+    with TemporaryDirectory(prefix="toril-bench-redis-", dir=scratch) as directory:
+        process = _start(port, directory, appendfsync)
         try:
             _wait_until_ready(process, port)
             yield port
@@ -41,11 +46,13 @@ def _free_port() -> int:
         return port
 
 
-def _start(port: int, directory: str) -> subprocess.Popen[bytes]:
+def _start(port: int, directory: str, appendfsync: str | None) -> subprocess.Popen[bytes]:
     where = ["--port", str(port), "--bind", HOST, "--dir", directory]
-    unsaved = ["--save", "", "--appendonly", "no"]
+    kept = ["--save", "", "--appendonly", "no" if appendfsync is None else "yes"]
+    if appendfsync is not None:
+        kept += ["--appendfsync", appendfsync]
     return subprocess.Popen(
-        ["redis-server", *where, *unsaved],
+        ["redis-server", *where, *kept],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

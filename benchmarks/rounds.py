@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
 
+from benchmarks.distance import distance
 from benchmarks.launcher import Failure, launch
 from benchmarks.measurement import Measurement, Params
 from benchmarks.peers import PEERS
@@ -35,7 +36,7 @@ def run_rounds(
     """Run all trials that this machine can run, `rounds` times."""
     outcome = Outcome(not_run=_not_run(trials))
     runnable = [trial for trial in trials if trial.peer not in outcome.not_run]
-    with _redis_if_used(runnable) as port, _shelf(scratch) as shelf:
+    with _redis_if_used(runnable, common, scratch) as port, _shelf(scratch) as shelf:
         params = replace(common, redis_port=port, shelf=shelf)
         for number in range(rounds):
             ordered = runnable if number % 2 == 0 else runnable[::-1]
@@ -67,12 +68,16 @@ def _record(outcome: Outcome, trial: Trial, result: Measurement | Failure) -> No
 
 
 @contextmanager
-def _redis_if_used(trials: Sequence[Trial]) -> Iterator[int | None]:
+def _redis_if_used(trials: Sequence[Trial], params: Params, scratch: str) -> Iterator[int | None]:
     if not any(PEERS[trial.peer].uses_redis for trial in trials):
         yield None
         return
-    with redis_server() as port:
-        yield port
+    with redis_server(params.appendfsync, scratch) as port:
+        if not params.latency_ms:
+            yield port
+            return
+        with distance(port, params.latency_ms) as far:
+            yield far
 
 
 @contextmanager

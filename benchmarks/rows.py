@@ -14,6 +14,7 @@ class Unit(StrEnum):
     MILLISECONDS = "ms"
     MEGABYTES = "MB"
     PERCENT = "% of a core"
+    MICROSECONDS = "µs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Engine:
     process: dict[int, float | None]
     against_peers: float
     pickup: tuple[Goal, ...] = ()
+    is_server: bool = False
 
     def metric(self, scenario: str, value: str = "rate") -> Metric:
         """The value of one of the engine's own trials."""
@@ -85,7 +87,42 @@ class Engine:
 
     def rows(self) -> list[Row]:
         """All rows of the engine."""
-        return [*self._rates(), *self._latencies(), *self._idle(), *self._sizes()]
+        return [
+            *self._rates(),
+            *(self._on_a_server() if self.is_server else []),
+            *self._latencies(),
+            *self._idle(),
+            *self._sizes(),
+            *self._crowds(),
+        ]
+
+    def _on_a_server(self) -> list[Row]:
+        """What two processes reach, and how long the server itself works on a job."""
+        pair, one = self.metric("pair-100"), self.metric("process-100")
+        time, percent = Unit.MICROSECONDS, Unit.PERCENT
+        add, exchange = (self.metric("store_time", f"{call}_us") for call in ("add", "exchange"))
+        redis, worker = (self.metric("pair-100", f"{who}_percent") for who in ("redis", "worker"))
+        return [
+            self._row("pair", "process, two workers of 100", pair, (one,), "one worker of 100"),
+            self._named("pair-redis", "then, Redis", percent, redis),
+            self._named("pair-worker", "then, the busier worker", percent, worker),
+            self._named("time-add", "its own time, add", time, add, goals=_at_most(15)),
+            self._named("time-exchange", "its own time, work", time, exchange, goals=_at_most(40)),
+        ]
+
+    def _crowds(self) -> list[Row]:
+        return [
+            self._named(
+                f"crowd-{kind}",
+                f"50 jobs beside {label}",
+                Unit.MILLISECONDS,
+                self.metric("crowd", f"{kind}_large_ms"),
+                (self.metric("crowd", f"{kind}_small_ms"),),
+                "beside a thousandth",
+                (Goal(most=1.15),),
+            )
+            for kind, label in _CROWDS.items()
+        ]
 
     def _row(
         self,
@@ -180,6 +217,15 @@ class Engine:
         ]
 
 
+def _at_most(value: float) -> tuple[Goal, ...]:
+    return (Goal(most=value, of_ratio=False),)
+
+
+_CROWDS = {
+    "delayed": "1,000,000 delayed",
+    "active": "100,000 that run",
+    "tenants": "those of 10,000 keys",
+}
 _SIZED = {
     "add_1": "add 1 job",
     "add_100": "add 100 jobs",
@@ -202,6 +248,7 @@ EMBEDDED = Engine(
 REDIS = Engine(
     "redis",
     "Redis",
+    is_server=True,
     peers="best of the Python peers on Redis",
     peers_add=tuple(Metric(f"{peer}.add_bulk") for peer in PYTHON_PEERS),
     peers_process=tuple(

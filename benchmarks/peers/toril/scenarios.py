@@ -2,7 +2,7 @@
 
 from benchmarks.measurement import Measurement, Params, Scenario
 from benchmarks.peers.event_loop import run
-from benchmarks.peers.toril import enqueue, idle, pickup, process, size
+from benchmarks.peers.toril import crowd, enqueue, idle, pair, pickup, process, size, store_time
 from benchmarks.peers.toril.session import Place
 
 _MEASURES = {
@@ -12,6 +12,9 @@ _MEASURES = {
     Scenario.PICKUP: pickup.pickup,
     Scenario.PICKUP_ACROSS: pickup.pickup_across,
     Scenario.IDLE: idle.idle,
+    Scenario.PAIR: pair.pair,
+    Scenario.STORE_TIME: store_time.store_time,
+    Scenario.CROWD: crowd.crowd,
     Scenario.SIZE: size.size,
 }
 
