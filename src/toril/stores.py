@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from toril.engine.base import Engine
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
+from toril.engine.redis.places import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConfigurationError
+
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*:).+(?=@)|(\bsentinel_password=)[^&]*")
+_REDIS = {"redis", "rediss", "unix"} | {
+    f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
+}
 
 
 def open_engine(url: str, *, create: bool = True) -> Engine:
@@ -16,8 +22,9 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
 
     Args:
         url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute),
-            "memory://", or a Redis server: "redis://host:port/database", "rediss://…" with
-            TLS, "unix:///path/to/socket".
+            "memory://", or a Redis server: "redis://host:port/database",
+            "unix:///path/to/socket"; with several hosts "redis+sentinel://host:port/service"
+            and "redis+cluster://host:port". rediss stands for TLS.
         create: Make a file that is not there when it is first used.
 
     Raises:
@@ -26,16 +33,18 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigurationError(f"{url!r} is no URL: {error}") from None
+        raise ConfigurationError(f"{_without_password(url)!r} is no URL: {error}") from None
     if parts.scheme == "memory" and url == "memory://":
         return SqliteEngine(None)
     if parts.scheme == "sqlite":
         return SqliteEngine(_file_of(url, parts), create=create)
-    if parts.scheme in {"redis", "rediss", "unix"}:
+    if parts.scheme in _REDIS:
         return RedisEngine(parse(url))
     raise ConfigurationError(
         f"{_without_password(url)!r}: there is no such engine; this version has "
-        "sqlite:///file.db, memory://, redis://host:port/0, rediss:// and unix:///socket"
+        "sqlite:///file.db, memory://, redis://host:port/0, unix:///socket, "
+        "redis+sentinel://host:port,host:port/service and redis+cluster://host:port,host:port; "
+        "rediss for TLS"
     )
 
 
@@ -57,7 +66,4 @@ def _file_of(url: str, parts: SplitResult) -> str:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return url.replace(f":{parts.password}@", ":***@")
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -11,7 +12,8 @@ import msgspec
 from toril.errors import ConfigurationError, did_you_mean
 
 _PORT = 6379
-_KNOWN = ("ca", "cert", "key", "timeout", "connect_timeout")
+PARAMETERS = ("ca", "cert", "key", "timeout", "connect_timeout")
+"""What every URL of a Redis server may have behind its question mark."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +53,24 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         user = f"{self.user}@" if self.user else ""
         if self.path:
             return f"unix://{user}{self.path}?db={self.database}"
+        return f"redis{'s' if self.tls else ''}://{user}{self.address}/{self.database}"
+
+    @property
+    def address(self) -> str:
+        """The host and the port, or the Unix socket's file."""
+        if self.path:
+            return self.path
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"redis{'s' if self.tls else ''}://{user}{host}:{self.port}/{self.database}"
+        return f"{host}:{self.port}"
+
+    def at(self, host: str, port: int) -> Endpoint:
+        """Return another server that takes the same login.
+
+        Args:
+            host: Its name or address.
+            port: Its port.
+        """
+        return msgspec.structs.replace(self, host=host, port=port)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return how to talk TLS; None where it is not wanted.
@@ -84,38 +102,67 @@ def parse(url: str) -> Endpoint:
     """
     parts = urlsplit(url)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
-    database = given.pop("db", None) if parts.scheme == "unix" else parts.path.strip("/")
-    for name in given:
-        if name not in _KNOWN:
-            hint = did_you_mean(name, _KNOWN)
-            raise ConfigurationError(f"{name!r} in the URL is unknown; {hint}")
-    values: dict[str, Any] = {
-        "database": _database(database),
+    number = given.pop("db", None) if parts.scheme == "unix" else parts.path.strip("/")
+    values = {"database": database(number), **login(parts), **parameters(given)}
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ConfigurationError("the URL names no socket; write unix:///run/redis.sock")
+        return Endpoint(path=unquote(parts.path), **values)
+    host, port = host_and_port(parts.netloc.rpartition("@")[2], _PORT)
+    return Endpoint(host=host, port=port, tls=parts.scheme == "rediss", **values)
+
+
+def login(parts: SplitResult) -> dict[str, Any]:
+    """Return who connects."""
+    return {
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
     }
-    for name, text in given.items():
-        values[name] = _seconds(name, text) if name.endswith("timeout") else text
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ConfigurationError(f"{url!r} names no socket; write unix:///run/redis.sock")
-        return Endpoint(path=unquote(parts.path), **values)
-    return Endpoint(
-        host=parts.hostname or "localhost",
-        port=_port(parts),
-        tls=parts.scheme == "rediss",
-        **values,
-    )
 
 
-def _port(parts: SplitResult) -> int:
+def parameters(given: dict[str, str], also: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what stands behind a URL's question mark.
+
+    Args:
+        given: Names and values.
+        also: Names that this kind of URL knows beside `PARAMETERS`.
+
+    Raises:
+        ConfigurationError: A name is unknown, or a value cannot be.
+    """
+    known = (*PARAMETERS, *also)
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(f"{name!r} in the URL is unknown; {did_you_mean(name, known)}")
+    return {
+        name: _seconds(name, text) if name.endswith("timeout") else text
+        for name, text in given.items()
+    }
+
+
+def host_and_port(text: str, port: int) -> tuple[str, int]:
+    """Return a host and its port.
+
+    Args:
+        text: "host:port", or one of them, or nothing.
+        port: The port unless given.
+
+    Raises:
+        ConfigurationError: The port is none.
+    """
+    parts = urlsplit(f"//{text}")
     try:
-        return parts.port or _PORT
+        return parts.hostname or "localhost", parts.port or port
     except ValueError as error:
         raise ConfigurationError(f"the URL's port: {error}") from None
 
 
-def _database(text: str | None) -> int:
+def database(text: str | None) -> int:
+    """Return the number of a database.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
     if not text:
         return 0
     if not text.isdecimal():

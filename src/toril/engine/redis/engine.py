@@ -27,13 +27,13 @@ from toril.engine.base import (
 )
 from toril.engine.redis import adding, controlling, exchanging, inspecting, listing, recording
 from toril.engine.redis.asking import Asker
-from toril.engine.redis.connections import Connections
-from toril.engine.redis.endpoint import Endpoint
+from toril.engine.redis.connections import Connections, connections_to
 from toril.engine.redis.examining import examine
 from toril.engine.redis.home import Home
 from toril.engine.redis.keeper import RedisKeeper
 from toril.engine.redis.keys import keys_of
 from toril.engine.redis.lanes import Lanes
+from toril.engine.redis.places import Place
 from toril.engine.redis.wire import WireLostError
 from toril.errors import StoreUnavailableError
 from toril.model.job import Job, NewJob, QueueRef
@@ -46,16 +46,16 @@ _RESCUED_AT_ONCE = 1000
 
 
 class RedisEngine:
-    """Queues on a Redis server, which Node.js services share."""
+    """Queues on Redis, which Node.js services share."""
 
-    def __init__(self, endpoint: Endpoint, *, clock: Clock | None = None) -> None:
+    def __init__(self, place: Place, *, clock: Clock | None = None) -> None:
         """Prepare; nothing connects before the first call.
 
         Args:
-            endpoint: The server.
+            place: A server, one that Sentinels watch, or a cluster.
             clock: For the time until which to wait; the machine's unless given.
         """
-        self._endpoint = endpoint
+        self._place = place
         self._clock = clock or SystemClock()
         self._salt = secrets.token_hex(4)
         self._fetches = count()
@@ -72,7 +72,7 @@ class RedisEngine:
 
     @property
     def location(self) -> str:
-        return self._endpoint.location
+        return self._place.location
 
     @property
     def _home(self) -> Home:
@@ -81,12 +81,12 @@ class RedisEngine:
         loop = asyncio.get_running_loop()
         home = self._homes.get(loop)
         if home is None:
-            home = self._homes[loop] = Home(self._endpoint)
+            home = self._homes[loop] = Home(self._place)
         return home
 
     async def open(self) -> None:
         self._closed = False
-        await self._home.connections.wire()
+        await self._home.connections.open()
 
     async def close(self) -> None:
         self._closed = True
@@ -171,8 +171,11 @@ class RedisEngine:
             sequence = (batch.producer, batch.sequence)
             try:
                 return await connections.run("add", queue, *sequence, *packed)
-            except WireLostError:
-                return await connections.run("add", queue, *sequence, *packed)
+            except WireLostError as lost:
+                try:
+                    return await connections.run("add", queue, *sequence, *packed)
+                except StoreUnavailableError as error:
+                    raise lost from error  # what became of the first is not known
 
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
@@ -185,11 +188,12 @@ class RedisEngine:
         home = self._home
         await home.begin(queue)
         record = asker.begin()
+        watch = home.watch(queue)
         if fetch is not None:
             # A handler may block the event loop before the answer arrives: the keeper holds on
             # to what nobody has seen yet.
             self._on_the_way[token] = queue, record
-            home.watch(queue).announce(worker)
+            watch.announce(worker)
         try:
             answer = await home.connections.run(
                 "exchange",
@@ -206,7 +210,7 @@ class RedisEngine:
             asker.end(record)
             home.end()
         asker.make_up_for(lost)
-        home.server_ms.set(answer[0])
+        watch.server_ms.set(answer[0])
         if answer[5]:
             home.sort(queue)
         return exchanging.unpack(queue, answer, order, again)
@@ -217,12 +221,12 @@ class RedisEngine:
         until_ms: int | None,
         signal: int,  # noqa: ARG002 - a marker that came since then is there still
     ) -> None:
-        home = self._home
-        timeout = None if until_ms is None else max(home.server_ms.until(until_ms), 0)
-        await home.watch(queue).wait(timeout)
+        watch = self._home.watch(queue)
+        timeout = None if until_ms is None else max(watch.server_ms.until(until_ms), 0)
+        await watch.wait(timeout)
 
     def keeper(self) -> RedisKeeper:
-        return RedisKeeper(lambda: Connections(self._endpoint), self._on_the_way)
+        return RedisKeeper(lambda: connections_to(self._place), self._on_the_way)
 
     async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
         packed: list[Any] = []
@@ -313,7 +317,7 @@ class RedisEngine:
         await self._home.wait_event(queue, after, timeout)
 
     async def examine(self) -> list[Finding]:
-        return await examine(self._home.connections, self._clock)
+        return await examine(await self._home.connections.masters(), self._clock)
 
     # Control
 

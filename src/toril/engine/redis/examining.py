@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 
 from toril.clock import Clock
 from toril.engine.base import Finding
-from toril.engine.redis.connections import Connections
+from toril.engine.redis.master import MasterConnections
 from toril.errors import EngineError
 
 _OLDEST = (6, 2)
@@ -15,8 +16,19 @@ _SLOW_MS = 10.0
 _PINGS = 5
 
 
-async def examine(connections: Connections, clock: Clock) -> list[Finding]:
-    """Return what may lose jobs or slow them down."""
+async def examine(masters: Sequence[MasterConnections], clock: Clock) -> list[Finding]:
+    """Return what of the servers that hold queues may lose jobs or slow them down."""
+    found = [await _examine(master, clock) for master in masters]
+    if len(masters) == 1:
+        return found[0]
+    return [
+        Finding(finding.level, finding.check, f"{master.location}: {finding.message}")
+        for master, findings in zip(masters, found, strict=True)
+        for finding in findings
+    ]
+
+
+async def _examine(connections: MasterConnections, clock: Clock) -> list[Finding]:
     info = await _info(connections)
     return [
         _version(info),
@@ -28,13 +40,13 @@ async def examine(connections: Connections, clock: Clock) -> list[Finding]:
     ]
 
 
-async def _info(connections: Connections) -> dict[str, str]:
+async def _info(connections: MasterConnections) -> dict[str, str]:
     text: str = await connections.call("INFO")
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {name: value for name, value in pairs}  # noqa: C416 - lists of two, not tuples
 
 
-async def _setting(connections: Connections, name: str) -> str | None:
+async def _setting(connections: MasterConnections, name: str) -> str | None:
     """Return a setting; None where the server does not let it be read."""
     try:
         found = await connections.call("CONFIG", "GET", name)
@@ -85,7 +97,7 @@ def _role(info: dict[str, str]) -> Finding:
     return Finding("error", "role", "this is a replica: it takes no writes; name the primary")
 
 
-async def _clock_offset(connections: Connections, clock: Clock) -> Finding:
+async def _clock_offset(connections: MasterConnections, clock: Clock) -> Finding:
     seconds, micros = await connections.call("TIME")
     offset = int(seconds) * 1000 + int(micros) // 1000 - clock.wall_ms()
     if abs(offset) > _MOST_OFFSET_MS:
@@ -98,7 +110,7 @@ async def _clock_offset(connections: Connections, clock: Clock) -> Finding:
     return Finding("ok", "clock", f"Redis's clock is {offset:+d} ms from ours")
 
 
-async def _latency(connections: Connections) -> Finding:
+async def _latency(connections: MasterConnections) -> Finding:
     times: list[float] = []
     for _ in range(_PINGS):
         start = perf_counter()

@@ -6,9 +6,10 @@ import asyncio
 from contextlib import suppress
 
 from toril.engine.redis import controlling
-from toril.engine.redis.connections import Connections
-from toril.engine.redis.endpoint import Endpoint
+from toril.engine.redis.connections import connections_to
 from toril.engine.redis.keys import client_name, keys_of
+from toril.engine.redis.places import Place
+from toril.engine.redis.translating import is_elsewhere
 from toril.engine.redis.watching import Watch
 from toril.engine.redis.wire import Wire
 from toril.errors import EngineError
@@ -17,43 +18,22 @@ from toril.model.job import QueueRef
 _LATE_SECONDS = 0.5  # after which a wait that the server should have ended is given up
 
 
-class ServerTime:
-    """How far the server's clock is from our monotonic one, as of the last answer."""
-
-    def __init__(self) -> None:
-        """Begin without knowing."""
-        self._offset_ms: float | None = None
-
-    def set(self, server_ms: int) -> None:
-        """Note what the server's clock says now."""
-        self._offset_ms = server_ms - asyncio.get_running_loop().time() * 1000
-
-    def until(self, server_ms: int) -> float:
-        """Return how many seconds it is until a time of the server's."""
-        if self._offset_ms is None:
-            return 0.0
-        now = asyncio.get_running_loop().time()
-        return (server_ms - self._offset_ms) / 1000 - now
-
-
 class Home:
     """Connections and waits of one event loop.
 
     Attributes:
         connections: The connections.
         known: Queues that were made visible.
-        server_ms: The server's time.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, place: Place) -> None:
         """Prepare.
 
         Args:
-            endpoint: The server.
+            place: Where the jobs are.
         """
-        self.connections = Connections(endpoint)
+        self.connections = connections_to(place)
         self.known: set[QueueRef] = set()
-        self.server_ms = ServerTime()
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -111,14 +91,16 @@ class Home:
         idle = self._followers.setdefault(queue, [])
         idle[:] = [wire for wire in idle if wire.is_open]
         name = client_name(queue) + ":qe"
-        wire = idle.pop() if idle else await self.connections.another(name)
+        wire = idle.pop() if idle else await self.connections.another(name, queue)
         block = max(int(timeout * 1000), 1)
         try:
             async with asyncio.timeout(timeout + _LATE_SECONDS):
                 await wire.call("XREAD", "BLOCK", block, "STREAMS", keys_of(queue).events, cursor)
-        except TimeoutError as error:
+        except TimeoutError:  # or the connection was lost: who looks at the events connects anew
             wire.abort("the server did not end a wait")
-            if isinstance(error, EngineError):
+        except EngineError as error:
+            wire.abort(str(error))
+            if not is_elsewhere(error):
                 raise
         except asyncio.CancelledError:
             wire.abort("nobody waits for its reply any more")

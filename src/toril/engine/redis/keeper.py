@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from toril.engine.redis.connections import Connections
@@ -47,26 +47,27 @@ class RedisKeeper:
         fetches: Mapping[QueueRef, Sequence[str]],
         lease_ms: int,
     ) -> list[Lease]:
-        lost: list[Lease] = []
-        for queue in leases.keys() | fetches.keys():
+        async def of(queue: QueueRef) -> list[Lease]:
             its, tokens = leases.get(queue, ()), fetches.get(queue, ())
             pairs = [text for lease in its for text in (lease.id, lease.token)]
             places = await self._connections.run(
                 "extend", queue, lease_ms, len(tokens) // 2, *tokens, *pairs
             )
-            lost += [its[place] for place in places]
-        return lost
+            return [its[place] for place in places]
+
+        return await _of_each(leases.keys() | fetches.keys(), of)
 
     def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
         return self._run(self._cancelled(_by_queue(leases)))
 
     async def _cancelled(self, leases: Mapping[QueueRef, Sequence[Lease]]) -> list[Lease]:
-        found: list[Lease] = []
-        for queue, its in leases.items():
+        async def of(queue: QueueRef) -> list[Lease]:
+            its = leases[queue]
             pairs = [text for lease in its for text in (lease.id, lease.token)]
             places = await self._connections.run("cancelled", queue, *pairs)
-            found += [its[place] for place in places]
-        return found
+            return [its[place] for place in places]
+
+        return await _of_each(leases, of)
 
     def close(self) -> None:
         if self._loop is not None and self._thread is not None:
@@ -84,6 +85,19 @@ class RedisKeeper:
             )
             self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+async def _of_each(
+    queues: Iterable[QueueRef], of: Callable[[QueueRef], Awaitable[list[Lease]]]
+) -> list[Lease]:
+    """Ask for all queues: where one's server is away, those of others are asked for too."""
+    answers = await asyncio.gather(*map(of, queues), return_exceptions=True)
+    found: list[Lease] = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        found += answer
+    return found
 
 
 def _by_queue(leases: Sequence[Lease]) -> dict[QueueRef, list[Lease]]:

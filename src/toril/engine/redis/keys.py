@@ -38,19 +38,33 @@ class QueueKeys:
 
     Attributes:
         all: What each script is given, in the order that lua/include/queue.lua names.
+        in_cluster: The same in a cluster, with one key more that is never there. While a slot
+            moves from node to node, key by key, neither of them runs a script whose keys it
+            does not have all: so none runs where a job of the queue may be elsewhere already.
         events: The stream of what happened.
         marker: What idle workers wait for.
         cancels: The running jobs that somebody asked to cancel.
         limits: The limits that BullMQ does not know.
     """
 
-    __slots__ = ("_job", "_own", "all", "cancels", "events", "limits", "marker", "meta")
+    __slots__ = (
+        "_job",
+        "_own",
+        "all",
+        "cancels",
+        "events",
+        "in_cluster",
+        "limits",
+        "marker",
+        "meta",
+    )
 
     def __init__(self, queue: QueueRef) -> None:
         """Make the keys of a queue."""
         self._job = f"{queue.prefix}:{queue.name}:"
         self._own = f"{queue.prefix}::toril:{queue.name}:"
         self.all = (*(self._job + key for key in _BULLMQ), *(self._own + key for key in _OWN))
+        self.in_cluster = (*self.all, f"{self._own}never")
         self.meta = f"{self._job}meta"
         self.events = f"{self._job}events"
         self.marker = f"{self._job}marker"

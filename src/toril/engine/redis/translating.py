@@ -5,12 +5,15 @@ from __future__ import annotations
 from hiredis import ReplyError
 
 from toril.errors import (
+    ConflictError,
     EngineError,
+    NotFoundError,
     StoreBusyError,
     StoreFullError,
     StoreReadOnlyError,
     StoreUnavailableError,
 )
+from toril.model.job import QueueRef
 
 _KINDS: dict[str, tuple[type[EngineError], str]] = {
     "OOM": (
@@ -24,6 +27,9 @@ _KINDS: dict[str, tuple[type[EngineError], str]] = {
     "LOADING": (StoreUnavailableError, "{location}: Redis is still loading its data"),
     "MASTERDOWN": (StoreUnavailableError, "{location}: the replica has lost its primary"),
     "CLUSTERDOWN": (StoreUnavailableError, "{location}: the cluster is down: {error}"),
+    "UNBLOCKED": (StoreUnavailableError, "{location}: the primary has become a replica"),
+    "MOVED": (StoreUnavailableError, "{location}: the keys are on another node of the cluster"),
+    "ASK": (StoreUnavailableError, "{location}: the cluster is moving these keys"),
     "TRYAGAIN": (StoreUnavailableError, "{location}: the cluster is moving these keys"),
     "MISCONF": (
         StoreUnavailableError,
@@ -40,6 +46,38 @@ _KINDS: dict[str, tuple[type[EngineError], str]] = {
 }
 
 
+_ELSEWHERE = frozenset({"ASK", "MOVED", "UNBLOCKED"})
+
+
+def is_elsewhere(error: EngineError) -> bool:
+    """Return whether an error says that the queue has left the server, and nothing else."""
+    cause = error.__cause__
+    return isinstance(cause, ReplyError) and code_of(cause) in _ELSEWHERE
+
+
+def code_of(error: ReplyError) -> str:
+    """Return the first word of what Redis answered."""
+    return str(error).partition(" ")[0]
+
+
+def translate_of(queue: QueueRef, error: ReplyError, location: str) -> Exception:
+    """Return what a script answered about a queue as an error of ours.
+
+    Args:
+        queue: The queue.
+        error: What Redis answered.
+        location: The server, fit to be shown.
+    """
+    code, _, rest = str(error).partition(" ")
+    if code == "NOQUEUE":
+        return NotFoundError(f"there is no queue {str(queue)!r}")
+    if code == "ACTIVE":
+        return ConflictError(
+            f"{rest} jobs of {str(queue)!r} are active; wait for them, or force it"
+        )
+    return translate(error, location)
+
+
 def translate(error: ReplyError, location: str) -> EngineError:
     """Return an error of Redis as one of ours.
 
@@ -48,7 +86,7 @@ def translate(error: ReplyError, location: str) -> EngineError:
         location: The server, fit to be shown.
     """
     text = str(error)
-    code = text.partition(" ")[0]
+    code = code_of(error)
     if code == "ERR" and "OOM" in text:  # out of memory in the middle of a script
         code = "OOM"
     kind, message = _KINDS.get(code, (EngineError, "{location}: {error}"))

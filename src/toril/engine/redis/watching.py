@@ -17,8 +17,31 @@ from toril.model.job import QueueRef
 _BLOCK_SECONDS = 5  # as BullMQ's workers do: a marker that was lost costs no more than this
 
 
+class ServerTime:
+    """How far the server's clock is from our monotonic one, as of the last answer."""
+
+    def __init__(self) -> None:
+        """Begin without knowing."""
+        self._offset_ms: float | None = None
+
+    def set(self, server_ms: int) -> None:
+        """Note what the server's clock says now."""
+        self._offset_ms = server_ms - asyncio.get_running_loop().time() * 1000
+
+    def until(self, server_ms: int) -> float:
+        """Return how many seconds it is until a time of the server's."""
+        if self._offset_ms is None:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return (server_ms - self._offset_ms) / 1000 - now
+
+
 class Watch:
-    """Watches one queue's marker while somebody waits."""
+    """Watches one queue's marker while somebody waits.
+
+    Attributes:
+        server_ms: The time of the server that has the queue.
+    """
 
     def __init__(self, connections: Connections, queue: QueueRef) -> None:
         """Prepare.
@@ -36,6 +59,7 @@ class Watch:
         self._name = client_name(queue, "toril")
         self._missed = False
         self._alarm: asyncio.TimerHandle | None = None
+        self.server_ms = ServerTime()
 
     def announce(self, worker: str) -> None:
         """Let Node.js find a worker, which may have no reason to wait for long.
@@ -45,7 +69,7 @@ class Watch:
         """
         if self._wire is None and self._connecting is None:
             self._name = client_name(self._queue, worker)
-            self._connecting = asyncio.create_task(self._connections.another(self._name))
+            self._connecting = asyncio.create_task(self._connect())
 
     async def wait(self, timeout: float | None) -> None:
         """Return when there may be work, or after a time.
@@ -106,20 +130,27 @@ class Watch:
             connecting, self._connecting = self._connecting, None
             self._wire = await connecting
         if self._wire is None or not self._wire.is_open:
-            self._wire = await self._connections.another(self._name)
+            self._wire = await self._connect()
         return self._wire
+
+    async def _connect(self) -> Wire:
+        return await self._connections.another(self._name, self._queue, _BLOCK_SECONDS)
 
     async def _look(self) -> None:
         wire = await self._open()
         marker = keys_of(self._queue).marker
-        found = await wire.call("BZPOPMIN", marker, _BLOCK_SECONDS)
+        try:
+            found = await wire.call("BZPOPMIN", marker, _BLOCK_SECONDS)
+        except EngineError as error:
+            wire.abort(str(error))  # the queue may be elsewhere now
+            raise
         if found is None:
             self._tell()
             return
         _, member, score = found
         due = float(score)
         if member == "1" and due > 0:
-            seconds, micros = await self._connections.call("TIME")
+            seconds, micros = await wire.call("TIME")
             left = due / 1000 - (int(seconds) + int(micros) / 1_000_000)
             if left > 0:
                 self._tell_in(left)

@@ -31,19 +31,22 @@ class Wire(asyncio.Protocol):
     """A connection to a server. `Wire.open` makes one.
 
     Attributes:
+        address: The server's.
+        timeout: How long a reply may take, in seconds; None is without end.
         version: The server's.
         why: Why it ended, once it has.
     """
 
-    def __init__(self, location: str, timeout: float | None) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float | None) -> None:
         """Prepare.
 
         Args:
-            location: The server, fit to be shown.
+            endpoint: The server.
             timeout: How long a reply may take, in seconds; None is without end.
         """
-        self._location = location
-        self._timeout = timeout
+        self._location = endpoint.location
+        self.address = endpoint.address
+        self.timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(encoding="utf-8", errors="replace")
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
@@ -51,6 +54,7 @@ class Wire(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self.why = "the connection was closed"
         self._closing = False
+        self._retired = False
         self.version: tuple[int, ...] = ()
         self._gone = self._loop.create_future()
 
@@ -68,7 +72,7 @@ class Wire(asyncio.Protocol):
         Raises:
             EngineError: The server cannot be reached, or does not let us in.
         """
-        wire = cls(endpoint.location, endpoint.connect_timeout)
+        wire = cls(endpoint, endpoint.connect_timeout)
         try:
             async with asyncio.timeout(endpoint.connect_timeout):
                 await wire._connect(endpoint)
@@ -84,7 +88,7 @@ class Wire(asyncio.Protocol):
             reason = str(error) or f"no answer within {endpoint.connect_timeout:g} s"
             message = f"{endpoint.location} cannot be reached: {reason}"
             raise StoreUnavailableError(message) from error
-        wire._timeout = timeout
+        wire.timeout = timeout
         return wire
 
     async def _connect(self, endpoint: Endpoint) -> None:
@@ -123,6 +127,8 @@ class Wire(asyncio.Protocol):
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
             self.abort(f"what the server sent is not Redis's protocol: {error}")
+        if self._retired and not self._waiting:
+            self.abort(self.why)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -165,8 +171,8 @@ class Wire(asyncio.Protocol):
             return future
         self._waiting.append((future, self._loop.time()))
         self._transport.write(hiredis.pack_command(request))
-        if self._watchdog is None and self._timeout is not None:
-            self._watchdog = self._loop.call_later(self._timeout, self._watch)
+        if self._watchdog is None and self.timeout is not None:
+            self._watchdog = self._loop.call_later(self.timeout, self._watch)
         return future
 
     async def call(self, *request: Any) -> Any:
@@ -186,6 +192,17 @@ class Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def retire(self, why: str) -> None:
+        """Close once the requests that are under way have been answered.
+
+        Args:
+            why: Why nobody should send it any more.
+        """
+        self.why = why
+        self._retired = True
+        if not self._waiting:
+            self.abort(why)
+
     async def close(self) -> None:
         """Close, and wait until it is."""
         self._closing = True
@@ -197,10 +214,10 @@ class Wire(asyncio.Protocol):
     def _watch(self) -> None:
         """Give up on the connection if the oldest request waits for too long."""
         self._watchdog = None
-        if self._timeout is None or not self._waiting:
+        if self.timeout is None or not self._waiting:
             return
         waited = self._loop.time() - self._waiting[0][1]
-        if waited >= self._timeout:
-            self.abort(f"no reply within {self._timeout:g} s")
+        if waited >= self.timeout:
+            self.abort(f"no reply within {self.timeout:g} s")
         else:
-            self._watchdog = self._loop.call_later(self._timeout - waited, self._watch)
+            self._watchdog = self._loop.call_later(self.timeout - waited, self._watch)

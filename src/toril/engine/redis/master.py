@@ -1,0 +1,153 @@
+"""The connections to one master on one event loop: few, named, and opened when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Self
+
+import hiredis
+
+from toril.engine.redis.keys import keys_of
+from toril.engine.redis.locating import Locator
+from toril.engine.redis.scripts import script
+from toril.engine.redis.translating import code_of, translate, translate_of
+from toril.engine.redis.wire import Wire
+from toril.errors import StoreUnavailableError
+from toril.model.job import QueueRef
+
+_logger = logging.getLogger("toril.engine")
+
+
+class MasterConnections:
+    """One connection for all that answers at once, and further ones for what waits.
+
+    Attributes:
+        location: Where the master is, fit to be shown.
+    """
+
+    def __init__(self, locator: Locator) -> None:
+        """Prepare.
+
+        Args:
+            locator: Finds the master, and opens connections to it.
+        """
+        self.location = locator.location
+        self._locator = locator
+        self._wire: Wire | None = None
+        self._former: Wire | None = None
+        self._opening: asyncio.Task[Wire] | None = None
+        self._others: set[Wire] = set()
+        self._closed = False
+        self._guard: AsyncGenerator[None, None] | None = None
+
+    async def open(self) -> None:
+        await self.wire()
+
+    async def masters(self) -> Sequence[Self]:
+        return [self]
+
+    async def wire(self) -> Wire:
+        """Return the connection for calls that answer at once.
+
+        Raises:
+            EngineError: It cannot be opened.
+        """
+        if self._wire is not None and self._wire.is_open:
+            return self._wire
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._opened("toril", self._locator.timeout))
+        opening = self._opening
+        try:
+            wire = await asyncio.shield(opening)
+        finally:
+            if self._opening is opening and opening.done():
+                self._opening = None
+        if self._wire is not wire:  # who waited first
+            self._change(wire)
+        if self._guard is None:
+            self._guard = self._until_the_loop_ends()
+            await anext(self._guard)
+        return wire
+
+    def _change(self, wire: Wire) -> None:
+        former = self._wire or self._former
+        self._wire, self._former = wire, None
+        if former is not None:
+            where = "" if wire.address == former.address else f" to the new master {wire.address}"
+            _logger.warning("%s: %s; connected%s", self.location, former.why, where or " again")
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Close with the event loop, if nobody did before: `asyncio.run` ends generators."""
+        try:
+            yield
+        finally:
+            self._guard = None
+            await self.close()
+
+    async def _opened(self, name: str, timeout: float | None) -> Wire:
+        wire = await self._locator.open(name, timeout)
+        if self._closed:
+            await wire.close()
+            raise StoreUnavailableError(f"{self.location} was closed meanwhile")
+        return wire
+
+    async def another(
+        self,
+        name: str,
+        queue: QueueRef,  # noqa: ARG002 - all queues are here
+        longest: float | None = None,
+    ) -> Wire:
+        timeout = None if longest is None else longest + self._locator.timeout
+        wire = await self._opened(name, timeout)
+        self._others = {other for other in self._others if not other.is_gone} | {wire}
+        return wire
+
+    async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
+        wire = await self.wire()
+        try:
+            return await script(name).run(wire, keys_of(queue).all, *args)
+        except hiredis.ReplyError as error:
+            if not self._left(wire, error):
+                raise translate_of(queue, error, self.location) from error
+        wire = await self.wire()
+        try:
+            return await script(name).run(wire, keys_of(queue).all, *args)
+        except hiredis.ReplyError as error:
+            self._left(wire, error)
+            raise translate_of(queue, error, self.location) from error
+
+    def _left(self, wire: Wire, error: hiredis.ReplyError) -> bool:
+        """Leave a master that has become a replica, where another may have taken its place.
+
+        What a replica refuses was not carried out: it is safe to send it again.
+        """
+        if not self._locator.follows or code_of(error) != "READONLY":
+            return False
+        if self._wire is wire:
+            self._wire, self._former = None, wire
+        wire.retire(f"{wire.address} has become a replica")
+        return True
+
+    async def call(self, *request: Any) -> Any:
+        wire = await self.wire()
+        try:
+            return await wire.send(*request)
+        except hiredis.ReplyError as error:
+            self._left(wire, error)
+            raise translate(error, self.location) from error
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._guard is not None:
+            await self._guard.aclose()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        for wire in (self._wire, self._former, *self._others):
+            if wire is not None:
+                await wire.close()
+        self._wire, self._former, self._others = None, None, set()

@@ -1,0 +1,45 @@
+"""A cluster's slots: which one a key is in, and what ties a queue's keys to one.
+
+Source: Redis cluster specification, "Key distribution model" and "Hash tags".
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx  # CRC-16/XMODEM, which the specification asks for
+from functools import lru_cache
+
+from toril.errors import ConfigurationError
+from toril.model.job import QueueRef
+
+SLOTS = 16_384
+
+
+def hash_tag(key: str) -> str:
+    """Return the part of a key that alone decides on its slot; nothing where all of it does."""
+    _, _, behind = key.partition("{")
+    tag, closed, _ = behind.partition("}")
+    return tag if closed else ""
+
+
+def slot_of(key: str) -> int:
+    """Return a key's slot."""
+    return crc_hqx((hash_tag(key) or key).encode(), 0) % SLOTS
+
+
+@lru_cache(maxsize=4096)
+def slot_of_queue(queue: QueueRef) -> int:
+    """Return the slot that all keys of a queue are in.
+
+    Raises:
+        ConfigurationError: They are not all in one.
+    """
+    # The first brace of a key counts: one in the prefix goes before any in the name.
+    text = queue.prefix if "{" in queue.prefix else queue.name
+    if not hash_tag(text):
+        raise ConfigurationError(
+            f"in a cluster all keys of a queue must be in one slot, so its prefix needs a hash "
+            f"tag, and {queue.prefix!r} has none: name it {{{queue.prefix}}}, as "
+            f'QueueManager(prefix="{{{queue.prefix}}}") or with TORIL_PREFIX; in Node.js '
+            f"{{ prefix: '{{{queue.prefix}}}' }}"
+        )
+    return slot_of(f"{text}:")
