@@ -44,13 +44,34 @@ class RedisServer:
     """
 
     def __init__(
-        self, folder: Path, *, options: Sequence[str] = (), movable_clock: bool = False
+        self,
+        folder: Path,
+        *,
+        options: Sequence[str] = (),
+        config: Path | None = None,
+        port: int | None = None,
+        movable_clock: bool = False,
+        clock_of: RedisServer | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            folder: Where its files go.
+            options: Of its command line.
+            config: Its file of settings, which it may write to.
+            port: Where it listens; a free one unless given.
+            movable_clock: Whether its clock stands still until it is moved.
+            clock_of: Another server, with whose clock its own moves.
+        """
         self.folder = folder
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._config = [] if config is None else [str(config)]
         self._options = list(options)
         self._clock = folder / "clock" if movable_clock else None
+        if clock_of is not None:
+            self._clock = clock_of._clock
+        self._has_own_clock = clock_of is None
         self.now_ms = time.time_ns() // 1_000_000
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,13 +82,14 @@ class RedisServer:
             raise RuntimeError("redis-server is missing: install it (Debian: redis-server)")
         environment = dict(os.environ)
         if self._clock is not None:
-            self._write_clock()
+            if self._has_own_clock:
+                self._write_clock()
             environment |= {
                 "LD_PRELOAD": str(_shim(self.folder)),
                 "MOVABLE_CLOCK": str(self._clock),
             }
-        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--dir", str(self.folder), *self._options]
+        command = [program, *self._config, "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--dir", str(self.folder), *self._options]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -97,6 +119,14 @@ class RedisServer:
         self._process.kill()
         self._process.wait()
 
+    def ask(self, *words: str | int) -> str:
+        """Return what redis-cli prints for a command."""
+        program = shutil.which("redis-cli")
+        assert program is not None, "redis-cli is missing: install it (Debian: redis-tools)"
+        command = [program, "-p", str(self.port), *map(str, words)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
@@ -107,6 +137,11 @@ class RedisServer:
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
             s.sendall(b"FLUSHALL\r\n")
             assert s.recv(64).startswith(b"+OK")
+
+    @property
+    def masters(self) -> list[RedisServer]:
+        """All servers that hold queues."""
+        return [self]
 
     def pass_time(self, ms: int) -> None:
         """Move its clock on, which stands still otherwise."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from tests.conformance.support import OTHER_QUEUE, QUEUE, ManualClock, Pen, Store
+from tests.redis_groups import Cluster, WatchedServers
 from tests.redis_server import RedisServer
 from toril.engine.base import Engine
-from toril.engine.redis import RedisEngine
 from toril.engine.redis.endpoint import parse
 from toril.engine.redis.wire import Wire
 from toril.engine.sqlite import SqliteEngine
+from toril.stores import open_engine
 
 
 class SqliteStore:
@@ -44,14 +46,14 @@ class SqliteStore:
 
 
 class RedisStore:
-    """A Redis store whose server's time is moved by hand."""
+    """A store on Redis servers whose time is moved by hand."""
 
-    def __init__(self, server: RedisServer) -> None:
-        self._server = server
-        self._engines: list[RedisEngine] = []
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._engines: list[Engine] = []
 
     def engine(self) -> Engine:
-        engine = RedisEngine(parse(self._server.url))
+        engine = open_engine(self._servers.url)
         self._engines.append(engine)
         return engine
 
@@ -59,10 +61,10 @@ class RedisStore:
         self.pass_time(ms)
 
     def pass_time(self, ms: int) -> None:
-        self._server.pass_time(ms + 1)  # to Redis a key has run out once its time is over
+        self._servers.pass_time(ms + 1)  # to Redis a key has run out once its time is over
 
     async def now(self) -> int:
-        wire = await Wire.open(parse(self._server.url))
+        wire = await Wire.open(parse(self._servers.masters[0].url))
         seconds, micros = await wire.call("TIME")
         await wire.close()
         return int(seconds) * 1000 + int(micros) // 1000
@@ -70,45 +72,72 @@ class RedisStore:
     async def close(self) -> None:
         for engine in self._engines:
             await engine.close()
-        wire = await Wire.open(parse(self._server.url))
-        await wire.call("FLUSHALL")
-        await wire.close()
+        for master in self._servers.masters:
+            master.flush()
+
+
+class Servers(Protocol):
+    """Redis servers whose time is moved by hand.
+
+    Attributes:
+        url: Where a client finds them.
+        masters: Those that hold queues.
+    """
+
+    url: str
+    masters: Sequence[RedisServer]
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def pass_time(self, ms: int) -> None: ...
 
 
 OPTIONS = ["--appendonly", "yes", "--appendfsync", "no"]
 
-STORES = {
+SERVERS: dict[str, Callable[..., Servers]] = {
+    "redis": RedisServer,
+    "redis-sentinel": WatchedServers,
+    "redis-cluster": Cluster,
+}
+
+
+class Started(dict[str, Servers]):
+    """Servers by kind, each started when the first test wants it."""
+
+    def __init__(self, folder: Callable[[str], Path]) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, kind: str) -> Servers:
+        made = SERVERS[kind](self._folder(kind), options=OPTIONS, movable_clock=True)
+        self[kind] = made
+        made.start()
+        return made
+
+
+STORES: dict[str, Callable[[Path, Started], Store]] = {
     "sqlite-file": lambda folder, _: SqliteStore(folder / "jobs.db"),
     "sqlite-memory": lambda _, __: SqliteStore(None),
-    "redis": lambda _, server: RedisStore(server()),
+    **{kind: lambda _, started, kind=kind: RedisStore(started[kind]) for kind in SERVERS},
 }
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RedisServer]]:
-    """Start the server when the first test wants it."""
-    started: list[RedisServer] = []
-
-    def server() -> RedisServer:
-        if not started:
-            made = RedisServer(
-                tmp_path_factory.mktemp("redis"), options=OPTIONS, movable_clock=True
-            )
-            started.append(made)
-            made.start()
-        return started[0]
-
-    yield server
-    for made in started:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    servers = Started(tmp_path_factory.mktemp)
+    yield servers
+    for made in servers.values():
         made.stop()
 
 
 @pytest.fixture(params=STORES)
 async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_server: Callable[[], RedisServer]
+    request: pytest.FixtureRequest, tmp_path: Path, started: Started
 ) -> AsyncIterator[Store]:
     """A new, empty store."""
-    made = STORES[request.param](tmp_path, redis_server)
+    made = STORES[request.param](tmp_path, started)
     yield made
     await made.close()
 

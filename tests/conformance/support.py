@@ -26,15 +26,20 @@ from toril.model.options import Keep
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
 from toril.model.state import JobState
 
-QUEUE = QueueRef("bull", "work")
-OTHER_QUEUE = QueueRef("bull", "other-work")
+PREFIX = "{bull}"
+"""With a hash tag, which a cluster wants."""
+
+QUEUE = QueueRef(PREFIX, "work")
+OTHER_QUEUE = QueueRef(PREFIX, "other-work")
 LEASE_MS = 2_000
 """Long against a call, short enough for an engine whose time cannot be moved."""
 
 PROMPT = 3
 """Seconds within which a call returns. An engine that was told nothing looks later than that."""
 
-on_shared_stores = pytest.mark.parametrize("store", ["sqlite-file", "redis"], indirect=True)
+on_shared_stores = pytest.mark.parametrize(
+    "store", ["sqlite-file", "redis", "redis-sentinel", "redis-cluster"], indirect=True
+)
 """For what needs two engines on one store: the stores that several processes can share."""
 
 START_MS = 1_750_000_030_000

@@ -38,7 +38,7 @@ async def test_adding_nothing_answers_nothing(pen: Pen) -> None:
 
 
 async def test_adding_makes_the_queue(engine: Engine, store: Store) -> None:
-    queue = QueueRef("shop", "unheard-of")
+    queue = QueueRef("{shop}", "unheard-of")
     await engine.add(queue, [job("a")])
     assert [info.ref for info in await engine.queues()] == [queue]
     assert await Pen(engine, queue, store).counts() == {"waiting": 1}
@@ -121,8 +121,8 @@ async def test_the_same_id_in_another_queue_is_another_job(pen: Pen, other_pen: 
 
 
 async def test_queues_of_one_name_under_two_prefixes_are_two(engine: Engine, store: Store) -> None:
-    ours = Pen(engine, QueueRef("shop", "mail"), store)
-    theirs = Pen(engine, QueueRef("bank", "mail"), store)
+    ours = Pen(engine, QueueRef("{shop}", "mail"), store)
+    theirs = Pen(engine, QueueRef("{bank}", "mail"), store)
     await ours.add("a")
     await theirs.add("b")
     assert await ours.order() == ["a"]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.conformance.support import LEASE_MS, QUEUE, Pen, Store, error, fail, job, retry
+from tests.conformance.support import LEASE_MS, PREFIX, QUEUE, Pen, Store, error, fail, job, retry
 from toril.engine.base import EventRecord, Note
 from toril.errors import ValidationError
 from toril.model.job import QueueRef
@@ -262,7 +262,7 @@ async def test_events_are_those_of_one_queue(pen: Pen, other_pen: Pen) -> None:
 
 
 async def test_a_queue_can_be_followed_before_it_is_there(pen: Pen, store: Store) -> None:
-    late = Pen(pen.engine, QueueRef("bull", "late"), store)
+    late = Pen(pen.engine, QueueRef(PREFIX, "late"), store)
     await pen.add("elsewhere")
     tail = await late.tail()
     await late.add("a")

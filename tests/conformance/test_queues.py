@@ -9,6 +9,7 @@ import pytest
 
 from tests.conformance.support import (
     OTHER_QUEUE,
+    PREFIX,
     QUEUE,
     Pen,
     Store,
@@ -24,7 +25,7 @@ from toril.model.options import Deduplication, RateLimit
 from toril.model.settlement import Complete
 from toril.model.state import JobState
 
-UNKNOWN = QueueRef("bull", "unknown")
+UNKNOWN = QueueRef(PREFIX, "unknown")
 
 Call = Callable[[Engine], Awaitable[object]]
 
@@ -44,7 +45,9 @@ async def test_registering_makes_a_queue_visible(engine: Engine) -> None:
 
 
 async def test_queues_are_listed_by_prefix_and_name(engine: Engine) -> None:
-    refs = [QueueRef(*ref) for ref in (("shop", "b"), ("bull", "z"), ("shop", "a"), ("bull", "a"))]
+    refs = [
+        QueueRef(*ref) for ref in (("{shop}", "b"), (PREFIX, "z"), ("{shop}", "a"), (PREFIX, "a"))
+    ]
     for ref in refs:
         await engine.register(ref)
     assert [info.ref for info in await engine.queues()] == sorted(refs)
@@ -320,5 +323,5 @@ async def test_a_sound_store_has_no_errors_to_report(pen: Pen) -> None:
 
 async def test_a_store_that_loses_jobs_with_the_process_says_so(pen: Pen) -> None:
     findings = await pen.engine.examine()
-    durability = [finding.level for finding in findings if finding.check == "durability"]
-    assert durability == ["ok" if pen.engine.capabilities.durable else "warning"]
+    durability = {finding.level for finding in findings if finding.check == "durability"}
+    assert durability == {"ok" if pen.engine.capabilities.durable else "warning"}
