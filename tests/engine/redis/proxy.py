@@ -18,7 +18,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._losing: bytes | None = None
-        self._swallow = False
+        self._swallowing: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.hold = False
 
@@ -41,17 +41,25 @@ class Proxy:
         there, back = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers |= {writer, back}
         await asyncio.gather(
-            self._pump(reader, back, requests=True), self._pump(there, writer, requests=False)
+            self._pump(reader, back, client=writer), self._pump(there, writer, client=None)
         )
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, requests: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        client: asyncio.StreamWriter | None,
     ) -> None:
+        """Pass on what a client says, or what is said to one."""
         try:
             while data := await reader.read(1 << 16):
-                if requests:
-                    self._look(data)
-                if not (self.hold if requests else self._swallow):
+                if client is not None:
+                    self._look(data, client)
+                    passes = not self.hold
+                else:
+                    passes = writer not in self._swallowing
+                if passes:
                     writer.write(data)
                     await writer.drain()
         except OSError:
@@ -59,9 +67,10 @@ class Proxy:
         finally:
             writer.close()
 
-    def _look(self, data: bytes) -> None:
-        self._swallow = self._losing is not None and self._losing in data and self._times > 0
-        if self._swallow:
+    def _look(self, data: bytes, client: asyncio.StreamWriter) -> None:
+        self._swallowing.discard(client)
+        if self._losing is not None and self._losing in data and self._times > 0:
+            self._swallowing.add(client)
             self._times -= 1
 
     def cut(self) -> None:

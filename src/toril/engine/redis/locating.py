@@ -1,12 +1,15 @@
 """Finding the master: a server that has one address, or one that Sentinels know.
 
-Nothing is cached but which Sentinel answered last: whoever opens a connection asks anew, so
-that a master that has changed is found by all that lost their connections to the old one.
+Nothing is cached but which Sentinel answered last: whoever opens a connection asks anew. A
+master that another has replaced may live, and take writes that end with it once it hears of
+that; so a Sentinel is asked once a second whether the master is still the one.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import hiredis
@@ -16,6 +19,7 @@ from toril.engine.redis.places import SentinelGroup
 from toril.engine.redis.wire import Wire
 from toril.errors import ConfigurationError, EngineError, StoreUnavailableError, did_you_mean
 
+_LOOK_SECONDS = 1.0
 _LOGIN_HINT = "the Sentinels' own login is ?sentinel_user=…&sentinel_password=… in the URL"
 
 
@@ -53,6 +57,10 @@ class Locator(Protocol):
         """
         ...
 
+    async def until_replaced(self, address: str) -> None:
+        """Return once another server is the master, though the one at an address may not know."""
+        ...
+
 
 class OneServer:
     """A server that has one address."""
@@ -71,6 +79,9 @@ class OneServer:
 
     async def open(self, name: str, timeout: float | None) -> Wire:
         return await Wire.open(self._endpoint, name=name, timeout=timeout)
+
+    async def until_replaced(self, address: str) -> None:  # noqa: ARG002
+        await asyncio.get_running_loop().create_future()
 
 
 class WatchedMaster:
@@ -110,26 +121,52 @@ class WatchedMaster:
         reasons = "; ".join(map(str, errors))
         raise StoreUnavailableError(f"{self.location}: no master was found: {reasons}")
 
+    async def until_replaced(self, address: str) -> None:
+        while True:
+            sentinel = self._sentinels[0]
+            with suppress(EngineError):  # the next one may answer
+                wire = await self._connect(sentinel)
+                try:
+                    while True:
+                        if (await self._named_by(wire)).address != address:
+                            return
+                        await asyncio.sleep(_LOOK_SECONDS)
+                finally:
+                    await wire.close()
+            self._put(sentinel, last=True)
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def _ask(self, sentinel: Endpoint) -> Endpoint:
         """Return the master that a Sentinel names."""
+        wire = await self._connect(sentinel)
         try:
-            wire = await Wire.open(sentinel, timeout=sentinel.timeout)
+            master = await self._named_by(wire)
+        finally:
+            await wire.close()
+        self._put(sentinel)
+        return master
+
+    def _put(self, sentinel: Endpoint, *, last: bool = False) -> None:
+        """Ask a Sentinel first from now on, or last."""
+        self._sentinels.remove(sentinel)
+        self._sentinels.insert(len(self._sentinels) if last else 0, sentinel)
+
+    async def _connect(self, sentinel: Endpoint) -> Wire:
+        try:
+            return await Wire.open(sentinel, timeout=sentinel.timeout)
         except EngineError as error:
             if isinstance(error.__cause__, hiredis.ReplyError):
                 raise StoreUnavailableError(f"{error} ({_LOGIN_HINT})") from error
             raise
-        try:
-            service = self._group.service
-            found = await wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
-            if found is None:
-                known = _names(await wire.call("SENTINEL", "MASTERS"))
-                hint = did_you_mean(service, known)
-                message = f"the Sentinel {sentinel.address} watches no {service!r}; {hint}"
-                raise _UnknownServiceError(message)
-        finally:
-            await wire.close()
-        self._sentinels.remove(sentinel)
-        self._sentinels.insert(0, sentinel)
+
+    async def _named_by(self, sentinel: Wire) -> Endpoint:
+        service = self._group.service
+        found = await sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
+        if found is None:
+            known = _names(await sentinel.call("SENTINEL", "MASTERS"))
+            hint = did_you_mean(service, known)
+            message = f"the Sentinel {sentinel.address} watches no {service!r}; {hint}"
+            raise _UnknownServiceError(message)
         return self._group.master.at(found[0], int(found[1]))
 
     async def _enter(self, master: Endpoint, name: str, timeout: float | None) -> Wire:

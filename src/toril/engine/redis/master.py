@@ -41,6 +41,7 @@ class MasterConnections:
         self._others: set[Wire] = set()
         self._closed = False
         self._guard: AsyncGenerator[None, None] | None = None
+        self._lookout: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self.wire()
@@ -75,8 +76,27 @@ class MasterConnections:
         former = self._wire or self._former
         self._wire, self._former = wire, None
         if former is not None:
-            where = "" if wire.address == former.address else f" to the new master {wire.address}"
-            _logger.warning("%s: %s; connected%s", self.location, former.why, where or " again")
+            same = wire.address == former.address
+            how = "connected again" if same else f"connected to the new master {wire.address}"
+            _logger.warning("%s: %s; %s", self.location, former.why, how)
+        if self._locator.follows and (self._lookout is None or self._lookout.done()):
+            self._lookout = asyncio.create_task(self._look_out())
+
+    async def _look_out(self) -> None:
+        """Leave a master that another has replaced, though it may go on to answer."""
+        while (wire := self._wire) is not None:
+            await self._locator.until_replaced(wire.address)
+            why = f"{wire.address} is not the master any more"
+            self._leave(wire, why)
+            for other in self._others:
+                if other.address == wire.address:
+                    other.abort(why)
+
+    def _leave(self, wire: Wire, why: str) -> None:
+        """Send nothing more over a connection; the next call opens another."""
+        if self._wire is wire:
+            self._wire, self._former = None, wire
+        wire.retire(why)
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
         """Close with the event loop, if nobody did before: `asyncio.run` ends generators."""
@@ -125,9 +145,7 @@ class MasterConnections:
         """
         if not self._locator.follows or code_of(error) != "READONLY":
             return False
-        if self._wire is wire:
-            self._wire, self._former = None, wire
-        wire.retire(f"{wire.address} has become a replica")
+        self._leave(wire, f"{wire.address} has become a replica")
         return True
 
     async def call(self, *request: Any) -> Any:
@@ -144,9 +162,10 @@ class MasterConnections:
         self._closed = True
         if self._guard is not None:
             await self._guard.aclose()
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        tasks = [task for task in (self._opening, self._lookout) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for wire in (self._wire, self._former, *self._others):
             if wire is not None:
                 await wire.close()
