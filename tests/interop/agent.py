@@ -33,7 +33,8 @@ class Node:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, port: int) -> Node:
+    async def start(cls, *ports: int, prefix: str = "bull") -> Node:
+        """Start one that talks to a server, or with several ports to a cluster."""
         program = shutil.which("node")
         if program is None:
             raise RuntimeError("node is missing: install it (Debian: nodejs npm)")
@@ -42,9 +43,10 @@ class Node:
                 f"the packages are missing: make test, or npm ci in {PROGRAM.parent}"
             )
         pipe = asyncio.subprocess.PIPE
+        command = (program, str(PROGRAM), ",".join(map(str, ports)), prefix)
         return cls(
             await asyncio.create_subprocess_exec(
-                program, str(PROGRAM), str(port), stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
+                *command, stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
             )
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from toril.engine.redis import places
 from toril.engine.redis.endpoint import Endpoint, parse
+from toril.engine.redis.places import ClusterNodes, SentinelGroup
 from toril.errors import ConfigurationError
 from toril.stores import open_engine
 
@@ -28,6 +30,32 @@ def test_a_url_names_a_server(url: str, wanted: Endpoint) -> None:
     assert parse(url) == wanted
 
 
+def test_a_url_names_sentinels_and_the_master_that_they_watch() -> None:
+    place = places.parse(
+        "rediss+sentinel://ada:p%40ss@one:7000,two/jobs/3"
+        "?sentinel_user=eve&sentinel_password=s&ca=/ca.pem&timeout=5"
+    )
+    both = {"tls": True, "ca": "/ca.pem", "timeout": 5.0}
+    assert place == SentinelGroup(
+        sentinels=(
+            Endpoint(host="one", port=7000, user="eve", password="s", **both),
+            Endpoint(host="two", port=26_379, user="eve", password="s", **both),
+        ),
+        service="jobs",
+        master=Endpoint(database=3, user="ada", password="p@ss", **both),
+    )
+
+
+@pytest.mark.parametrize("end", ["", "/", "/0"])
+def test_a_url_names_nodes_of_a_cluster(end: str) -> None:
+    nodes = tuple(
+        Endpoint(host=host, port=port, user="ada", password="p", timeout=5.0)
+        for host, port in (("::1", 7001), ("two", 7000), ("three", 6379))
+    )
+    url = f"redis+cluster://ada:p@[::1]:7001,two:7000,three{end}?timeout=5"
+    assert places.parse(url) == ClusterNodes(nodes=nodes)
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -39,6 +67,13 @@ def test_a_url_names_a_server(url: str, wanted: Endpoint) -> None:
         ("redis://host?timeout=-1", "give a number of seconds"),
         ("redis://host?timeout=inf", "give a number of seconds"),
         ("unix://", "names no socket"),
+        ("redis+sentinel://host:26379", "names no service; write .*26379/mymaster"),
+        ("redis+sentinel://host/jobs/one", "'one' in the URL is no database's number"),
+        ("redis+sentinel://host/jobs?sentinel_pasword=x", "did you mean 'sentinel_password'"),
+        ("redis+sentinel://one,two:99999/jobs", "port"),
+        ("redis+cluster://host:7000/1", "a cluster has database 0 alone"),
+        ("redis+cluster://host?sentinel_user=x", "'sentinel_user' in the URL is unknown"),
+        ("redis+claster://host", r"redis\+sentinel://.* and redis\+cluster://"),
     ],
 )
 def test_what_is_wrong_with_a_url_is_named(url: str, message: str) -> None:
@@ -53,10 +88,31 @@ def test_what_is_wrong_with_a_url_is_named(url: str, message: str) -> None:
         ("rediss://ada:secret@host", "rediss://ada@host:6379/0"),
         ("redis://[::1]", "redis://[::1]:6379/0"),
         ("unix://:secret@/run/redis.sock", "unix:///run/redis.sock?db=0"),
+        (
+            "rediss+sentinel://ada:secret@one,two:7/jobs?sentinel_password=secret",
+            "rediss+sentinel://ada@one:26379,two:7/jobs/0",
+        ),
+        ("redis+cluster://:secret@one,two:7", "redis+cluster://one:6379,two:7"),
     ],
 )
 def test_a_location_is_shown_without_its_password(url: str, shown: str) -> None:
     assert open_engine(url).location == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rodis://ada:secret@host/",
+        "redis+claster://:se/cr@et@one:1,two:2?sentinel_password=secret",
+        "redis://ada:secret@[::1",
+        "unix://:secret@",
+    ],
+)
+def test_a_mistake_in_a_url_does_not_give_away_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_engine(url)
+    assert "secret" not in str(caught.value)
+    assert "cr@et" not in str(caught.value)
 
 
 def test_a_certificate_that_cannot_be_read_is_named() -> None:

@@ -17,13 +17,19 @@ import {
   UnrecoverableError,
   Worker,
 } from 'bullmq';
+import { Cluster } from 'ioredis';
 
 import { serveBoard } from './board.js';
 
-const connection = {
-  host: '127.0.0.1',
-  port: Number(process.argv[2]),
-  maxRetriesPerRequest: null,
+/** Its arguments: the ports of a server, or of a cluster's nodes with commas; and the prefix. */
+const [ports, prefix = 'bull'] = process.argv.slice(2);
+const hosts = ports.split(',').map((port) => ({ host: '127.0.0.1', port: Number(port) }));
+const patience = { maxRetriesPerRequest: null };
+const store = {
+  connection: hosts.length > 1
+    ? new Cluster(hosts, { redisOptions: patience })
+    : { ...hosts[0], ...patience },
+  prefix,
 };
 const EVERY_EVENT = { lastEventId: '0-0' };
 const EVENTS = [
@@ -44,14 +50,14 @@ function say(line) {
 }
 
 function queue(name) {
-  if (!queues.has(name)) queues.set(name, new Queue(name, { connection }));
+  if (!queues.has(name)) queues.set(name, new Queue(name, store));
   return queues.get(name);
 }
 
 /** All events of a queue, from its first. */
 function follower(name) {
   if (!followers.has(name)) {
-    const events = new QueueEvents(name, { connection, ...EVERY_EVENT });
+    const events = new QueueEvents(name, { ...store, ...EVERY_EVENT });
     events.setMaxListeners(0);
     for (const event of EVENTS) {
       // `drained` comes with nothing but its place in the stream.
@@ -117,7 +123,7 @@ const commands = {
   look: ({ queue: name, job: id }) => job(name, id),
   job: async ({ queue: name, job: id, method, args }) => (await job(name, id))[method](...args),
   flow: ({ method, args }) => {
-    flows ??= new FlowProducer({ connection });
+    flows ??= new FlowProducer(store);
     return flows[method](...args);
   },
   follow: async ({ queue: name }) => { await follower(name).waitUntilReady(); },
@@ -127,7 +133,7 @@ const commands = {
     const worker = new Worker(
       name,
       (running) => (handlers[running.name] ?? handlers.echo)(running),
-      { connection, ...options },
+      { ...store, ...options },
     );
     worker.on('error', (error) => say({ queue: name, event: 'error', args: { error: `${error}` } }));
     workers.set(name, worker);
