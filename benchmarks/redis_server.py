@@ -23,7 +23,7 @@ def redis_server(appendfsync: str | None, scratch: str) -> Iterator[int]:
         appendfsync: When it syncs its log of writes; None keeps nothing on the disk.
         scratch: Where its directory is made.
     """
-    port = _free_port()
+    port = free_port()
     with TemporaryDirectory(prefix="toril-bench-redis-", dir=scratch) as directory:
         process = _start(port, directory, appendfsync)
         try:
@@ -39,7 +39,7 @@ def flush(port: int) -> None:
         client.flushall()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
