@@ -37,6 +37,7 @@ class Server:
         self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
         self._options = ["--save", "", "--appendonly", "yes", "--appendfsync", policy]
+        self._options += ["--auto-aof-rewrite-percentage", "0"]  # one file, to be cut
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -45,19 +46,20 @@ class Server:
             ["redis-server", *where, *self._options], stdout=subprocess.DEVNULL
         )
         try:
-            self._wait_until_ready()
+            self._wait_until_ready(process)
             yield process
         finally:
             process.kill()
             process.wait()
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         with Redis(host=HOST, port=self.port) as client:
-            while True:
+            while process.poll() is None:
                 with suppress(RedisConnectionError):  # it loads, or does not listen yet
                     client.ping()
                     return
                 time.sleep(SAMPLE)
+        raise RuntimeError("redis-server did not start")
 
     @property
     def log(self) -> Path:

@@ -4,6 +4,7 @@ python -m benchmarks.sizing: a server of its own, a minute, a table for each que
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ JOBS = 20_000
 A_CALL = 1_000
 KEPT_EVENTS = 10_000
 PAYLOADS = (10, 100, 1_000, 10_000)  # bytes of JSON
+LARGER = 1024  # of the longest field of a hash that Redis keeps packed, in bytes; it is 64
 BROKEN = "broken"
 
 
@@ -37,6 +39,7 @@ async def add(manager: QueueManager, *, name: str = "send", size: int = 10, **op
 
 
 async def work(manager: QueueManager) -> None:
+    logging.getLogger("toril").setLevel(logging.CRITICAL)  # of failures that are meant
     settings = WorkerSettings(concurrency=100, report_every=0)
     await manager.run_workers(burst=True, settings=settings)
 
@@ -162,6 +165,8 @@ async def main() -> None:
     with redis_server() as port, Redis(host=HOST, port=port, decode_responses=True) as client:
         url = f"redis://{HOST}:{port}/0"
         show("Bytes of Redis's memory", await measure_redis(client, url))
+        client.config_set("hash-max-listpack-value", LARGER)
+        show(f"With hash-max-listpack-value {LARGER}", await measure_redis(client, url))
         connections = await count_connections(client, url)
         show("Connections", {case: dict(names) for case, names in connections.items()})
     with TemporaryDirectory(prefix="toril-sizing-") as folder:

@@ -5,12 +5,16 @@ A mark is a comment in the line before a code block:
     example: FILE   the block is a file of examples/, word for word
     output: FILE    the block is what that example prints
     compile         the block is compiled and not run, as it needs what is not there
+    node: NAME      the block is run with Node.js by tests/interop, and compared with
+    toril: NAME     the block that does the same with Toril
 """
 
+import ast
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import CodeType
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -72,6 +76,12 @@ def all_blocks(*languages: str) -> list[Block]:
 def prose(page: Path) -> str:
     """Return a page without its code blocks."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def compiled(block: Block) -> CodeType:
+    """Return a block of Python, which may await where it stands."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return compile(block.text, str(block), "exec", flags, dont_inherit=True)
 
 
 def name_of(page: Path) -> str:

@@ -1,6 +1,5 @@
 """The code in the documentation: examples run, other blocks run or compile, commands parse."""
 
-import ast
 import asyncio
 import inspect
 import os
@@ -14,7 +13,7 @@ import click
 import pytest
 
 import toril
-from tests.docs.pages import EXAMPLES, ROOT, Block, all_blocks, blocks, name_of, pages
+from tests.docs.pages import EXAMPLES, ROOT, all_blocks, blocks, compiled, name_of, pages
 from tests.redis_server import RedisServer
 from toril import QueueManager
 from toril.cli.app import app
@@ -26,7 +25,7 @@ SNIPPETS = [block for block in PYTHON if block.example is None]
 WITH_SNIPPETS = [
     page
     for page in pages()
-    if any(block.page == page and block.mark != "compile" for block in SNIPPETS)
+    if any(block.page == page and not block.mark for block in SNIPPETS)
 ]
 SHELL = all_blocks("sh")
 
@@ -117,11 +116,6 @@ def test_the_snippets_of_a_page_go_on_from_its_example(page, tmp_path, monkeypat
                 runner.run(asyncio.wait_for(outcome, BOUND))
         for manager in {value for value in names.values() if isinstance(value, QueueManager)}:
             runner.run(manager.shutdown())
-
-
-def compiled(block: Block):
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    return compile(block.text, str(block), "exec", flags, dont_inherit=True)
 
 
 def commands(first: str) -> list:
