@@ -20,8 +20,9 @@ from toril import JobContext, QueueManager, Settings, WorkerSettings
 JOBS = 20_000
 A_CALL = 1_000
 KEPT_EVENTS = 10_000
-PAYLOADS = (10, 100, 1_000, 10_000)  # bytes of JSON
+PAYLOADS = (10, 100, 300, 1_000, 10_000)  # bytes of JSON
 LARGER = 1024  # of the longest field of a hash that Redis keeps packed, in bytes; it is 64
+EVENTS = "bull:q:events"
 BROKEN = "broken"
 
 
@@ -58,6 +59,13 @@ CASES: Mapping[str, dict[str, Any]] = {
     "with attempts and backoff": {"attempts": 5, "backoff": "5s"},
 }
 
+ENDED: Mapping[str, dict[str, Any]] = {
+    "completed": {},
+    "completed, payload of 300 bytes": {"size": 300},
+    "failed": {"name": BROKEN},
+    "failed, payload of 300 bytes": {"name": BROKEN, "size": 300},
+}
+
 
 async def measure_redis(client: "Redis[Any]", url: str) -> dict[str, float]:
     """Return bytes of Redis's memory by the job."""
@@ -68,17 +76,15 @@ async def measure_redis(client: "Redis[Any]", url: str) -> dict[str, float]:
             before = used_memory(client)
             await add(manager, **given)
             found[case] = (used_memory(client) - before) / JOBS
-    for name, case in (("send", "completed"), (BROKEN, "failed, with its traceback")):
+    for case, given in ENDED.items():
         async with make_manager(url) as manager:
             await fill_events(client, manager)
             before = used_memory(client)
-            await add(manager, name=name)
+            await add(manager, **given)
             await work(manager)
             found[case] = (used_memory(client) - before) / JOBS
-            stream = "bull:q:events"
-            found[f"an event (after jobs that are {case})"] = client.memory_usage(
-                stream, samples=0
-            ) / client.xlen(stream)
+            events = client.memory_usage(EVENTS, samples=0)
+            found[f"an event, after jobs that are {case}"] = events / client.xlen(EVENTS)
     return found
 
 
@@ -102,10 +108,10 @@ async def measure_file(folder: Path) -> dict[str, float]:
         async with make_manager(f"sqlite:///{file}") as manager:
             await add(manager, **given)
         found[case] = pages(file) / JOBS
-    for name, case in (("send", "completed"), (BROKEN, "failed, with its traceback")):
-        file = folder / f"{name}.db"
+    for case, given in ENDED.items():
+        file = folder / f"{case}.db"
         async with make_manager(f"sqlite:///{file}") as manager:
-            await add(manager, name=name)
+            await add(manager, **given)
             await work(manager)
         found[case] = pages(file) / JOBS
     return found

@@ -23,9 +23,7 @@ FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in {".py"
 PYTHON = all_blocks("python")
 SNIPPETS = [block for block in PYTHON if block.example is None]
 WITH_SNIPPETS = [
-    page
-    for page in pages()
-    if any(block.page == page and not block.mark for block in SNIPPETS)
+    page for page in pages() if any(block.page == page and not block.mark for block in SNIPPETS)
 ]
 SHELL = all_blocks("sh")
 
