@@ -16,12 +16,12 @@ STOP_TIMEOUT = 5.0
 
 
 @contextmanager
-def redis_server(appendfsync: str | None, scratch: str) -> Iterator[int]:
+def redis_server(appendfsync: str | None = None, scratch: str | None = None) -> Iterator[int]:
     """Run a server as long as the context lasts; gives its port.
 
     Args:
         appendfsync: When it syncs its log of writes; None keeps nothing on the disk.
-        scratch: Where its directory is made.
+        scratch: Where its directory is made; the system's temporary one unless given.
     """
     port = free_port()
     with TemporaryDirectory(prefix="toril-bench-redis-", dir=scratch) as directory:

@@ -188,6 +188,12 @@ async def test_a_queue_that_is_made_after_an_obliterated_one_inherits_nothing(
     assert await tail.read() == []
 
 
+async def test_a_queue_tells_of_itself_what_the_list_tells(pen: Pen) -> None:
+    await pen.engine.register(QUEUE, rate_limit=RateLimit(3, per=2), concurrency=7)
+    await pen.engine.pause(QUEUE)
+    assert [await pen.engine.info(QUEUE)] == await pen.engine.queues()
+
+
 # Queues that are not there
 
 MAKING: dict[str, Call] = {
@@ -201,6 +207,7 @@ SILENT: dict[str, tuple[Call, object]] = {
     "get": (lambda engine: engine.get(UNKNOWN, ["a"]), [None]),
     "logs": (lambda engine: engine.logs(UNKNOWN, "a"), []),
     "endings": (lambda engine: engine.endings(UNKNOWN, ["a"]), {}),
+    "info": (lambda engine: engine.info(UNKNOWN), None),
     "rescue": (lambda engine: engine.rescue(UNKNOWN, 1), []),
     "note": (lambda engine: engine.note(UNKNOWN, []), None),
 }

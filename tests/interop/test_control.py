@@ -1,10 +1,11 @@
 """Jobs and queues that one side made are controlled by the other."""
 
 import pytest
+from redis import Redis
 
 from tests.interop.agent import NodeError
 from tests.interop.waiting import failure_of, until, until_state
-from toril import ConflictError, JobState, NotFoundError, Priority
+from toril import ConflictError, JobState, NotFoundError, Priority, QueueManager, Settings
 
 SIDES = ["theirs", "ours"]
 
@@ -362,3 +363,27 @@ async def test_toril_leaves_the_job_that_carries_a_schedule_of_nodes_on(theirs, 
     assert await theirs.call("getJob", other) is None
     left = await theirs.call("getJobs", ["waiting", "delayed"])
     assert [job["id"] for job in left] == [carrier["id"]]
+
+
+async def test_jobs_of_a_queue_that_an_old_bullmq_paused_come_first_when_toril_resumes_it(
+    theirs, ours, server, work
+):
+    await theirs.call("pause")
+    first = await theirs.add("echo", {"n": 1})
+    with Redis.from_url(server.url) as old:  # BullMQ 5 kept them in a list of their own
+        old.rename(f"bull:{ours.name}:wait", f"bull:{ours.name}:paused")
+    await theirs.add("echo", {"n": 2})
+
+    await ours.resume()
+    waiting = [job.id async for job in ours.each("waiting")]
+    await work()
+
+    assert waiting[0] == first
+    assert await theirs.finished(first) == {"n": 1}
+
+
+async def test_a_queue_that_only_node_has_used_is_found_by_its_name(node, server):
+    await node.queue("of-node").add("echo")
+    async with QueueManager(server.url, settings=Settings()) as manager:
+        assert not (await manager.queue("of-node").info()).paused
+        assert "of-node" in {str(i.ref) for i in await manager.engine.queues()}

@@ -11,7 +11,7 @@ import click
 from toril.cli.options import opened
 from toril.errors import NotFoundError, did_you_mean
 from toril.manager import QueueManager
-from toril.model.job import DEFAULT_PREFIX
+from toril.model.job import DEFAULT_PREFIX, QueueRef
 from toril.queues.queue import Queue
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,9 +29,11 @@ async def existing(manager: QueueManager, name: str) -> Queue:
     Raises:
         NotFoundError: There is no such queue; the message suggests the near one.
     """
-    known = {str(info.ref) for info in await manager.engine.queues()}
     wanted = name if ":" in name or manager.prefix == DEFAULT_PREFIX else f"{manager.prefix}:{name}"
-    if wanted.removeprefix(f"{DEFAULT_PREFIX}:") not in known:
+    prefix, colon, rest = wanted.partition(":")
+    ref = QueueRef(prefix, rest) if colon else QueueRef(manager.prefix, wanted)
+    if await manager.engine.info(ref) is None:
+        known = [str(info.ref) for info in await manager.engine.queues()]
         raise NotFoundError(
             f"there is no queue {name!r} in {manager.engine.location}; {did_you_mean(name, known)}"
         )

@@ -7,7 +7,7 @@ transaction. The engine's clock is the store's clock. Times are milliseconds. On
 `clean` and `obliterate` may work in several calls, lest a million jobs stop all others.
 
 A queue that is not there is made by `register`, `add` and `exchange`; `get`, `logs`,
-`endings`, `events`, `note`, `rescue` and `extend` answer with nothing; what else looks at a
+`endings`, `events`, `info`, `note`, `rescue` and `extend` answer with nothing; what else looks at a
 queue or controls it raises `NotFoundError`.
 
 tests/conformance holds each rule that is written here, for every engine.
@@ -362,6 +362,13 @@ class Engine(Protocol):
 
     async def queues(self) -> list[QueueInfo]:
         """Return every queue, by prefix and name."""
+        ...
+
+    async def info(self, queue: QueueRef) -> QueueInfo | None:
+        """Return a queue; None where there is no such queue.
+
+        One that only Node.js has used so far is found by its name, and is among `queues` then.
+        """
         ...
 
     async def pause(self, queue: QueueRef) -> None:

@@ -105,7 +105,7 @@ class JobOptions(msgspec.Struct, frozen=True):
         for name, value in args.items():
             read = _READERS.get(name)
             if read is None:
-                hint = did_you_mean(_snake(str(name)), _READERS)
+                hint = _hint(_snake(str(name)))
                 raise ValidationError(str(name), f"unknown option; {hint}")
             field, parsed = read(value)
             values[field] = parsed
@@ -132,6 +132,27 @@ def _reconciled(values: dict[str, Any]) -> dict[str, Any]:
             raise ValidationError("deduplication", "debounce goes with delay, not scheduled_at")
         values["delay_ms"] = dedup.ttl_ms
     return values
+
+
+_ELSEWHERE = {
+    "countdown": "delay",
+    "eta": "scheduled_at",
+    "expires": "ttl",
+    "max_retries": "attempts",
+    "retries": "attempts",
+    "retry_backoff": "backoff",
+    "retry_delay": "backoff",
+    "time_limit": "timeout",
+    "soft_time_limit": "timeout",
+    "task_id": "job_id",
+    "unique": "deduplication",
+}
+"""What other queue managers call our options."""
+
+
+def _hint(name: str) -> str:
+    ours = _ELSEWHERE.get(name)
+    return did_you_mean(name, _READERS) if ours is None else f"here it is called {ours!r}"
 
 
 def _snake(name: str) -> str:

@@ -128,7 +128,11 @@ class Backoff(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, value: Backoff | Mapping[str, Any] | Duration) -> Backoff:
-        """Return a Backoff from one, from BullMQ's mapping, or from a duration (fixed).
+        """Return a Backoff from one, from a mapping, or from a duration (fixed).
+
+        Args:
+            value: A mapping has BullMQ's keys, `type` and `delay`, and our own, `cap` and
+                `jitter`. Its times are in seconds, as everywhere in Python.
 
         Raises:
             ValidationError: It is none of these.

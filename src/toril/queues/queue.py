@@ -382,10 +382,10 @@ class Queue:
         Raises:
             NotFoundError: The queue has not been made yet.
         """
-        for info in await self.engine.queues():
-            if info.ref == self.ref:
-                return info
-        raise NotFoundError(f"there is no queue {str(self)!r}")
+        info = await self.engine.info(self.ref)
+        if info is None:
+            raise NotFoundError(f"there is no queue {str(self)!r}")
+        return info
 
     async def counts(self) -> dict[JobState, int]:
         """Return the number of jobs in each state.

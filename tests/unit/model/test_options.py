@@ -47,6 +47,22 @@ def test_an_option_like_no_other_is_answered_with_all_that_there_are():
         JobOptions.of({"xyzzy": 1})
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("max_retries", "attempts"),
+        ("countdown", "delay"),
+        ("eta", "scheduled_at"),
+        ("expires", "ttl"),
+        ("timeLimit", "timeout"),
+        ("task_id", "job_id"),
+    ],
+)
+def test_an_option_by_the_name_that_others_have_for_it_is_answered_with_ours(theirs, ours):
+    with pytest.raises(ValidationError, match=f"unknown option; here it is called '{ours}'"):
+        JobOptions.of({theirs: 1})
+
+
 def test_an_option_whose_name_is_no_text_is_refused():
     with pytest.raises(ValidationError, match="unknown option"):
         JobOptions.of({5: 1})

@@ -78,6 +78,14 @@ async def every(connections: Connections) -> list[QueueInfo]:
     return found
 
 
+async def info(connections: Connections, queue: QueueRef) -> QueueInfo | None:
+    """Return a queue, making it known if Node.js alone has used it so far."""
+    found = await _info(connections, queue)
+    if found is not None:
+        await connections.call("SADD", QUEUES, as_json(queue))
+    return found
+
+
 async def _info(connections: Connections, ref: QueueRef) -> QueueInfo | None:
     flat = await connections.call("HGETALL", keys_of(ref).meta)
     if not flat:

@@ -125,6 +125,9 @@ class RedisEngine:
     async def queues(self) -> list[QueueInfo]:
         return await controlling.every(self._home.connections)
 
+    async def info(self, queue: QueueRef) -> QueueInfo | None:
+        return await controlling.info(self._home.connections, queue)
+
     async def pause(self, queue: QueueRef) -> None:
         await self._run("set_paused", queue, 1)
 

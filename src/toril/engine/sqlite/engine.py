@@ -110,6 +110,9 @@ class SqliteEngine:
     async def queues(self) -> list[QueueInfo]:
         return await self._writer.read(lines.every)
 
+    async def info(self, queue: QueueRef) -> QueueInfo | None:
+        return await self._writer.read(lines.info, queue)
+
     async def pause(self, queue: QueueRef) -> None:
         await self._writer.promise(controlling.set_paused, queue, paused=True)
 

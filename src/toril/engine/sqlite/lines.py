@@ -136,6 +136,14 @@ def every(tx: Transaction) -> list[QueueInfo]:
     ]
 
 
+def info(tx: Transaction, queue: QueueRef) -> QueueInfo | None:
+    """Return a queue; None where there is no such queue."""
+    line = find(tx, queue)
+    if line is None:
+        return None
+    return QueueInfo(queue, bool(line.paused), line.concurrency, line.rate, line.by_key)
+
+
 def counts(tx: Transaction, queue: QueueRef) -> dict[JobState, int]:
     """Return the number of jobs in each state, from the tally."""
     line = require(tx, queue)

@@ -16,6 +16,9 @@ if paused then
     call('DEL', MARKER)
 else
     call('HDEL', META, 'paused')
+    -- An old BullMQ moved the jobs of a queue that it paused; they were there first.
+    in_pieces('RPUSH', WAIT, call('LRANGE', JOB .. 'paused', 0, -1))
+    call('DEL', JOB .. 'paused')
     if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 then
         mark()
     else
