@@ -17,8 +17,9 @@ class Difference(NamedTuple):
 
     Attributes:
         kind: "key", "field" (of a job's hash), "option" (of a job's opts), "event", "event
-            field", "step" (an event that a step brings on one side: `step: event`), "marker",
-            or "how": how a step is made, lest it differs.
+            field", "apart" (events whose `prev` is that are compared without the others),
+            "step" (an event that a step brings on one side: `step: event`), "marker", or "how":
+            how a step is made, lest it differs.
         name: Its name.
         reason: Why it differs.
     """
@@ -76,10 +77,18 @@ class Comparison:
             for field, text in fields.items()
             if field not in self._left_out("field") and not (field in _COUNTERS and text == "0")
         }
-        found["opts"] = {name: value for name, value in found["opts"].items() if value}
+        found["opts"] = {
+            name: value
+            for name, value in found["opts"].items()
+            if value and name not in self._left_out("option")
+        }
         return found
 
     def _told(self, events: Iterable[Event], step: str) -> list[dict[str, Any]]:
+        told = self._compared(events, step)
+        return sorted(told, key=lambda event: event.get("prev") in self._left_out("apart"))
+
+    def _compared(self, events: Iterable[Event], step: str) -> list[dict[str, Any]]:
         return [
             {
                 field: parsed(text) if field in _EVENT_JSON else text
@@ -99,7 +108,11 @@ class Comparison:
         if "0" in its and "0" not in mine and has_work(theirs):
             lines.append(f"marker: work is left; BullMQ {its}, Toril {mine}")
         due = min(theirs.contents.get("delayed", {}).values(), default=0) // 0x1000
-        if due and "1" in its and mine.get("1") not in {due, its["1"] // 1}:
+        told = mine.get("1", 0) // 1
+        limited = "max" in theirs.contents.get(
+            "meta", {}
+        )  # then it may be when the window ends, or ended
+        if due and "1" in its and told not in {due, its["1"] // 1} and not 0 < told < due * limited:
             lines.append(f"marker: {due} is due next; BullMQ {its}, Toril {mine}")
         return lines
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.differential.lab import QUEUE, Lab
-from tests.differential.oracle import BullMQ
+from tests.differential.lab import PARENTS, QUEUE, Lab
+from tests.differential.oracle import BullMQ, let_time_be
 from tests.redis_server import RedisServer
 
 
@@ -24,13 +24,23 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         Redis(port=server.port, db=1, decode_responses=True) as ours,
     ):
         seconds, micros = theirs.time()
-        now = seconds * 1000 + micros // 1000
 
-        async def oracle() -> BullMQ:
-            return BullMQ(server.url, QUEUE.name, lambda: made.now)
+        async def bullmq(name: str, database: int) -> BullMQ:
+            url = f"redis://127.0.0.1:{server.port}/{database}"
+            return BullMQ(url, name, lambda: made.now)
 
-        made = Lab(server, runner, runner.run(oracle()), ours, theirs, now)
-        made.bullmq.on_its_clock(monkeypatch)
+        made = Lab(
+            server,
+            runner,
+            runner.run(bullmq(QUEUE.name, 0)),
+            runner.run(bullmq(PARENTS.name, 0)),
+            runner.run(bullmq(QUEUE.name, 1)),
+            ours,
+            theirs,
+            seconds * 1000 + micros // 1000,
+        )
+        let_time_be(monkeypatch, lambda: made.now)
         yield made
-        runner.run(made.bullmq.close())
+        for one in (made.bullmq, made.their_parents, made.guest):
+            runner.run(one.close())
     server.stop()

@@ -1,143 +1,196 @@
-"""What people do to queues and jobs, on both sides."""
+"""What people do to queues and jobs."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
 
-from tests.differential.lab import PREFIX, QUEUE
-from tests.differential.working import Working, has
+from tests.differential.drawing import DELAYS_MS
+from tests.differential.lab import PARENTS, PREFIX, QUEUE
+from tests.differential.scene import Scene
+from tests.differential.steps import step
 from toril.model.options import RateLimit
 from toril.model.state import FINAL, STORED, JobState
 
 FORGOTTEN = ("failedReason", "returnvalue", "progress", "defa", "stc")
 """What Toril forgets when a finished job is run again, beyond what BullMQ forgets."""
 
+NOT_STARTED = ("wait", "prioritized", "delayed")
+CLEANABLE = {
+    "wait" if state is JobState.WAITING else state.value: state
+    for state in sorted(STORED - {JobState.ACTIVE})
+}
 
-class BothSides(Working):
-    """All that is done."""
 
-    @has("delayed")
-    @rule(data=st.data())
-    def promote(self, data: st.DataObject) -> None:
-        ids = self.some(data, "delayed", "wait")
-        self.run(self.engine.promote(QUEUE, ids))
-        for one in ids:
-            self.run(self.bullmq.promote(one))
-        self.compare("promote")
+# Jobs
 
-    @has("wait", "prioritized", "delayed", "active", "completed", "failed")
-    @rule(data=st.data())
-    def remove(self, data: st.DataObject) -> None:
-        ids = self.some(data, "wait", "prioritized", "delayed", "active", "completed", "failed")
-        stalled = self.stalled()
-        ids = [one for one in ids if one not in stalled]
-        self.run(self.engine.remove(QUEUE, ids))
-        for one in ids:
-            self.run(self.bullmq.remove(one))
-        self.compare("remove")
 
-    @has("completed", "failed")
-    @rule(data=st.data())
-    def retry_finished(self, data: st.DataObject) -> None:
-        ids = self.some(data, "completed", "failed")
-        if "run a lifo job again" in self.left_out:
-            jobs = self.space.jobs()
-            ids = [one for one in ids if '"lifo":true' not in jobs[one]["opts"]]
-        self.run(self.engine.retry(QUEUE, ids))
-        for one in ids:
-            state = "completed" if one in self.space.members("completed") else "failed"
-            self.run(self.bullmq.retry_finished(one, state, FORGOTTEN))
-        self.compare("retry finished")
+@step(2, lambda scene: scene.there("delayed"))
+def promote(scene: Scene) -> None:
+    ids = scene.choose([*scene.there("delayed"), *scene.there("wait")[:1]])
+    scene.run(scene.engine.promote(QUEUE, ids))
+    for one in ids:
+        scene.run(scene.bullmq.promote(one))
+    scene.compare("promote")
 
-    @has("wait", "prioritized", "delayed")
-    @rule(data=st.data(), priority=st.integers(0, 2))
-    def change_priority(self, data: st.DataObject, priority: int) -> None:
-        one = self.some(data, "wait", "prioritized", "delayed")[0]
-        self.run(self.engine.change(QUEUE, one, priority=priority))
-        self.run(self.bullmq.change_priority(one, priority))
-        self.compare("change priority")
 
-    @has("delayed")
-    @rule(data=st.data(), delay_ms=st.sampled_from([100, 500, 3_000]))
-    def change_delay(self, data: st.DataObject, delay_ms: int) -> None:
-        one = self.some(data, "delayed")[0]
-        if self.space.contents["delayed"][one] // 0x1000 == self.lab.now + delay_ms:
-            return
-        self.run(self.engine.change(QUEUE, one, delay_ms=delay_ms))
-        self.run(self.bullmq.change_delay(one, delay_ms))
-        self.compare("change delay")
+@step(3, lambda scene: scene.there(*CLEANABLE))
+def remove(scene: Scene) -> None:
+    ids = [one for one in scene.choose(scene.there(*CLEANABLE, "active")) if may_go(scene, one)]
+    scene.run(scene.engine.remove(QUEUE, ids))
+    for one in ids:
+        scene.run(scene.bullmq.remove(one))
+    scene.compare("remove")
 
-    @has("wait", "prioritized", "delayed", "active")
-    @rule(data=st.data())
-    def change_data(self, data: st.DataObject) -> None:
-        one = self.some(data, "wait", "prioritized", "delayed", "active")[0]
-        self.run(self.engine.change(QUEUE, one, data='{"number":2}'))
-        self.run(self.bullmq.change_data(one, {"number": 2}))
-        self.compare("change data")
 
-    @precondition(lambda self: "paused" in self.space.contents["meta"])
-    @rule()
-    def resume(self) -> None:
-        self.run(self.engine.resume(QUEUE))
-        self.run(self.bullmq.scripts.pause(pause=False))
-        self.compare("resume")
+@step(1, lambda scene: scene.parents.jobs())
+def remove_a_parent_elsewhere(scene: Scene) -> None:
+    [one] = scene.choose(sorted(scene.parents.jobs()), 1)
+    if set(scene.children(one, scene.parents)) & set(scene.stalled()):
+        return
+    scene.run(scene.engine.remove(PARENTS, [one]))
+    scene.run(scene.lab.their_parents.remove(one))
+    scene.compare("remove")
 
-    @precondition(lambda self: len(self.space.jobs()) > 2)
-    @rule(
-        what=st.sampled_from(["pause", "concurrency", "rate", "obliterate", "wake"]),
-        most=st.sampled_from([1, 3, 100]),
-    )
-    def configure(self, what: str, most: int) -> None:
-        getattr(self, what)(most)
-        self.compare(what)
 
-    def pause(self, _: int) -> None:
-        if "paused" not in self.space.contents["meta"]:
-            self.run(self.engine.pause(QUEUE))
-            self.run(self.bullmq.scripts.pause())
+def may_go(scene: Scene, job_id: str) -> bool:
+    """Return whether both sides think alike of its removal: nothing of it has stalled."""
+    return not {job_id, *scene.children(job_id)} & set(scene.stalled())
 
-    def concurrency(self, most: int) -> None:
-        self.run(self.engine.register(QUEUE, concurrency=most))
-        self.run(self.bullmq.queue.setGlobalConcurrency(most))
 
-    def rate(self, most: int) -> None:
-        self.run(self.engine.register(QUEUE, rate_limit=RateLimit(most, 0.5)))
-        self.run(self.bullmq.queue.setGlobalRateLimit(most, 500))
+@step(4, lambda scene: scene.there("completed", "failed"))
+def retry_finished(scene: Scene) -> None:
+    ids = scene.choose(scene.there("completed", "failed"))
+    scene.run(scene.engine.retry(QUEUE, ids))
+    for one in ids:
+        state = "completed" if one in scene.space.members("completed") else "failed"
+        scene.run(scene.bullmq.retry_finished(one, state, FORGOTTEN))
+    scene.compare("retry finished")
 
-    def wake(self, _: int) -> None:
-        """Take the marker away, as idle workers do."""
-        for side in (self.lab.ours, self.lab.theirs):
-            side.delete(f"{PREFIX}marker")
 
-    def obliterate(self, _: int) -> None:
-        self.run(self.engine.obliterate(QUEUE, force=True))
-        self.run(self.bullmq.queue.obliterate(force=True))
-        self.lab.theirs.delete(f"{PREFIX}limiter")
-        self.comparison.restart()
-        self.compare("obliterate")
-        self.open()
+@step(3, lambda scene: scene.there(*NOT_STARTED))
+def change_priority(scene: Scene) -> None:
+    [one] = scene.choose(scene.there(*NOT_STARTED), 1)
+    priority = scene.draw(st.integers(0, 2))
+    scene.run(scene.engine.change(QUEUE, one, priority=priority))
+    scene.run(scene.bullmq.change_priority(one, priority))
+    scene.compare("change priority")
 
-    @has("wait", "prioritized", "delayed")
-    @rule(delayed=st.booleans())
-    def drain(self, *, delayed: bool) -> None:
-        self.run(self.engine.drain(QUEUE, delayed=delayed))
-        self.run(self.bullmq.queue.drain(delayed))
-        self.compare("drain")
 
-    @has("wait", "prioritized", "delayed", "completed", "failed")
-    @rule(
-        state=st.sampled_from(sorted(STORED - {JobState.ACTIVE, JobState.WAITING_CHILDREN})),
-        grace_ms=st.sampled_from([0, 500]),
-    )
-    def clean(self, state: JobState, grace_ms: int) -> None:
-        most = 2 if state in FINAL else 1_000
-        name = "wait" if state is JobState.WAITING else state.value
-        jobs = self.space.jobs()
-        if state not in FINAL and any(
-            "processedOn" in jobs[one] for one in self.space.members(name)
-        ):
-            grace_ms = 0
-        self.run(self.engine.clean(QUEUE, state, grace_ms, most))
-        self.run(self.bullmq.queue.clean(grace_ms, most, name))
-        self.compare("clean")
+@step(2, lambda scene: scene.there("delayed"))
+def change_delay(scene: Scene) -> None:
+    [one] = scene.choose(scene.there("delayed"), 1)
+    delay_ms = scene.draw(st.sampled_from(DELAYS_MS))
+    if scene.space.contents["delayed"][one] // 0x1000 == scene.lab.now + delay_ms:
+        delay_ms += 7
+    scene.run(scene.engine.change(QUEUE, one, delay_ms=delay_ms))
+    scene.run(scene.bullmq.change_delay(one, delay_ms))
+    scene.compare("change delay")
+
+
+@step(1, lambda scene: scene.there(*NOT_STARTED, "active"))
+def change_data(scene: Scene) -> None:
+    [one] = scene.choose(scene.there(*NOT_STARTED, "active"), 1)
+    number = scene.draw(st.integers(2, 9))
+    scene.run(scene.engine.change(QUEUE, one, data=f'{{"number":{number}}}'))
+    scene.run(scene.bullmq.change_data(one, {"number": number}))
+    scene.compare("change data")
+
+
+# The queue
+
+
+@step(1, lambda scene: "paused" not in scene.meta())
+def pause(scene: Scene) -> None:
+    scene.run(scene.engine.pause(QUEUE))
+    scene.run(scene.bullmq.scripts.pause())
+    scene.compare("pause")
+
+
+@step(10, lambda scene: "paused" in scene.meta())
+def resume(scene: Scene) -> None:
+    scene.run(scene.engine.resume(QUEUE))
+    scene.run(scene.bullmq.scripts.pause(pause=False))
+    scene.compare("resume")
+
+
+def set_concurrency(scene: Scene, most: int) -> None:
+    scene.run(scene.engine.register(QUEUE, concurrency=most))
+    scene.run(scene.bullmq.queue.setGlobalConcurrency(most))
+    scene.compare("concurrency")
+
+
+def set_rate(scene: Scene, most: int) -> None:
+    scene.run(scene.engine.register(QUEUE, rate_limit=RateLimit(most, 0.5)))
+    scene.run(scene.bullmq.queue.setGlobalRateLimit(most, 500))
+    scene.compare("rate")
+
+
+@step(1, lambda scene: not scene.is_full())
+def limit_the_concurrency(scene: Scene) -> None:
+    set_concurrency(scene, scene.draw(st.integers(1, 4)))
+
+
+@step(5, Scene.is_full)
+def lift_the_concurrency(scene: Scene) -> None:
+    set_concurrency(scene, 100)
+
+
+@step(1, lambda scene: not scene.is_limited())
+def limit_the_rate(scene: Scene) -> None:
+    set_rate(scene, scene.draw(st.integers(1, 4)))
+
+
+@step(3, Scene.is_limited)
+def raise_the_rate(scene: Scene) -> None:
+    set_rate(scene, scene.draw(st.sampled_from([3, 100])))
+
+
+@step(1, lambda scene: scene.space.members("marker"))
+def wake(scene: Scene) -> None:
+    """Take the marker away, as idle workers do."""
+    for side in (scene.lab.ours, scene.lab.theirs):
+        side.delete(f"{PREFIX}marker")
+    scene.compare("wake")
+
+
+# Ending it all: seldom, for it makes the queue poor
+
+
+def ends_no_parent(scene: Scene, *states: str) -> bool:
+    """Return whether no parent waits for jobs in these states: BullMQ would end it with them."""
+    return not scene.waits_for(scene.there(*states))
+
+
+@step(1, lambda scene: scene.there(*NOT_STARTED) and ends_no_parent(scene, *NOT_STARTED))
+def drain(scene: Scene) -> None:
+    delayed = not scene.ready() or scene.draw(st.booleans())
+    scene.run(scene.engine.drain(QUEUE, delayed=delayed))
+    scene.run(scene.bullmq.queue.drain(delayed))
+    scene.compare("drain")
+
+
+def cleanable(scene: Scene) -> list[str]:
+    return [name for name in CLEANABLE if scene.there(name) and ends_no_parent(scene, name)]
+
+
+@step(2, cleanable)
+def clean(scene: Scene) -> None:
+    name = scene.draw(st.sampled_from(cleanable(scene)))
+    state = CLEANABLE[name]
+    most = scene.draw(st.integers(1, 3)) if state in FINAL else 1_000
+    jobs = scene.space.jobs()
+    ran = any("processedOn" in jobs[one] for one in scene.space.members(name))
+    grace_ms = 0 if ran and state not in FINAL else scene.draw(st.sampled_from([0, 500]))
+    scene.run(scene.engine.clean(QUEUE, state, grace_ms, most))
+    scene.run(scene.bullmq.queue.clean(grace_ms, most, name))
+    scene.compare("clean")
+
+
+@step(1, lambda scene: len(scene.space.jobs()) > 5 and ends_no_parent(scene, *CLEANABLE, "active"))
+def obliterate(scene: Scene) -> None:
+    scene.run(scene.engine.obliterate(QUEUE, force=True))
+    scene.run(scene.bullmq.queue.obliterate(force=True))
+    scene.lab.theirs.delete(f"{PREFIX}limiter")
+    scene.restart_events()
+    scene.compare("obliterate")
+    scene.open()

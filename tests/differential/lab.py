@@ -14,16 +14,35 @@ from toril.engine.redis.endpoint import parse
 from toril.model.job import QueueRef
 
 QUEUE = QueueRef("bull", "work")
-PREFIX = "bull:work:"
+PARENTS = QueueRef("bull", "parents")
+"""Where some parents are whose children are in the queue."""
 
 
-@dataclass
+def prefix_of(queue: QueueRef) -> str:
+    return f"{queue.prefix}:{queue.name}:"
+
+
+PREFIX = prefix_of(QUEUE)
+
+
+@dataclass(repr=False)
 class Lab:
-    """A server with a database for each side."""
+    """A server with a database for each side.
+
+    Attributes:
+        bullmq: BullMQ on its side.
+        their_parents: The same for the parents' queue.
+        guest: BullMQ on our side, for what Node.js alone adds.
+        ours: Our database.
+        theirs: BullMQ's.
+        now: The server's time.
+    """
 
     server: RedisServer
     runner: asyncio.Runner
     bullmq: BullMQ
+    their_parents: BullMQ
+    guest: BullMQ
     ours: Redis
     theirs: Redis
     now: int

@@ -11,7 +11,7 @@ from typing import Any
 import bullmq.job
 import bullmq.scripts
 import pytest
-from bullmq import Job, Queue
+from bullmq import FlowProducer, Job, Queue
 from bullmq.redis_connection import loadScript
 
 METRICS_KEPT = 20160
@@ -26,6 +26,12 @@ class ServerClock:
 
     def time(self) -> float:
         return self._now_ms() / 1000
+
+
+def let_time_be(monkeypatch: pytest.MonkeyPatch, now_ms: Callable[[], int]) -> None:
+    """Let the package take the server's time for its timestamps."""
+    for module in (bullmq.scripts, bullmq.job):
+        monkeypatch.setattr(module, "time", ServerClock(now_ms))
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class BullMQ:
             "lockDuration": 30_000,
         }
         self.queue = Queue(name, self._options)
+        self.flows = FlowProducer({"connection": url})
         self.scripts = self.queue.scripts
         self.client = self.queue.client
         self._more = {
@@ -54,14 +61,9 @@ class BullMQ:
             for file in ("changeDelay-4.lua", "moveJobFromActiveToWait-9.lua")
         }
 
-    def on_its_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let the package take the server's time for its timestamps."""
-        clock = ServerClock(self._now_ms)
-        monkeypatch.setattr(bullmq.scripts, "time", clock)
-        monkeypatch.setattr(bullmq.job, "time", clock)
-
     async def close(self) -> None:
         await self.queue.close()
+        await self.flows.close()
 
     async def open(self) -> None:
         """Do what BullMQ on Node does when a queue is made."""
@@ -71,10 +73,51 @@ class BullMQ:
     # The hot path
 
     async def add(self, jobs: Sequence[tuple[str, Any, Mapping[str, Any]]]) -> None:
-        """Add jobs: name, data and options of each."""
-        if len(jobs) == 1:
-            await self.queue.add(*jobs[0])
-            return
+        """Add jobs: name, data and options of each.
+
+        Those with a priority that are to go first go one by one, and are put where Toril puts
+        them: BullMQ puts them last.
+        """
+        if len(jobs) == 1 or any(_is_first(options) for _, _, options in jobs):
+            for name, data, options in jobs:
+                await self._add_one(name, data, options)
+        elif jobs:
+            await self._add_at_once(jobs)
+
+    async def _add_one(self, name: str, data: Any, options: Mapping[str, Any]) -> None:
+        key = self.scripts.toKey(options["jobId"])
+        was_there = await self.client.exists(key)
+        await self.queue.add(name, data, options)
+        if _is_first(options) and not was_there and await self.client.exists(key):
+            await self._put_first(options["jobId"], options["priority"])
+            if await self.client.decr(self.scripts.keys["pc"]) == 0:
+                await self.client.delete(self.scripts.keys["pc"])
+
+    async def _put_first(self, job_id: str, priority: int) -> None:
+        named = self.scripts.keys
+        await self.client.lrem(named["wait"], 1, job_id)
+        await self.client.zadd(named["prioritized"], {job_id: priority * 0x100000000})
+
+    async def add_one(self, options: Mapping[str, Any]) -> None:
+        """Add a job as Node.js does."""
+        await self.queue.add("send", {"number": 1}, options)
+
+    async def add_flow(self, parent: Mapping[str, Any], children: Sequence[Any]) -> None:
+        """Add a parent, of whatever queue, and its children in this one."""
+
+        def node(queue: str, job: Mapping[str, Any], **rest: Any) -> dict[str, Any]:
+            options = {**job["opts"], "jobId": job["id"]}
+            return {"name": "send", "queueName": queue, "data": {}, "opts": options, **rest}
+
+        await self.flows.add(
+            node(
+                parent["queue"],
+                parent,
+                children=[node(self.queue.name, child) for child in children],
+            )
+        )
+
+    async def _add_at_once(self, jobs: Sequence[tuple[str, Any, Mapping[str, Any]]]) -> None:
         await self.queue.addBulk(
             [{"name": name, "data": data, "opts": options} for name, data, options in jobs]
         )
@@ -174,19 +217,21 @@ class BullMQ:
     async def log(self, job_id: str, line: str) -> None:
         await self.queue.backend.addLog(job_id, line)
 
-    async def rescue(self, ids: Sequence[str], max_stalls: int) -> None:
-        """Take jobs from workers without a lock, in this order.
+    async def rescue(self, priorities: Mapping[str, int], max_stalls: int) -> None:
+        """Take jobs from workers without a lock, in this order; those with a priority stay in it.
 
         A sweep marks all that run, and the next one takes those of the marked that have no
         lock, in the order of a set, which is none: here it finds one at a time.
         """
         stalled, check = self.scripts.keys["stalled"], self.scripts.keys["stalled-check"]
-        for job_id in ids:
+        for job_id, priority in priorities.items():
             await self.client.delete(stalled, check)
             await self.scripts.moveStalledJobsToWait(max_stalls, 1)
             await self.client.delete(stalled, check)
             await self.client.sadd(stalled, job_id)
             await self.scripts.moveStalledJobsToWait(max_stalls, 1)
+            if priority:
+                await self._put_first(job_id, priority)
 
     # Control
 
@@ -202,7 +247,7 @@ class BullMQ:
         await self.client.hdel(key, *forgotten)
 
     async def remove(self, job_id: str) -> None:
-        await self.scripts.remove(job_id, remove_children=False)
+        await self.scripts.remove(job_id, remove_children=True)
 
     async def change_priority(self, job_id: str, priority: int) -> None:
         await self.scripts.changePriority(job_id, priority)
@@ -217,10 +262,6 @@ class BullMQ:
     async def change_data(self, job_id: str, data: Any) -> None:
         await self.scripts.updateData(job_id, data)
 
-    async def limit(
-        self, *, concurrency: int | None = None, rate: tuple[int, int] | None = None
-    ) -> None:
-        if concurrency is not None:
-            await self.queue.setGlobalConcurrency(concurrency)
-        if rate is not None:
-            await self.queue.setGlobalRateLimit(*rate)
+
+def _is_first(options: Mapping[str, Any]) -> bool:
+    return bool(options["lifo"] and options["priority"] and not options["delay"])

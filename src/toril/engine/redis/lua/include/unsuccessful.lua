@@ -63,6 +63,8 @@ local function fail(jobs, count, age)
             add_error(job, reason, traceback, with_times(job, error))
             call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
             call('HDEL', job.key, 'defa')
+        else
+            finish().forget(job.id)
         end
         emit('failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
         if job.made + 1 >= tonumber(attempts) then
