@@ -12,10 +12,15 @@ import bullmq.job
 import bullmq.scripts
 import pytest
 from bullmq import FlowProducer, Job, Queue
+from bullmq.custom_errors import UnrecoverableError
 from bullmq.redis_connection import loadScript
 
 METRICS_KEPT = 20160
 """BullMQ collects metrics when it is told how many points to keep; Toril keeps this many."""
+
+
+REFUSED = (TypeError, UnrecoverableError)
+"""The package's errors for what its scripts refuse."""
 
 
 class ServerClock:
@@ -160,7 +165,7 @@ class BullMQ:
         self._options["lockDuration"] = lease_ms
         try:
             found = await self.scripts.moveToCompleted(taken.job, result, keep, taken.token)
-        except TypeError:
+        except REFUSED:
             return None
         if not found or not found[0]:
             return []
@@ -203,7 +208,7 @@ class BullMQ:
     @staticmethod
     async def _finish(move: Any) -> bool:
         """Return whether the lock was held."""
-        with suppress(TypeError):  # the package's error for what its scripts refuse
+        with suppress(*REFUSED):
             await move
             return True
         return False
@@ -224,6 +229,7 @@ class BullMQ:
         lock, in the order of a set, which is none: here it finds one at a time.
         """
         stalled, check = self.scripts.keys["stalled"], self.scripts.keys["stalled-check"]
+        marked = await self.client.smembers(stalled) - set(priorities)
         for job_id, priority in priorities.items():
             await self.client.delete(stalled, check)
             await self.scripts.moveStalledJobsToWait(max_stalls, 1)
@@ -232,6 +238,14 @@ class BullMQ:
             await self.scripts.moveStalledJobsToWait(max_stalls, 1)
             if priority:
                 await self._put_first(job_id, priority)
+        await self.client.delete(stalled)
+        if marked:
+            await self.client.sadd(stalled, *marked)
+
+    async def mark_active(self) -> None:
+        """Do what a sweep does when no marked job lacks its lock: mark those that run."""
+        await self.client.delete(self.scripts.keys["stalled-check"])
+        await self.scripts.moveStalledJobsToWait(1, 1)
 
     # Control
 

@@ -180,6 +180,14 @@ def deadlines(scene: Scene) -> list[int]:
     return sorted(ms for ms in ends if ms > 0)
 
 
+@step(2, lambda scene: scene.space.members("active") and not scene.stalled())
+def mark_those_that_run(scene: Scene) -> None:
+    """Let Node.js's workers on both sides begin to look for stalled jobs."""
+    for side in (scene.bullmq, scene.lab.guest):
+        scene.run(side.mark_active())
+    scene.compare("mark those that run")
+
+
 @step(5, deadlines)
 def pass_time(scene: Scene) -> None:
     ms = scene.draw(st.sampled_from([*deadlines(scene) * 3, 61_000, 1]))
