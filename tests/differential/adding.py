@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import strategies as st
-
 from tests.differential.drawing import (
     FLAGS,
     IDS,
     new_job,
     new_jobs,
     node_options,
-    now_and_then,
     options,
     theirs_of,
 )
@@ -35,7 +32,7 @@ def free_ids(scene: Scene) -> list[str]:
 def draw_ids(scene: Scene) -> list[str]:
     """Draw ids, mostly new ones."""
     bag = [*IDS, *(free_ids(scene) * 4)]
-    return scene.draw(st.lists(st.sampled_from(bag), min_size=1, max_size=6))
+    return scene.dice.many(bag, 6)
 
 
 def has_free_ids(scene: Scene) -> bool:
@@ -44,17 +41,17 @@ def has_free_ids(scene: Scene) -> bool:
 
 @step(5, has_free_ids)
 def add_some_alike(scene: Scene) -> None:
-    put(scene, new_jobs(draw_ids(scene), scene.draw(options)))
+    put(scene, new_jobs(draw_ids(scene), options(scene.dice)))
 
 
 @step(6, has_free_ids)
 def add_some_with_options_of_their_own(scene: Scene) -> None:
-    put(scene, [new_job(one, scene.draw(options)) for one in draw_ids(scene)])
+    put(scene, [new_job(one, options(scene.dice)) for one in draw_ids(scene)])
 
 
 @step(1)
 def add_what_may_be_there(scene: Scene) -> None:
-    put(scene, new_jobs(scene.draw(st.lists(st.sampled_from(IDS), min_size=1, max_size=3)), {}))
+    put(scene, new_jobs(scene.dice.many(IDS, 3), {}))
 
 
 def put(scene: Scene, new: Sequence[NewJob]) -> None:
@@ -112,14 +109,14 @@ def by_node(scene: Scene, what: str, *args: Any) -> None:
 def add_a_flow(scene: Scene) -> None:
     scene.flows += 1
     number = scene.flows
-    many = scene.draw(st.integers(1, 3))
+    many = scene.dice.number(1, 3)
     children = []
     for n in range(many):
-        flag = scene.draw(now_and_then(FLAGS, one_in=2))
-        given = scene.draw(node_options) | ({flag: True} if flag else {})
+        flag = scene.dice.seldom(FLAGS, one_in=2)
+        given = node_options(scene.dice) | ({flag: True} if flag else {})
         children.append({"id": f"child-{number}-{n}", "opts": given})
-    where = scene.draw(st.sampled_from(["work", "work", "parents"]))
-    flow = {"queue": where, "id": f"parent-{number}", "opts": scene.draw(node_options)}
+    where = scene.dice.one(["work", "work", "parents"])
+    flow = {"queue": where, "id": f"parent-{number}", "opts": node_options(scene.dice)}
     by_node(scene, "add_flow", flow, children)
     scene.compare("add a flow")
 
@@ -128,7 +125,7 @@ def add_a_flow(scene: Scene) -> None:
 def add_the_last_while_active(scene: Scene) -> None:
     """Add with BullMQ's keepLastIfActive."""
     rule = {"id": "last", "keepLastIfActive": True}
-    given = scene.draw(node_options) | {"deduplication": rule}
-    given["jobId"] = scene.draw(st.sampled_from(free_ids(scene)))
+    given = node_options(scene.dice) | {"deduplication": rule}
+    given["jobId"] = scene.dice.one(free_ids(scene))
     by_node(scene, "add_one", given)
     scene.compare("add the last while active")

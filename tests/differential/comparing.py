@@ -102,17 +102,14 @@ class Comparison:
 
     @staticmethod
     def _markers(ours: KeySpace, theirs: KeySpace) -> list[str]:
-        """Return where idle workers would sleep on, or wake at another time."""
+        """Return where idle workers would sleep on, or wake too late."""
         mine, its = (side.contents.get("marker", {}) for side in (ours, theirs))
         lines = []
         if "0" in its and "0" not in mine and has_work(theirs):
             lines.append(f"marker: work is left; BullMQ {its}, Toril {mine}")
         due = min(theirs.contents.get("delayed", {}).values(), default=0) // 0x1000
-        told = mine.get("1", 0) // 1
-        limited = "max" in theirs.contents.get(
-            "meta", {}
-        )  # then it may be when the window ends, or ended
-        if due and "1" in its and told not in {due, its["1"] // 1} and not 0 < told < due * limited:
+        told = mine.get("1", 0) // 1  # what is told too early costs a look
+        if due and "1" in its and (not told or told > max(due, its["1"] // 1)):
             lines.append(f"marker: {due} is due next; BullMQ {its}, Toril {mine}")
         return lines
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
 from tests.differential.drawing import DELAYS_MS
 from tests.differential.lab import PARENTS, PREFIX, QUEUE
 from tests.differential.scene import Scene
@@ -26,7 +24,7 @@ CLEANABLE = {
 
 @step(2, lambda scene: scene.there("delayed"))
 def promote(scene: Scene) -> None:
-    ids = scene.choose([*scene.there("delayed"), *scene.there("wait")[:1]])
+    ids = scene.dice.some([*scene.there("delayed"), *scene.there("wait")[:1]])
     scene.run(scene.engine.promote(QUEUE, ids))
     for one in ids:
         scene.run(scene.bullmq.promote(one))
@@ -35,7 +33,7 @@ def promote(scene: Scene) -> None:
 
 @step(3, lambda scene: scene.there(*CLEANABLE))
 def remove(scene: Scene) -> None:
-    ids = [one for one in scene.choose(scene.there(*CLEANABLE, "active")) if may_go(scene, one)]
+    ids = [one for one in scene.dice.some(scene.there(*CLEANABLE, "active")) if may_go(scene, one)]
     scene.run(scene.engine.remove(QUEUE, ids))
     for one in ids:
         scene.run(scene.bullmq.remove(one))
@@ -44,7 +42,7 @@ def remove(scene: Scene) -> None:
 
 @step(1, lambda scene: scene.parents.jobs())
 def remove_a_parent_elsewhere(scene: Scene) -> None:
-    [one] = scene.choose(sorted(scene.parents.jobs()), 1)
+    [one] = scene.dice.some(sorted(scene.parents.jobs()), 1)
     if set(scene.children(one, scene.parents)) & set(scene.stalled()):
         return
     scene.run(scene.engine.remove(PARENTS, [one]))
@@ -59,7 +57,7 @@ def may_go(scene: Scene, job_id: str) -> bool:
 
 @step(4, lambda scene: scene.there("completed", "failed"))
 def retry_finished(scene: Scene) -> None:
-    ids = scene.choose(scene.there("completed", "failed"))
+    ids = scene.dice.some(scene.there("completed", "failed"))
     scene.run(scene.engine.retry(QUEUE, ids))
     for one in ids:
         state = "completed" if one in scene.space.members("completed") else "failed"
@@ -69,8 +67,8 @@ def retry_finished(scene: Scene) -> None:
 
 @step(3, lambda scene: scene.there(*NOT_STARTED))
 def change_priority(scene: Scene) -> None:
-    [one] = scene.choose(scene.there(*NOT_STARTED), 1)
-    priority = scene.draw(st.integers(0, 2))
+    [one] = scene.dice.some(scene.there(*NOT_STARTED), 1)
+    priority = scene.dice.number(0, 2)
     scene.run(scene.engine.change(QUEUE, one, priority=priority))
     scene.run(scene.bullmq.change_priority(one, priority))
     scene.compare("change priority")
@@ -78,8 +76,8 @@ def change_priority(scene: Scene) -> None:
 
 @step(2, lambda scene: scene.there("delayed"))
 def change_delay(scene: Scene) -> None:
-    [one] = scene.choose(scene.there("delayed"), 1)
-    delay_ms = scene.draw(st.sampled_from(DELAYS_MS))
+    [one] = scene.dice.some(scene.there("delayed"), 1)
+    delay_ms = scene.dice.one(DELAYS_MS)
     if scene.space.contents["delayed"][one] // 0x1000 == scene.lab.now + delay_ms:
         delay_ms += 7
     scene.run(scene.engine.change(QUEUE, one, delay_ms=delay_ms))
@@ -89,8 +87,8 @@ def change_delay(scene: Scene) -> None:
 
 @step(1, lambda scene: scene.there(*NOT_STARTED, "active"))
 def change_data(scene: Scene) -> None:
-    [one] = scene.choose(scene.there(*NOT_STARTED, "active"), 1)
-    number = scene.draw(st.integers(2, 9))
+    [one] = scene.dice.some(scene.there(*NOT_STARTED, "active"), 1)
+    number = scene.dice.number(2, 9)
     scene.run(scene.engine.change(QUEUE, one, data=f'{{"number":{number}}}'))
     scene.run(scene.bullmq.change_data(one, {"number": number}))
     scene.compare("change data")
@@ -127,7 +125,7 @@ def set_rate(scene: Scene, most: int) -> None:
 
 @step(1, lambda scene: not scene.is_full())
 def limit_the_concurrency(scene: Scene) -> None:
-    set_concurrency(scene, scene.draw(st.integers(1, 4)))
+    set_concurrency(scene, scene.dice.number(1, 4))
 
 
 @step(5, Scene.is_full)
@@ -137,12 +135,12 @@ def lift_the_concurrency(scene: Scene) -> None:
 
 @step(1, lambda scene: not scene.is_limited())
 def limit_the_rate(scene: Scene) -> None:
-    set_rate(scene, scene.draw(st.integers(1, 4)))
+    set_rate(scene, scene.dice.number(1, 4))
 
 
 @step(3, Scene.is_limited)
 def raise_the_rate(scene: Scene) -> None:
-    set_rate(scene, scene.draw(st.sampled_from([3, 100])))
+    set_rate(scene, scene.dice.one([3, 100]))
 
 
 @step(1, lambda scene: scene.space.members("marker"))
@@ -163,7 +161,7 @@ def ends_no_parent(scene: Scene, *states: str) -> bool:
 
 @step(1, lambda scene: scene.there(*NOT_STARTED) and ends_no_parent(scene, *NOT_STARTED))
 def drain(scene: Scene) -> None:
-    delayed = not scene.ready() or scene.draw(st.booleans())
+    delayed = not scene.ready() or scene.dice.one([False, True])
     scene.run(scene.engine.drain(QUEUE, delayed=delayed))
     scene.run(scene.bullmq.queue.drain(delayed))
     scene.compare("drain")
@@ -175,12 +173,12 @@ def cleanable(scene: Scene) -> list[str]:
 
 @step(2, cleanable)
 def clean(scene: Scene) -> None:
-    name = scene.draw(st.sampled_from(cleanable(scene)))
+    name = scene.dice.one(cleanable(scene))
     state = CLEANABLE[name]
-    most = scene.draw(st.integers(1, 3)) if state in FINAL else 1_000
+    most = scene.dice.number(1, 3) if state in FINAL else 1_000
     jobs = scene.space.jobs()
     ran = any("processedOn" in jobs[one] for one in scene.space.members(name))
-    grace_ms = 0 if ran and state not in FINAL else scene.draw(st.sampled_from([0, 500]))
+    grace_ms = 0 if ran and state not in FINAL else scene.dice.one([0, 500])
     scene.run(scene.engine.clean(QUEUE, state, grace_ms, most))
     scene.run(scene.bullmq.queue.clean(grace_ms, most, name))
     scene.compare("clean")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import strategies as st
-
+from tests.differential.dice import Dice
 from toril.engine.redis.packing import as_json
 from toril.model.codec import encode_options
 from toril.model.job import AttemptError, Lease, NewJob
@@ -15,16 +14,6 @@ from toril.model.options import Deduplication, Keep
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
 
 IDS = [f"job-{letter}" for letter in "abcdefghij"]
-
-
-def one_of(**odds: int) -> st.SearchStrategy[str]:
-    """Draw a word, each as often as its number says."""
-    return st.sampled_from([word for word, times in odds.items() for _ in range(times)])
-
-
-def now_and_then(values: Sequence[Any], *, one_in: int) -> st.SearchStrategy[Any]:
-    """Draw a value, or None: one in so many is none of these."""
-    return st.sampled_from([*values, *([None] * (len(values) * (one_in - 1)))])
 
 
 KEEPS = [Keep(count=0), Keep(count=1), Keep(age=2), Keep(count=2, age=2)]
@@ -45,32 +34,40 @@ FLAGS = [
     "removeDependencyOnFailure",
 ]
 
-options = st.fixed_dictionaries(
-    {
-        "priority": now_and_then([1, 2], one_in=3),
-        "delay": now_and_then([ms / 1000 for ms in DELAYS_MS], one_in=5),
-        "lifo": now_and_then([True], one_in=4),
-        "attempts": now_and_then([2, 3], one_in=2),
-        "remove_on_complete": now_and_then(KEEPS, one_in=3),
-        "remove_on_fail": now_and_then(KEEPS, one_in=3),
-        "deduplication": now_and_then(RULES, one_in=3),
-    }
-).map(lambda drawn: {name: value for name, value in drawn.items() if value is not None})
+KINDS = [*["complete"] * 6, *["fail"] * 5, *["retry"] * 4, *["release"] * 2]
+LEASES_MS = [1_000, 1_000, 5_000]
 
-kinds = one_of(complete=6, fail=4, retry=4, release=2)
-delays = st.sampled_from([0, 0, 0, 0, *DELAYS_MS])
-leases_ms = st.sampled_from([1_000, 1_000, 5_000])
 
-node_options = st.fixed_dictionaries(
-    {
-        "priority": now_and_then([1, 2], one_in=4),
-        "delay": now_and_then(DELAYS_MS, one_in=4),
-        "lifo": now_and_then([True], one_in=4),
-        "removeOnComplete": now_and_then([True, 1], one_in=4),
-        "removeOnFail": now_and_then([True, 1], one_in=4),
-    }
-).map(lambda drawn: {name: value for name, value in drawn.items() if value is not None})
-"""Options as Node.js writes them, for jobs that Node.js adds."""
+def options(dice: Dice) -> dict[str, Any]:
+    """Draw a job's options, each by itself."""
+    return _given(
+        priority=dice.seldom([1, 2], one_in=3),
+        delay=dice.seldom([ms / 1000 for ms in DELAYS_MS], one_in=5),
+        lifo=dice.seldom([True], one_in=4),
+        attempts=dice.seldom([2, 3], one_in=2),
+        remove_on_complete=dice.seldom(KEEPS, one_in=3),
+        remove_on_fail=dice.seldom(KEEPS, one_in=3),
+        deduplication=dice.seldom(RULES, one_in=3),
+    )
+
+
+def node_options(dice: Dice) -> dict[str, Any]:
+    """Draw options as Node.js writes them, for jobs that Node.js adds."""
+    return _given(
+        priority=dice.seldom([1, 2], one_in=4),
+        delay=dice.seldom(DELAYS_MS, one_in=6),
+        lifo=dice.seldom([True], one_in=4),
+        removeOnComplete=dice.seldom([True, 1], one_in=4),
+        removeOnFail=dice.seldom([True, 1], one_in=4),
+    )
+
+
+def _given(**drawn: Any) -> dict[str, Any]:
+    return {name: value for name, value in drawn.items() if value is not None}
+
+
+def retry_delay(dice: Dice) -> int:
+    return dice.seldom(DELAYS_MS, one_in=3) or 0
 
 
 def new_job(job_id: str, args: dict[str, Any]) -> NewJob:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from hypothesis import note
-from hypothesis import strategies as st
-
 from tests.differential.comparing import Comparison, Difference
+from tests.differential.dice import Dice
 from tests.differential.keyspace import KeySpace, read
 from tests.differential.lab import PARENTS, QUEUE, Lab, prefix_of
 from tests.differential.oracle import Taken
@@ -25,12 +23,16 @@ class Held:
     lease: Lease
     taken: Taken
 
+    def __repr__(self) -> str:
+        return self.lease.id
+
 
 class Scene:
     """What a test goes on with from step to step.
 
     Attributes:
         lab: Where.
+        dice: What is drawn from.
         space: What BullMQ's side holds of the queue, after the last step.
         parents: The same of the queue of some jobs' parents.
         held: What was taken and not settled.
@@ -38,9 +40,9 @@ class Scene:
         flows: How many flows were added.
     """
 
-    def __init__(self, lab: Lab, data: st.DataObject, differences: Iterable[Difference]) -> None:
+    def __init__(self, lab: Lab, dice: Dice, differences: Iterable[Difference]) -> None:
         self.lab = lab
-        self._data = data
+        self.dice = dice
         self.bullmq = lab.bullmq
         self.engine = lab.engine()
         self.keeper = self.engine.keeper()
@@ -67,22 +69,14 @@ class Scene:
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self.lab.runner.run(call)
 
-    def draw(self, strategy: st.SearchStrategy[T]) -> T:
-        return self._data.draw(strategy)
-
-    def choose(self, among: Sequence[T], most: int = 3) -> list[T]:
-        """Draw some of several things, in any order."""
-        places = st.lists(st.integers(0, len(among) - 1), min_size=1, max_size=most, unique=True)
-        return [among[place] for place in self.draw(places)]
-
     # Comparing
 
     def compare(self, step: str) -> None:
+        """Compare all keys of both sides after a step."""
         self.space = self._compare(QUEUE, step)
         self.parents = self._compare(PARENTS, step)
 
     def _compare(self, queue: Any, step: str) -> KeySpace:
-        note(step)
         prefix = prefix_of(queue)
         ours, theirs = read(self.lab.ours, prefix), read(self.lab.theirs, prefix)
         differing = self._comparisons[queue].differing(ours, theirs, step)

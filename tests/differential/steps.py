@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hypothesis import strategies as st
-
 from tests.differential.scene import Scene
 
 
@@ -48,7 +46,7 @@ def step(
 
 def next_step(scene: Scene) -> Step:
     """Draw a step that makes sense."""
-    # Hypothesis draws more from the front.
-    heaviest_first = sorted(STEPS, key=lambda one: -one.weight)
-    bag = [one for one in heaviest_first if one.makes_sense(scene) for _ in range(one.weight)]
-    return scene.draw(st.sampled_from(bag))
+    weights = {one: one.weight for one in STEPS if one.makes_sense(scene)}
+    chosen: Step = scene.dice.weighted(weights)
+    scene.dice.log.append(chosen.name)
+    return chosen

@@ -6,9 +6,7 @@ import json
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from hypothesis import strategies as st
-
-from tests.differential.drawing import delays, kinds, leases_ms, result_of, settlement
+from tests.differential.drawing import KINDS, LEASES_MS, result_of, retry_delay, settlement
 from tests.differential.lab import QUEUE
 from tests.differential.oracle import Taken
 from tests.differential.scene import Held, Scene
@@ -23,7 +21,7 @@ KEPT_FORMER = 4
 
 @step(18, Scene.gives)
 def fetch(scene: Scene) -> None:
-    limit, lease_ms = scene.draw(st.integers(1, 6)), scene.draw(leases_ms)
+    limit, lease_ms = scene.dice.number(1, 6), scene.dice.one(LEASES_MS)
     took(scene, exchange(scene, [], limit, lease_ms), limit, lease_ms)
     scene.compare("fetch")
 
@@ -57,24 +55,26 @@ def took(
 
 @step(26, Scene.holding)
 def settle(scene: Scene) -> None:
-    settle_some(scene, scene.choose(scene.holding(), 4), None)
+    settle_some(scene, scene.dice.some(scene.holding(), 4), None)
 
 
 @step(16, Scene.holding)
 def settle_and_fetch(scene: Scene) -> None:
-    settle_some(scene, scene.choose(scene.holding(), 4), scene.draw(st.integers(1, 3)))
+    settle_some(scene, scene.dice.some(scene.holding(), 4), scene.dice.number(1, 3))
 
 
 @step(2, lambda scene: scene.former or len(scene.holding()) < len(scene.held))
 def settle_what_nobody_holds(scene: Scene) -> None:
     lost = [one for one in scene.held if not scene.holds(one)]
-    settle_some(scene, scene.choose([*scene.former, *lost, *scene.holding()]), None)
+    settle_some(scene, scene.dice.some([*scene.former, *lost, *scene.holding()]), None)
 
 
 def settle_some(scene: Scene, chosen: Sequence[Held], limit: int | None) -> None:
-    alike = scene.draw(st.booleans())
-    drawn = [(scene.draw(kinds), scene.draw(delays))] if alike else []
-    pairs = [(one, *(drawn or [(scene.draw(kinds), scene.draw(delays))])[0]) for one in chosen]
+    alike = scene.dice.one([False, True])
+    drawn = [(scene.dice.one(KINDS), retry_delay(scene.dice))] if alike else []
+    pairs = [
+        (one, *(drawn or [(scene.dice.one(KINDS), retry_delay(scene.dice))])[0]) for one in chosen
+    ]
     if scene.due() and any(runs_at_once(kind, delay) for _, kind, delay in pairs):
         # BullMQ lets due jobs wait before the one that is tried again; here the next fetch does.
         exchange(scene, [], 0)
@@ -139,8 +139,8 @@ def settle_theirs(
 
 @step(2, Scene.holding)
 def extend(scene: Scene) -> None:
-    [one] = scene.choose(scene.held, 1)
-    lease_ms = scene.draw(leases_ms) + 1
+    [one] = scene.dice.some(scene.held, 1)
+    lease_ms = scene.dice.one(LEASES_MS) + 1
     lost = scene.keeper.extend([one.lease], lease_ms)
     assert (not lost) == scene.run(scene.bullmq.extend(one.taken, lease_ms))
     scene.compare("extend")
@@ -148,9 +148,9 @@ def extend(scene: Scene) -> None:
 
 @step(2, Scene.holding)
 def note(scene: Scene) -> None:
-    [one] = scene.choose(scene.holding(), 1)
-    progress = scene.draw(st.sampled_from([None, 50, {"done": "half"}]))
-    told = ["a line"] * scene.draw(st.integers(1, 2) if progress is None else st.integers(0, 2))
+    [one] = scene.dice.some(scene.holding(), 1)
+    progress = scene.dice.one([None, 50, {"done": "half"}])
+    told = ["a line"] * scene.dice.number(int(progress is None), 2)
     as_json = None if progress is None else json.dumps(progress)
     scene.run(scene.engine.note(QUEUE, [Note(one.lease, as_json, told)]))
     if progress is not None:
@@ -163,7 +163,7 @@ def note(scene: Scene) -> None:
 @step(8, Scene.stalled)
 def rescue(scene: Scene) -> None:
     stalled = scene.stalled()
-    max_stalls = scene.draw(st.integers(0, 2))
+    max_stalls = scene.dice.number(0, 2)
     found = scene.run(scene.engine.rescue(QUEUE, max_stalls))
     assert {one.id for one in found} == set(stalled)
     jobs = scene.space.jobs()
@@ -190,7 +190,7 @@ def mark_those_that_run(scene: Scene) -> None:
 
 @step(5, deadlines)
 def pass_time(scene: Scene) -> None:
-    ms = scene.draw(st.sampled_from([*deadlines(scene) * 3, 61_000, 1]))
+    ms = scene.dice.one([*deadlines(scene) * 3, 61_000, 1])
     if scene.space.left.get("limiter") == ms:
         ms += 1
     scene.lab.pass_time(ms)
