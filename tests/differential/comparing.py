@@ -42,10 +42,10 @@ class Comparison:
         """Begin anew with the events: the streams were removed."""
         self._seen = (0, 0)
 
-    def differing(self, ours: KeySpace, theirs: KeySpace, step: str) -> list[str]:
+    def differing(self, ours: KeySpace, theirs: KeySpace, step: str, now: int) -> list[str]:
         """Return what differs and may not, a line each."""
         lines = _unequal(self._known(ours), self._known(theirs))
-        lines += self._markers(ours, theirs)
+        lines += self._markers(ours, theirs, now)
         told = tuple(
             self._told(side.events[seen:], step)
             for side, seen in zip((ours, theirs), self._seen, strict=True)
@@ -101,11 +101,12 @@ class Comparison:
         ]
 
     @staticmethod
-    def _markers(ours: KeySpace, theirs: KeySpace) -> list[str]:
+    def _markers(ours: KeySpace, theirs: KeySpace, now: int) -> list[str]:
         """Return where idle workers would sleep on, or wake too late."""
         mine, its = (side.contents.get("marker", {}) for side in (ours, theirs))
         lines = []
-        if "0" in its and "0" not in mine and has_work(theirs):
+        wakes = "0" in mine or 0 < mine.get("1", 0) <= now
+        if "0" in its and not wakes and has_work(theirs):
             lines.append(f"marker: work is left; BullMQ {its}, Toril {mine}")
         due = min(theirs.contents.get("delayed", {}).values(), default=0) // 0x1000
         told = mine.get("1", 0) // 1  # what is told too early costs a look

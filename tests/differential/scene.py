@@ -79,7 +79,7 @@ class Scene:
     def _compare(self, queue: Any, step: str) -> KeySpace:
         prefix = prefix_of(queue)
         ours, theirs = read(self.lab.ours, prefix), read(self.lab.theirs, prefix)
-        differing = self._comparisons[queue].differing(ours, theirs, step)
+        differing = self._comparisons[queue].differing(ours, theirs, step, self.lab.now)
         assert not differing, "\n".join([f"after {step}:", *differing])
         return theirs
 

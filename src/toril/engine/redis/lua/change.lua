@@ -33,7 +33,7 @@ if ARGV[3] ~= '' and tonumber(ARGV[3]) > 0 then
     mark_due()
 elseif moves and not (ARGV[3] == '' and state == 'delayed') then
     take_out(id, state, set)
-    call('HSET', key, 'delay', 0)
+    if state == 'delayed' then call('HSET', key, 'delay', 0) end
     push(id, priority)
     if not is_closed() then mark() end
 end
