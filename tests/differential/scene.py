@@ -38,6 +38,7 @@ class Scene:
         held: What was taken and not settled.
         former: Some of what was settled: nobody holds it any more.
         flows: How many flows were added.
+        lasts: How many jobs with keepLastIfActive.
     """
 
     def __init__(self, lab: Lab, dice: Dice, differences: Iterable[Difference]) -> None:
@@ -48,7 +49,7 @@ class Scene:
         self.keeper = self.engine.keeper()
         self.held: list[Held] = []
         self.former: list[Held] = []
-        self.flows = 0
+        self.flows = self.lasts = 0
         table = list(differences)
         self._comparisons = {queue: Comparison(table) for queue in (QUEUE, PARENTS)}
         self.space = self.parents = KeySpace({}, {}, {}, [])

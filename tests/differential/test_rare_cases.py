@@ -119,3 +119,23 @@ def test_a_parent_elsewhere_goes_on_when_its_last_child_is_taken_away_and_tells_
     assert parent.id == "parent"
     told = [entry["event"] for _, entry in lab.ours.xrange("bull:parents:events")]
     assert told == ["added", "waiting-children", "waiting", "active"]
+
+
+def test_what_waits_for_the_end_of_a_job_takes_no_other_jobs_id(
+    lab: Lab, engine: RedisEngine
+) -> None:
+    """BullMQ writes over the other job, which stands in two places then."""
+    run, rule = lab.runner.run, {"id": "key", "keepLastIfActive": True}
+    run(engine.register(QUEUE))
+    run(lab.guest.add_one({"jobId": "first", "deduplication": rule}))
+    [first] = fetch(lab, engine, 1)
+    run(lab.guest.add_one({"jobId": "job-a", "deduplication": rule}))
+    add(lab, engine, "job-a", priority=1)
+
+    run(engine.exchange(QUEUE, [Complete(first, "1", None)], None))
+
+    assert lab.ours.zrange(f"{PREFIX}prioritized", 0, -1) == ["job-a"]
+    assert not lab.ours.exists(f"{PREFIX}wait")
+    assert not lab.ours.exists(f"{PREFIX}dn:key")
+    [*_, last] = [entry for _, entry in lab.ours.xrange(f"{PREFIX}events")]
+    assert last == {"event": "duplicated", "jobId": "job-a"}

@@ -46,7 +46,8 @@ def took(
     token = answer.leases[0].token if answer.leases else "worker:none"
     more = scene.run(scene.bullmq.fetch(limit - len(before), token, lease_ms))
     taken = [*before, *more]
-    assert [lease.id for lease in answer.leases] == [one.job.id for one in taken]
+    mine, its = [lease.id for lease in answer.leases], [one.job.id for one in taken]
+    assert mine == its, f"BullMQ gave {its}, Toril {mine}"
     scene.held += [Held(*pair) for pair in zip(answer.leases, taken, strict=True)]
 
 

@@ -16,6 +16,11 @@ local function free_key(id, key_id)
     local job = call('HMGET', waiting, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
     local counted = tostring(call('INCR', ID))
     local next_id = job[4] or counted
+    call('DEL', waiting)
+    if call('EXISTS', JOB .. next_id) == 1 then  -- another job has got the id meanwhile
+        emit('duplicated', 'jobId', next_id)
+        return
+    end
     local opts = cjson.decode(job[3])
     local rule = opts.de or {}
     set_owner(key, next_id, not rule.keepLastIfActive and rule.ttl or 0)
@@ -39,7 +44,6 @@ local function free_key(id, key_id)
     if job[7] then
         call('SADD', job[7], JOB .. next_id)
     end
-    call('DEL', waiting)
 end
 
 -- Removes what is not kept, the oldest first. Ages in ms.
