@@ -137,5 +137,5 @@ def test_what_waits_for_the_end_of_a_job_takes_no_other_jobs_id(
     assert lab.ours.zrange(f"{PREFIX}prioritized", 0, -1) == ["job-a"]
     assert not lab.ours.exists(f"{PREFIX}wait")
     assert not lab.ours.exists(f"{PREFIX}dn:key")
-    [*_, last] = [entry for _, entry in lab.ours.xrange(f"{PREFIX}events")]
-    assert last == {"event": "duplicated", "jobId": "job-a"}
+    told = [entry for _, entry in lab.ours.xrange(f"{PREFIX}events")]
+    assert {"event": "duplicated", "jobId": "job-a"} in told
