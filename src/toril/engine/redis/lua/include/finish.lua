@@ -46,22 +46,23 @@ local function free_key(id, key_id)
     end
 end
 
--- Removes what is not kept, the oldest first. Ages in ms.
+-- Takes away what is not kept: of those that are too old the oldest thousand. Ages in ms.
 local function trim_finished(set, age, count)
+    -- From the newest to the oldest, as BullMQ does: parents that wait for them go on in this order.
+    local function forget_all(old)
+        for n = #old, 1, -1 do
+            forget(old[n])
+        end
+    end
     if age then
         local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, 1000)
-        for _, id in ipairs(old) do
-            forget(id)
-        end
+        forget_all(old)
         in_pieces('ZREM', set, old)
     end
     if count and count > 0 then
         local excess = call('ZCARD', set) - count
         if excess > 0 then
-            local old = call('ZRANGE', set, 0, excess - 1)
-            for _, id in ipairs(old) do
-                forget(id)
-            end
+            forget_all(call('ZRANGE', set, 0, excess - 1))
             call('ZREMRANGEBYRANK', set, 0, excess - 1)
         end
     end
