@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.differential.drawing import new_job
+from tests.differential.drawing import FLAGS, new_job
 from tests.differential.lab import PARENTS, PREFIX, QUEUE, Lab
-from tests.differential.oracle import BullMQ
 from toril.engine.base import Added, AddStatus, Fetch, Refusal
 from toril.engine.redis import RedisEngine
 from toril.model.job import AttemptError, Lease, QueueRef
@@ -73,10 +72,10 @@ def parent_that_goes_on(lab: Lab, engine: RedisEngine) -> list[Lease]:
         {"id": "child-b", "opts": {}},
     ]
     flow = {"queue": QUEUE.name, "id": "parent", "opts": {}}
-    lab.runner.run(BullMQ.add_flow(lab.guest, flow, children))
+    lab.runner.run(lab.guest.add_flow(flow, children))
     failing, open_child = fetch(lab, engine, 2)
     lab.runner.run(
-        engine.exchange(QUEUE, [Fail(failing, AttemptError(1, "E", "no", ""), None)], None)
+        engine.exchange(QUEUE, [Fail(failing, AttemptError(1, "ValueError", "no", ""), None)], None)
     )
     [parent] = fetch(lab, engine, 1)
     return [parent, open_child]
@@ -102,6 +101,25 @@ def test_a_parent_before_its_last_child_in_a_batch_has_an_open_child(
     assert lab.ours.lrange(f"{PREFIX}active", 0, -1) == ["parent"]
 
 
+def test_a_parent_that_failed_in_the_batch_of_its_child_is_not_to_be_failed_again(
+    lab: Lab, engine: RedisEngine
+) -> None:
+    run = lab.runner.run
+    run(engine.register(QUEUE))
+    children = [{"id": f"child-{one}", "opts": {one: True}} for one in FLAGS[:2]]
+    run(lab.guest.add_flow({"queue": QUEUE.name, "id": "parent", "opts": {}}, children))
+    strict, lenient = fetch(lab, engine, 2)
+    error = AttemptError(1, "ValueError", "no", "")
+    run(engine.exchange(QUEUE, [Fail(lenient, error, None)], None))
+    [parent] = fetch(lab, engine, 1)
+
+    both = [Fail(parent, error, None), Fail(strict, error, None)]
+    run(engine.exchange(QUEUE, both, None))
+
+    assert lab.ours.zcard(f"{PREFIX}failed") == 3
+    assert not lab.ours.hexists(f"{PREFIX}parent", "defa")
+
+
 @pytest.mark.parametrize("how", ["drain", "clean"])
 def test_a_parent_elsewhere_goes_on_when_its_last_child_is_taken_away_and_tells_of_it(
     lab: Lab, engine: RedisEngine, how: str
@@ -110,7 +128,7 @@ def test_a_parent_elsewhere_goes_on_when_its_last_child_is_taken_away_and_tells_
     lab.runner.run(engine.register(QUEUE))
     lab.runner.run(engine.register(PARENTS))
     flow = {"queue": PARENTS.name, "id": "parent", "opts": {}}
-    lab.runner.run(BullMQ.add_flow(lab.guest, flow, [{"id": "child", "opts": {}}]))
+    lab.runner.run(lab.guest.add_flow(flow, [{"id": "child", "opts": {}}]))
     if how == "drain":
         assert lab.runner.run(engine.drain(QUEUE)) == 1
     else:

@@ -137,7 +137,7 @@ def retry(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
         return []
     base = lines.tickets(tx, len(jobs))
     rows = [(seq, base + place) for place, (seq, _) in enumerate(jobs, 1)]
-    tx.run(_sql["run_again"], rows=as_json(rows))
+    tx.run(_sql["run_again"], rows=as_json(rows), lifo="$.lifo")
     seqs = as_json([seq for seq, _ in jobs])
     tx.run(_sql["forget_results"], seqs=seqs)
     tx.run(_sql["forget_progress"], seqs=seqs)

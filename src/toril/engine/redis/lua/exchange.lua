@@ -115,27 +115,60 @@ while place <= #ARGV do
     end
     place, total = place + count * width, total + count
 
-    -- Children that are open keep their parent from completing.
-    if kind == 'complete' then
-        local keys = {}
+    if needs_more and not rare then
+        -- insert: events
+        -- insert: ready
+        -- insert: parents
+        -- insert: forget
+        -- insert: store
+        -- insert: finish
+        -- insert: unsuccessful
+        rare = {
+            fail = fail, retry = retry, release = release, free_key = free_key, trim = trim_finished,
+            child_completed = child_completed, forget = forget,
+        }
+    end
+    if kind ~= 'complete' then
+        rare[kind](jobs, kept, age)
+    else
+        local children = {}
         for _, job in ipairs(jobs) do
-            keys[#keys + 1] = job.key .. ':dependencies'
-            keys[#keys + 1] = job.key .. ':unsuccessful'
+            children[#children + 1] = job.key .. ':dependencies'
+            children[#children + 1] = job.key .. ':unsuccessful'
         end
-        if in_pieces('EXISTS', nil, keys) > 0 then
-            local rest = {}
-            for _, job in ipairs(jobs) do
-                local code = call('SCARD', job.key .. ':dependencies') > 0 and -4
-                    or call('ZCARD', job.key .. ':unsuccessful') > 0 and -9
-                if code then
-                    refused[#refused + 1], refused[#refused + 2] = job.number, code
-                    locks_of[job.id] = nil
-                else
-                    rest[#rest + 1] = job
+        local are_parents = in_pieces('EXISTS', nil, children) > 0
+        local done, members = {}, {}
+        for _, job in ipairs(jobs) do
+            local result = ARGV[job.at]
+            -- Children that are open keep their parent from completing, and so do those that
+            -- failed it. It is looked at in its turn: its last child may stand before it.
+            local code = are_parents and (call('SCARD', job.key .. ':dependencies') > 0 and -4
+                or call('ZCARD', job.key .. ':unsuccessful') > 0 and -9)
+            if code then
+                refused[#refused + 1], refused[#refused + 2] = job.number, code
+                locks_of[job.id] = nil
+            else
+                if job.key_id then rare.free_key(job.id, job.key_id) end
+                if job.parent_key then
+                    rare.child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'),
+                                         result)
                 end
+                if kept == 0 then
+                    rare.forget(job.id)
+                else
+                    call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
+                         'atm', text(job.made + 1))
+                end
+                call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', job.id,
+                     'returnvalue', result, 'prev', 'active')
+                done[#done + 1] = job
+                members[#members + 1], members[#members + 2] = NOW_TEXT, job.id
             end
-            jobs = rest
         end
+        if kept ~= 0 then in_pieces('ZADD', COMPLETED, members) end
+        if kept or age then rare.trim(COMPLETED, age, kept) end
+        jobs = done
+        completed = completed + #done
     end
 
     for _, job in ipairs(jobs) do
@@ -147,46 +180,6 @@ while place <= #ARGV do
         end
         buckets[bits] = (buckets[bits] or 0) + 1
         settled[#settled + 1] = job.id
-    end
-
-    if needs_more and not rare then
-        -- insert: events
-        -- insert: ready
-        -- insert: parents
-        -- insert: forget
-        -- insert: store
-        -- insert: finish
-        -- insert: unsuccessful
-        rare = {
-            fail = fail, retry = retry, release = release, free_key = free_key, keep = keep,
-            child_completed = child_completed,
-        }
-    end
-    if kind ~= 'complete' then
-        rare[kind](jobs, kept, age)
-    else
-        local members = {}
-        for n, job in ipairs(jobs) do
-            local result = ARGV[job.at]
-            if job.key_id then rare.free_key(job.id, job.key_id) end
-            if job.parent_key then
-                rare.child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'),
-                                     result)
-            end
-            if kept ~= 0 then
-                call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
-                     'atm', text(job.made + 1))
-            end
-            call('XADD', EVENTS, '*', 'event', 'completed', 'jobId', job.id, 'returnvalue', result,
-                 'prev', 'active')
-            members[2 * n - 1], members[2 * n] = NOW_TEXT, job.id
-        end
-        if kept or age then
-            rare.keep(jobs, COMPLETED, kept, age)
-        else
-            in_pieces('ZADD', COMPLETED, members)
-        end
-        completed = completed + #jobs
     end
 end
 
@@ -266,7 +259,8 @@ if WANTED >= 0 then
 
     -- Jobs that only fail do not count against the rate: others take their places.
     repeat
-        local most, until_when = limits[1] and 0 or WANTED - #leases / 3, nil
+        local wanted = WANTED - #leases / 3
+        local most, until_when = limits[1] and 0 or wanted, nil
         if most > 0 and MOST_RUNNING then
             most = math.min(most, MOST_RUNNING - call('LLEN', ACTIVE))
         end
@@ -343,8 +337,8 @@ if WANTED >= 0 then
         elseif counted > 0 and limits[3] and call('INCRBY', LIMITER, counted) == counted then
             call('PEXPIRE', LIMITER, limits[4])
         end
-        limited = until_when and #some >= most and until_when or false
-    until not limited or counted == #some or #leases / 3 == WANTED
+        limited = most < wanted and until_when and #some >= most and until_when or false
+    until not limited or counted == #some
 
     if #leases / 3 < WANTED then
         limited = limited or (by_key and own.rested_at() or false)

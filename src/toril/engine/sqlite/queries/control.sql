@@ -15,7 +15,7 @@ DELETE FROM dedup WHERE queue = :queue AND (key, job_id) IN (
 -- name: run_again
 -- Each row: seq, position. One without a priority that was added with `lifo` goes first again.
 UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-               position = iif(priority = 0 AND (SELECT body.options->>'$.lifo' FROM body
+               position = iif(priority = 0 AND (SELECT body.options->>:lifo FROM body
                                                 WHERE body.seq = job.seq),
                               -again.position, again.position),
                finished_at = NULL, started_at = NULL,

@@ -1,22 +1,6 @@
 -- Attempts that did not succeed: failed for good, tried again, given back.
 -- Stands within exchange.lua.
 
--- Puts finished jobs where they are kept, or takes them away.
-local function keep(jobs, set, count, age)
-    if count == 0 then
-        for _, job in ipairs(jobs) do
-            forget(job.id)
-        end
-    elseif #jobs > 0 then
-        local members = {}
-        for n, job in ipairs(jobs) do
-            members[2 * n - 1], members[2 * n] = NOW_TEXT, job.id
-        end
-        in_pieces('ZADD', set, members)
-        trim_finished(set, age, count)
-    end
-end
-
 local KEPT_ERRORS = 25
 
 -- The last of a JSON array's values, as such an array without its brackets.
@@ -59,19 +43,20 @@ local function fail(jobs, count, age)
         if job.parent_key then
             child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
         end
-        if count ~= 0 then
+        if count == 0 then
+            forget(job.id)
+        else
             add_error(job, reason, traceback, with_times(job, error))
             call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
             call('HDEL', job.key, 'defa')
-        else
-            finish().forget(job.id)
+            call('ZADD', FAILED, NOW, job.id)  -- at once: a child may fail after its parent
         end
         emit('failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
         if job.made + 1 >= tonumber(attempts) then
             emit('retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
         end
     end
-    keep(jobs, FAILED, count, age)
+    if count ~= 0 then trim_finished(FAILED, age, count) end
     failed = failed + #jobs
 end
 
