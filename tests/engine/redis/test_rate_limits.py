@@ -39,6 +39,17 @@ async def test_jobs_that_are_only_to_be_failed_take_no_place_under_a_rate_limit(
     assert await wire.call("GET", "bull:work:limiter") == "2"
 
 
+async def test_places_that_such_jobs_left_are_told_of(engine: RedisEngine, wire: Wire) -> None:
+    await add(engine, "poison", "a", "b")
+    await wire.call("HSET", "bull:work:poison", "defa", "it stalled too often")
+    await engine.register(QUEUE, rate_limit=RateLimit(2, per=60))
+    await wire.call("DEL", "bull:work:marker")
+    taken, answer = await fetch(engine, 2)
+    assert taken == ["poison", "a"]
+    assert answer.limited_until is None
+    assert await wire.call("ZSCORE", "bull:work:marker", "0") == "0"
+
+
 async def test_what_a_rate_limit_keeps_back_leaves_the_time_at_which_its_window_ends(
     engine: RedisEngine, wire: Wire
 ) -> None:
