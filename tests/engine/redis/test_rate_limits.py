@@ -40,12 +40,13 @@ async def test_jobs_that_are_only_to_be_failed_take_no_place_under_a_rate_limit(
 
 
 async def test_places_that_such_jobs_left_are_told_of(engine: RedisEngine, wire: Wire) -> None:
-    await add(engine, "poison", "a", "b")
-    await wire.call("HSET", "bull:work:poison", "defa", "it stalled too often")
+    await add(engine, "poison", "a", "venom", "b")
+    for one in ("poison", "venom"):
+        await wire.call("HSET", f"bull:work:{one}", "defa", "it stalled too often")
     await engine.register(QUEUE, rate_limit=RateLimit(2, per=60))
     await wire.call("DEL", "bull:work:marker")
-    taken, answer = await fetch(engine, 2)
-    assert taken == ["poison", "a"]
+    taken, answer = await fetch(engine, 3)
+    assert taken == ["poison", "a", "venom"]
     assert answer.limited_until is None
     assert await wire.call("ZSCORE", "bull:work:marker", "0") == "0"
 
