@@ -166,7 +166,7 @@ while place <= #ARGV do
             end
         end
         if kept ~= 0 then in_pieces('ZADD', COMPLETED, members) end
-        if kept or age then rare.trim(COMPLETED, age, kept) end
+        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept) end
         jobs = done
         completed = completed + #done
     end
