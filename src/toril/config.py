@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         payload_store: Where large payloads are kept; None is with their jobs.
         payload_threshold: The largest payload that stays with its job all the same, in bytes.
         payload_max_bytes: The largest payload that goes there.
+        production: Refuse a store that is set to throw jobs away, instead of warning of it.
     """
 
     url: str = DEFAULT_URL
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payload_store: str | None = None
     payload_threshold: int = DEFAULT_THRESHOLD
     payload_max_bytes: int = DEFAULT_MAX_BYTES
+    production: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -72,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             payload_store=env.get("TORIL_PAYLOAD_STORE") or None,
             payload_threshold=_number(env, "TORIL_PAYLOAD_THRESHOLD", 1) or DEFAULT_THRESHOLD,
             payload_max_bytes=_number(env, "TORIL_PAYLOAD_MAX_BYTES", 1) or DEFAULT_MAX_BYTES,
+            production=env.get("TORIL_ENV") == "production",
         )
 
     @property

@@ -24,6 +24,7 @@ from toril.model.limits import Limits, RateLimits
 from toril.model.options import Backoff
 from toril.model.state import JobState
 from toril.payloads import PayloadStore, open_payload_store, redeem
+from toril.production import refuse_what_loses_jobs, warn_of_what_loses_jobs
 from toril.queues.context import JobContext
 from toril.queues.handle import JobHandle
 from toril.queues.metrics import QueueMetrics
@@ -110,10 +111,18 @@ class QueueManager:
         """Connect, and store the queues that were registered so far.
 
         Raises:
+            ConfigurationError: In production, the store is set to throw jobs away.
             EngineError: The store cannot be opened.
         """
         await self.engine.open()
+        if self.settings.production:
+            await refuse_what_loses_jobs(self.engine)
         await self._store_queues()
+
+    async def _open_for_work(self) -> None:
+        await self.open()
+        if not self.settings.production:
+            await warn_of_what_loses_jobs(self.engine)
 
     async def shutdown(self) -> None:
         """Stop the workers that `start_workers` started, and close the store."""
@@ -480,7 +489,7 @@ class QueueManager:
             EngineError: The store cannot be opened.
         """
         worker = self.worker(concurrency, queues=queues, settings=settings)
-        await self.open()
+        await self._open_for_work()
         with on_signals(worker.stop, lambda: worker.stop(force=True)):
             await worker.run(burst=burst)
 
@@ -497,7 +506,7 @@ class QueueManager:
             The worker.
         """
         worker = self.worker(concurrency, queues=queues, settings=settings)
-        await self.open()
+        await self._open_for_work()
         task = asyncio.create_task(worker.run(), name="toril-worker")
         task.add_done_callback(_log_error)
         self._workers[worker] = task

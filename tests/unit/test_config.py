@@ -20,6 +20,7 @@ def test_an_empty_environment_gives_the_defaults():
         payload_store=None,
         payload_threshold=256 * 1024,
         payload_max_bytes=256 * 1024 * 1024,
+        production=False,
     )
 
 
@@ -34,6 +35,7 @@ def test_every_variable_is_read():
         TORIL_PAYLOAD_STORE="s3://bucket/payloads",
         TORIL_PAYLOAD_THRESHOLD="100000",
         TORIL_PAYLOAD_MAX_BYTES="5000000",
+        TORIL_ENV="production",
     )
 
     assert found == Settings(
@@ -46,6 +48,7 @@ def test_every_variable_is_read():
         payload_store="s3://bucket/payloads",
         payload_threshold=100_000,
         payload_max_bytes=5_000_000,
+        production=True,
     )
 
 
