@@ -8,6 +8,8 @@ from time import perf_counter
 from toril.clock import Clock
 from toril.engine.base import Finding
 from toril.engine.redis.master import MasterConnections
+from toril.engine.redis.permitting import permissions
+from toril.engine.redis.translating import is_forbidden
 from toril.errors import EngineError
 
 _OLDEST = (6, 2)
@@ -29,19 +31,29 @@ async def examine(masters: Sequence[MasterConnections], clock: Clock) -> list[Fi
 
 
 async def _examine(connections: MasterConnections, clock: Clock) -> list[Finding]:
+    found = await permissions(connections)
     info = await _info(connections)
-    return [
-        _version(info),
-        _eviction(info, await _setting(connections, "maxmemory-policy")),
-        _persistence(info, await _setting(connections, "appendfsync")),
-        _role(info),
-        await _clock_offset(connections, clock),
-        await _latency(connections),
-    ]
+    if info is None:
+        message = "the user may not use INFO: whether Redis keeps jobs is not known; allow +info"
+        found.append(Finding("warning", "info", message))
+    else:
+        found += [
+            _version(info),
+            _eviction(info, await _setting(connections, "maxmemory-policy")),
+            _persistence(info, await _setting(connections, "appendfsync")),
+            _role(info),
+        ]
+    return [*found, await _clock_offset(connections, clock), await _latency(connections)]
 
 
-async def _info(connections: MasterConnections) -> dict[str, str]:
-    text: str = await connections.call("INFO")
+async def _info(connections: MasterConnections) -> dict[str, str] | None:
+    """Return what the server says of itself; None where the user may not ask."""
+    try:
+        text: str = await connections.call("INFO")
+    except EngineError as error:
+        if not is_forbidden(error):
+            raise
+        return None
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {name: value for name, value in pairs}  # noqa: C416 - lists of two, not tuples
 

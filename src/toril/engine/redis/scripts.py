@@ -16,6 +16,7 @@ _FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
 _FLAGS_SINCE = (7, 0)  # before, a script's first line may not say what it wants
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _INSERT = re.compile(r"^ +-- insert: (\w+)$", re.MULTILINE)
+_CALL = re.compile(r"call\('(\w+)'")
 _FOLDER = files("toril.engine.redis") / "lua"
 
 
@@ -81,3 +82,15 @@ def _piece(name: str) -> str:
 def script(name: str) -> Script:
     """Return a script by its file's name."""
     return Script(name)
+
+
+@cache
+def commands_of_scripts() -> frozenset[str]:
+    """Return every command that a script calls."""
+    lua = [
+        file.read_text(encoding="utf-8")
+        for folder in (_FOLDER, _FOLDER / "include")
+        for file in folder.iterdir()
+        if file.name.endswith(".lua")
+    ]
+    return frozenset(_CALL.findall("".join(lua)))

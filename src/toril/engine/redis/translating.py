@@ -55,6 +55,12 @@ def is_elsewhere(error: EngineError) -> bool:
     return isinstance(cause, ReplyError) and code_of(cause) in _ELSEWHERE
 
 
+def is_forbidden(error: EngineError) -> bool:
+    """Return whether an error says that the user may not do something."""
+    cause = error.__cause__
+    return isinstance(cause, ReplyError) and code_of(cause) == "NOPERM"
+
+
 def code_of(error: ReplyError) -> str:
     """Return the first word of what Redis answered."""
     return str(error).partition(" ")[0]
