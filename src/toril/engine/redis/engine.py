@@ -157,6 +157,8 @@ class RedisEngine:
             if not jobs:
                 return []
             packed = adding.pack(jobs)
+            if not jobs[0].options.delay_ms:
+                home.tell_of_add(queue)
             if batch is not None:
                 sequence = (batch.producer, batch.sequence)
                 answer = await home.connections.run("add", queue, *sequence, *packed)

@@ -64,6 +64,12 @@ class Home:
         if not self._calls:
             self._idle.set()
 
+    def tell_of_add(self, queue: QueueRef) -> None:
+        """Let an idle worker here ask for what is being added."""
+        watch = self._watches.get(queue)
+        if watch is not None:
+            watch.tell_of_add()
+
     def watch(self, queue: QueueRef) -> Watch:
         """Return what watches a queue's marker."""
         watch = self._watches.get(queue)

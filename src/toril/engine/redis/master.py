@@ -125,7 +125,9 @@ class MasterConnections:
         return wire
 
     async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
-        wire = await self.wire()
+        wire = self._wire
+        if wire is None or not wire.is_open:
+            wire = await self.wire()
         try:
             return await script(name).run(wire, keys_of(queue).all, *args)
         except hiredis.ReplyError as error:

@@ -1,12 +1,14 @@
 """Waiting for work: one blocking call a queue, however many wait.
 
 BullMQ's marker is taken away by who sees it first. So a marker that comes when nobody here
-waits any more is put back for others, and one that tells of a later time sets a timer.
+waits any more is put back for others, unless somebody waits again in a moment; and one that
+tells of a later time sets a timer. Who waits hears of jobs that are added here without it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from toril.engine.redis.connections import Connections
 from toril.engine.redis.keys import client_name, keys_of
@@ -14,6 +16,9 @@ from toril.engine.redis.wire import Wire
 from toril.errors import EngineError
 from toril.model.job import QueueRef
 
+_logger = logging.getLogger("toril.engine")
+
+_HELD_SECONDS = 0.005  # a marker that came too early for who waits next
 _BLOCK_SECONDS = 5  # as BullMQ's workers do: a marker that was lost costs no more than this
 
 
@@ -58,6 +63,8 @@ class Watch:
         self._connecting: asyncio.Task[Wire] | None = None
         self._name = client_name(queue, "toril")
         self._missed = False
+        self._held: asyncio.TimerHandle | None = None
+        self._giving: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.server_ms = ServerTime()
 
@@ -80,8 +87,9 @@ class Watch:
         Raises:
             EngineError: The store failed.
         """
-        if self._missed:
+        if self._missed or self._held is not None:
             self._missed = False
+            self._let_go_marker()
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
@@ -101,9 +109,21 @@ class Watch:
         finally:
             self._waiting.discard(future)
 
+    def tell_of_add(self) -> None:
+        """Let who waits ask as soon as the add that begins now has been sent.
+
+        The fetch goes behind it on the same connection, and Redis carries both out in one go:
+        a job that is added where an idle worker is starts a round trip earlier.
+        """
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._tell)
+
     async def close(self) -> None:
         """Stop watching, and let go who waits."""
         self._tell()
+        if self._held is not None:
+            self._let_go_marker()
+            await self._put_back("0", "0")
         if self._alarm is not None:
             self._alarm.cancel()
         tasks = [task for task in (self._task, self._connecting) if task is not None]
@@ -156,7 +176,26 @@ class Watch:
                 self._tell_in(left)
                 return
         if not self._tell():
+            self._let_go_marker()
+            loop = asyncio.get_running_loop()
+            self._held = loop.call_later(_HELD_SECONDS, self._give_back, member, score)
+
+    def _let_go_marker(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+
+    def _give_back(self, member: str, score: str) -> None:
+        """Put a marker back that nobody here has use for."""
+        self._held = None
+        self._giving = asyncio.create_task(self._put_back(member, score))
+
+    async def _put_back(self, member: str, score: str) -> None:
+        marker = keys_of(self._queue).marker
+        try:
             await self._connections.call("ZADD", marker, score, member)
+        except EngineError as error:
+            _logger.debug("%s: a marker was not put back: %s", self._queue, error)
 
     def _tell_in(self, seconds: float) -> None:
         """Let go who waits then, unless that is to happen earlier."""
