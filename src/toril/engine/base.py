@@ -26,6 +26,7 @@ from toril.errors import ConflictError
 from toril.model.job import AttemptError, Job, Lease, NewJob, QueueRef
 from toril.model.limits import KeyLimits
 from toril.model.options import RateLimit
+from toril.model.schedule import Schedule
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
 
@@ -186,6 +187,21 @@ def other_field(queue: QueueRef, known: str, given: str) -> ConflictError:
         f"queue {str(queue)!r} has limits by {known!r}, and now by {given!r} are wanted: "
         "lift them first, queue.lift_limits()"
     )
+
+
+class ScheduleInfo(msgspec.Struct, frozen=True):
+    """A schedule as it stands.
+
+    Attributes:
+        schedule: The schedule, and of an interval the offset that its jobs have. Of one that
+            Node.js made, options that Toril does not know are left out.
+        next_ms: When its newest job is due, or was if no further one comes.
+        iterations: How many jobs it has made.
+    """
+
+    schedule: Schedule
+    next_ms: int
+    iterations: int
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -407,6 +423,43 @@ class Engine(Protocol):
             NotFoundError: There is no such queue.
             ConflictError: Jobs are active, and it was not forced.
         """
+        ...
+
+    # Schedules
+
+    async def upsert_schedule(self, queue: QueueRef, schedule: Schedule) -> int:
+        """Make a schedule, or change the one with its id, and add its next job.
+
+        Of a schedule there is one job at most that has not been taken yet: the job that carries
+        it on. Whoever takes that makes the next, in the same step or before the lease is given
+        out; those that were missed are left out. The job is not removed, drained, cleaned or
+        cancelled before it is taken, and never poison. Here it is replaced. Of an interval that
+        stays as it was the next job is due when the old one was. Else the rule begins anew, and
+        so does the count of its limit.
+
+        Args:
+            queue: The queue; it is made if it is not there.
+            schedule: The schedule.
+
+        Returns:
+            When its next job is due.
+
+        Raises:
+            ValidationError: It has no job any more; nothing was changed.
+        """
+        ...
+
+    async def remove_schedule(self, queue: QueueRef, schedule_id: str) -> bool:
+        """Remove a schedule and its next job, if that was not taken; return whether it was there.
+
+        Args:
+            queue: The queue.
+            schedule_id: The schedule.
+        """
+        ...
+
+    async def schedules(self, queue: QueueRef) -> list[ScheduleInfo]:
+        """Return a queue's schedules, the one with the next job first."""
         ...
 
     # The hot path

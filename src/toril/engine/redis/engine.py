@@ -9,6 +9,8 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from toril.clock import Clock, SystemClock
 from toril.engine.base import (
     Added,
@@ -23,9 +25,18 @@ from toril.engine.base import (
     Note,
     Page,
     QueueInfo,
+    ScheduleInfo,
     Stalled,
 )
-from toril.engine.redis import adding, controlling, exchanging, inspecting, listing, recording
+from toril.engine.redis import (
+    adding,
+    controlling,
+    exchanging,
+    inspecting,
+    listing,
+    recording,
+    scheduling,
+)
 from toril.engine.redis.asking import Asker
 from toril.engine.redis.connections import Connections, connections_to
 from toril.engine.redis.examining import examine
@@ -35,10 +46,12 @@ from toril.engine.redis.keys import keys_of
 from toril.engine.redis.lanes import Lanes
 from toril.engine.redis.places import Place
 from toril.engine.redis.wire import WireLostError
-from toril.errors import StoreUnavailableError
+from toril.errors import EngineError, StoreUnavailableError
 from toril.model.job import Job, NewJob, QueueRef
 from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
+from toril.model.repeating import PREFIX
+from toril.model.schedule import Schedule
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
 
@@ -146,6 +159,22 @@ class RedisEngine:
         home.known.discard(queue)
         return total
 
+    # Schedules
+
+    async def upsert_schedule(self, queue: QueueRef, schedule: Schedule) -> int:
+        home = self._home
+        await home.begin(queue)
+        try:
+            return await scheduling.upsert(home.connections, queue, schedule)
+        finally:
+            home.end()
+
+    async def remove_schedule(self, queue: QueueRef, schedule_id: str) -> bool:
+        return bool(await self._run("remove_schedule", queue, schedule_id))
+
+    async def schedules(self, queue: QueueRef) -> list[ScheduleInfo]:
+        return await scheduling.every(self._home.connections, queue)
+
     # The hot path
 
     async def add(
@@ -207,7 +236,12 @@ class RedisEngine:
                 *(text for pair in lost.items() for text in pair),
                 *packed,
             )
-        except WireLostError:
+            exchange = exchanging.unpack(queue, answer, order, again)
+            if any(lease.id.startswith(PREFIX) for lease in exchange.leases):
+                exchange = await self._carry_on(home.connections, exchange, answer[0], wanted)
+        except EngineError:
+            # Either answer may be the lost one: the next exchange gives the leases again, and
+            # with them their schedules are carried on.
             asker.lose(record, token)
             raise
         finally:
@@ -218,7 +252,18 @@ class RedisEngine:
         watch.server_ms.set(answer[0])
         if answer[5]:
             home.sort(queue)
-        return exchanging.unpack(queue, answer, order, again)
+        return exchange
+
+    async def _carry_on(
+        self, connections: Connections, exchange: Exchange, now: int, wanted: int
+    ) -> Exchange:
+        """Make the next jobs of schedules, before their jobs are given out."""
+        leases = exchange.leases
+        due = await scheduling.advance(connections, leases[0].queue, now, leases)
+        if due is None or len(leases) >= wanted:
+            return exchange
+        known = exchange.next_due
+        return replace(exchange, next_due=due if known is None else min(due, known))
 
     async def wait(
         self,

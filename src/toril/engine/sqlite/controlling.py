@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from toril.engine.base import other_field
-from toril.engine.sqlite import lines, recording, turns
+from toril.engine.sqlite import lines, recording, scheduling, turns
 from toril.engine.sqlite.exchanging import promote as promote_jobs
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.transaction import Transaction, as_json
@@ -63,6 +63,14 @@ def _find(
     return [(seq, job_id) for seq, job_id in found]
 
 
+def _free(
+    tx: Transaction, line: lines.Line, jobs: Sequence[tuple[int, str]]
+) -> list[tuple[int, str]]:
+    """Return the jobs that carry no schedule on."""
+    kept = scheduling.carriers(tx, line, [job_id for _, job_id in jobs])
+    return [job for job in jobs if job[1] not in kept]
+
+
 def _remove(tx: Transaction, line: lines.Line, jobs: Sequence[tuple[int, str]]) -> list[str]:
     ids = [job_id for _, job_id in jobs]
     if jobs:
@@ -76,7 +84,7 @@ def _remove(tx: Transaction, line: lines.Line, jobs: Sequence[tuple[int, str]]) 
 def remove(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
     """Remove jobs that are not active."""
     line = lines.require(tx, queue)
-    return _remove(tx, line, _find(tx, line, ids, STORED - {JobState.ACTIVE}))
+    return _remove(tx, line, _free(tx, line, _find(tx, line, ids, STORED - {JobState.ACTIVE})))
 
 
 def remove_ready(tx: Transaction, queue: QueueRef, *, delayed: bool) -> int:
@@ -150,7 +158,7 @@ def retry(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
 def cancel(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
     """Fail jobs that wait, ask those that run to stop."""
     line = lines.require(tx, queue)
-    waiting = _find(tx, line, ids, READY | INITIAL)
+    waiting = _free(tx, line, _find(tx, line, ids, READY | INITIAL))
     active = _find(tx, line, ids, frozenset({JobState.ACTIVE}))
     if waiting:
         _cancel_waiting(tx, line, waiting)

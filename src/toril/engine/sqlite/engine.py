@@ -26,9 +26,18 @@ from toril.engine.base import (
     Note,
     Page,
     QueueInfo,
+    ScheduleInfo,
     Stalled,
 )
-from toril.engine.sqlite import adding, controlling, exchanging, inspecting, lines, recording
+from toril.engine.sqlite import (
+    adding,
+    controlling,
+    exchanging,
+    inspecting,
+    lines,
+    recording,
+    scheduling,
+)
 from toril.engine.sqlite.connection import MEMORY
 from toril.engine.sqlite.examining import examine
 from toril.engine.sqlite.wake import Topic, Wake
@@ -36,6 +45,7 @@ from toril.engine.sqlite.writer import Writer
 from toril.model.job import Job, Lease, NewJob, QueueRef
 from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
+from toril.model.schedule import Schedule
 from toril.model.settlement import Settlement
 from toril.model.state import JobState
 
@@ -142,6 +152,15 @@ class SqliteEngine:
         while removed := await self._writer.promise(controlling.obliterate, queue, force=force):
             total += removed
         return total
+
+    async def upsert_schedule(self, queue: QueueRef, schedule: Schedule) -> int:
+        return await self._writer.promise(scheduling.upsert, queue, schedule)
+
+    async def remove_schedule(self, queue: QueueRef, schedule_id: str) -> bool:
+        return await self._writer.promise(scheduling.remove, queue, schedule_id)
+
+    async def schedules(self, queue: QueueRef) -> list[ScheduleInfo]:
+        return await self._writer.read(scheduling.every, queue)
 
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None

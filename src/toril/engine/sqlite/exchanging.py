@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from toril.engine.base import Exchange, Fetch, Note, Refusal, Stalled
-from toril.engine.sqlite import lines, recording, turns
+from toril.engine.sqlite import lines, recording, scheduling, turns
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.rates import Meter, left_of, spend
 from toril.engine.sqlite.transaction import Transaction, as_json
@@ -309,6 +309,7 @@ def _take(
     )
     recording.event(tx, line, "active", [row[0] for row in found])
     leases = [_lease(line.ref, token, tx.now, row) for row in found]
+    scheduling.advance(tx, line, leases)
     return leases, limited_until if len(found) == room else _rested_at(tx, line)
 
 
@@ -422,11 +423,17 @@ def rescue(tx: Transaction, queue: QueueRef, max_stalls: int) -> list[Stalled]:
     if not found:
         return []
     base = lines.tickets(tx, len(found))
-    rows = [(seq, -(base + len(found) - place)) for place, (seq, _, _) in enumerate(found)]
+    spared = scheduling.made_by_schedules(tx, line, [job_id for _, job_id, _ in found])
+    stalled = [
+        Stalled(job_id, stalls > max_stalls and job_id not in spared) for _, job_id, stalls in found
+    ]
+    rows = [
+        (seq, -(base + len(found) - place), job.poisoned)
+        for place, ((seq, _, _), job) in enumerate(zip(found, stalled, strict=True))
+    ]
     tx.run(
         _sql["rescue"],
         rows=as_json(rows),
-        max_stalls=max_stalls,
         cancelled=CANCEL_REASON,
         stalled=STALL_REASON,
     )
@@ -434,7 +441,7 @@ def rescue(tx: Transaction, queue: QueueRef, max_stalls: int) -> list[Stalled]:
     recording.event(tx, line, "stalled", ids)
     recording.count(tx, line, {"stalled": len(found)})
     tx.work.add(queue)
-    return [Stalled(job_id, stalls > max_stalls) for _, job_id, stalls in found]
+    return stalled
 
 
 def note(tx: Transaction, queue: QueueRef, notes: Sequence[Note]) -> None:

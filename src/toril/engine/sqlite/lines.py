@@ -198,7 +198,7 @@ def tickets(tx: Transaction, n: int) -> int:
 
 def forget(tx: Transaction, line: Line) -> None:
     """Remove a queue whose jobs are gone, and all that is known of it."""
-    for what in ("counts", "events", "metrics", "keys", "producers"):
+    for what in ("counts", "events", "metrics", "keys", "schedules", "producers"):
         tx.run(_sql[f"forget_{what}"], queue=line.id)
     tx.run(_sql["forget"], queue=line.id)
     tx.record = [row for row in tx.record if row[0] != line.id]

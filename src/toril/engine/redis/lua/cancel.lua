@@ -1,4 +1,4 @@
--- Fails jobs that wait, and asks those that run to stop.
+-- Fails jobs that wait, but none that carries a schedule on, and asks those that run to stop.
 -- ARGV: 1 the reason, 2 the error (JSON but for its attempt and times), 3 the error for
 --   followers (JSON), 4 what stands for the traceback (JSON text); then the ids.
 -- Returns: the ids that it concerned.
@@ -12,6 +12,7 @@
 -- include: finish
 -- include: record
 -- include: find
+-- include: scheduled
 
 local missing = missing_queue()
 if missing then return missing end
@@ -37,7 +38,8 @@ local waiting, active, seen = {}, {}, {}
 for n = 5, #ARGV do
     local id = ARGV[n]
     local state, _, set = state_of(id)
-    if state and not seen[id] and state ~= 'completed' and state ~= 'failed' then
+    local goes_on = state and state ~= 'completed' and state ~= 'failed'
+    if goes_on and not seen[id] and (state == 'active' or not carries_schedule(id)) then
         seen[id] = true
         if state == 'active' then
             call('SADD', CANCELS, id)

@@ -40,7 +40,7 @@ for _, id in ipairs(ids) do
     end
     looked = looked + 1
     local added = not finished and tonumber(call('HGET', JOB .. id, 'timestamp')) or 0
-    if added <= BEFORE and not carries_schedule(id) then
+    if added <= BEFORE and (finished or not carries_schedule(id)) then
         old[#old + 1] = id
     end
 end

@@ -1,4 +1,5 @@
--- Removes a part of the jobs that wait, then of the delayed if asked.
+-- Removes a part of the jobs that wait, then of the delayed if asked, but none that carries a
+-- schedule on.
 -- ARGV: 1 the delayed, too ("1"); 2 how many at most.
 -- Returns: how many were removed.
 -- flags: allow-oom
@@ -23,7 +24,7 @@ local function remove(ids, prev)
 end
 
 -- Jobs that carry a schedule stay: so many are looked at beyond those that may go.
-local CARRIERS = call('ZCARD', JOB .. 'repeat')
+local CARRIERS = call('ZCARD', SCHEDULES)
 
 local function that_may_go(ids)
     local found = {}

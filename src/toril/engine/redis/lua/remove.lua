@@ -64,7 +64,9 @@ end
 local removed = {}
 for _, id in ipairs(ARGV) do
     local key = JOB .. id
-    if call('EXISTS', key) == 1 and not carries_schedule(id) and not runs(JOB, id) then
+    local state = state_of(id)
+    if state and (state == 'completed' or state == 'failed' or not carries_schedule(id))
+        and not runs(JOB, id) then
         remove(JOB, id, call('HGET', key, 'parentKey'))
     end
 end

@@ -115,14 +115,16 @@ SELECT json_group_array(json_array(seq, id, stalls + 1)) FROM (
     ORDER BY lease_until LIMIT 1000);
 
 -- name: rescue
--- Each row: seq, position. One whose cancellation was asked for is not run again.
+-- Each row: seq, position, whether it is poison. One whose cancellation was asked for is not
+-- run again.
 UPDATE job SET
     state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
     position = back.position, stalls = stalls + 1, lease_token = NULL, lease_until = NULL,
     deferred_failure = CASE WHEN cancel_requested THEN :cancelled
-                            WHEN stalls + 1 > :max_stalls THEN :stalled
+                            WHEN back.poisoned THEN :stalled
                             ELSE deferred_failure END
-FROM (SELECT value->>0 AS seq, value->>1 AS position FROM json_each(:rows)) AS back
+FROM (SELECT value->>0 AS seq, value->>1 AS position, value->>2 AS poisoned
+      FROM json_each(:rows)) AS back
 WHERE job.seq = back.seq;
 
 -- name: set_progress

@@ -62,6 +62,9 @@ DELETE FROM metric WHERE queue = :queue;
 -- name: forget_keys
 DELETE FROM dedup WHERE queue = :queue;
 
+-- name: forget_schedules
+DELETE FROM schedule WHERE queue = :queue;
+
 -- name: forget_producers
 DELETE FROM producer WHERE queue = :queue;
 

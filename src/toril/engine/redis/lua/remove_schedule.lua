@@ -1,0 +1,29 @@
+-- Removes a schedule, and its next job unless that was taken.
+-- ARGV: its id.
+-- Returns: 1 if it was there, else 0.
+-- flags: allow-oom
+-- include: queue
+-- include: events
+-- include: ready
+-- include: parents
+-- include: forget
+-- include: find
+-- include: scheduled
+
+local missing = missing_queue()
+if missing then return missing end
+local SCHEDULE = ARGV[1]
+local due = call('ZSCORE', SCHEDULES, SCHEDULE)
+local carrier = due and string.format('repeat:%s:%s', SCHEDULE, due)
+local state, _, set
+if carrier then
+    state, _, set = state_of(carrier)
+end
+if state == 'delayed' or state == 'waiting' or state == 'prioritized' then
+    take_out(carrier, state, set)
+    forget(carrier, true)
+    emit('removed', 'jobId', carrier, 'prev', state == 'waiting' and 'wait' or state)
+    trim_events()
+end
+call('DEL', JOB .. 'repeat:' .. SCHEDULE)
+return call('ZREM', SCHEDULES, SCHEDULE)

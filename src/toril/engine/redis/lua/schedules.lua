@@ -1,0 +1,12 @@
+-- Returns: for each schedule, the one that is due next first: id, next due (ms), its hash.
+-- include: queue
+-- include: scheduled
+
+local missing = missing_queue()
+if missing then return missing end
+local found = {}
+local all = call('ZRANGE', SCHEDULES, 0, -1, 'WITHSCORES')
+for n = 1, #all, 2 do
+    found[#found + 1] = {all[n], all[n + 1], call('HGETALL', JOB .. 'repeat:' .. all[n])}
+end
+return found

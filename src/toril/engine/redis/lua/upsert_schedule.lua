@@ -1,0 +1,70 @@
+-- Makes a schedule or changes it, and adds its next job in the place of the one that waits.
+-- ARGV: 1 its id; 2 when its next job is due (ms); 3 the interval (ms), or nothing; 4 start (ms),
+--   or nothing; 5 end (ms), or nothing; 6 offset (ms), or nothing; 7 the jobs' name; 8 data;
+--   9 options of the next job (JSON, but for what its time decides); 10 priority; 11 lifo (0, 1);
+--   then further fields of its hash, each with its value.
+-- Returns: when its next job is due; and 0 if a job of that time is there, so that nothing was done.
+-- include: queue
+-- include: events
+-- include: ready
+-- include: parents
+-- include: forget
+-- include: find
+-- include: store
+-- include: scheduled
+-- include: repeating
+
+local SCHEDULE, EVERY, START, END, OFFSET = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local KEY = JOB .. 'repeat:' .. SCHEDULE
+local before = call('HMGET', KEY, 'every', 'startDate', 'offset', 'ic')
+local last = call('ZSCORE', SCHEDULES, SCHEDULE)
+local carrier = last and string.format('repeat:%s:%s', SCHEDULE, last)
+local state, _, set
+if carrier then
+    state, _, set = state_of(carrier)
+end
+local waits = state == 'delayed' or state == 'waiting' or state == 'prioritized'
+
+-- The next time of an interval that stays as it was; nothing if it begins anew.
+local function kept_time()
+    if not last or before[1] ~= EVERY or (before[2] or '') ~= START
+        or (OFFSET ~= '' and last % EVERY ~= tonumber(OFFSET)) then
+        return nil
+    end
+    local due = tonumber(last)
+    if not waits then
+        due = due + EVERY
+        if due < NOW then
+            due = NOW + EVERY - (NOW - due) % EVERY
+        end
+    end
+    return (END == '' or due <= tonumber(END)) and due or nil
+end
+
+local due = math.max(tonumber(ARGV[2]), NOW)
+if EVERY ~= '' then
+    due = kept_time() or due
+end
+local function is_taken(time)
+    local id = string.format('repeat:%s:%d', SCHEDULE, time)
+    return call('EXISTS', JOB .. id) == 1 and not (waits and id == carrier)
+end
+local looked = 0
+while EVERY ~= '' and is_taken(due) and looked < 1000 do
+    due, looked = due + EVERY, looked + 1
+end
+if is_taken(due) then
+    return {due, 0}
+end
+
+if waits then
+    take_out(carrier, state, set)
+    forget(carrier, true)
+end
+local offset = EVERY ~= '' and {'offset', due % EVERY} or {}
+call('DEL', KEY)
+call('HSET', KEY, 'name', ARGV[7], 'ic', before[4] or 1, unpack(ARGV, 12))
+if offset[1] then call('HSET', KEY, unpack(offset)) end
+add_turn(SCHEDULE, due, ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11] == '1')
+trim_events()
+return {due, 1}
