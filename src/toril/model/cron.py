@@ -174,11 +174,11 @@ class Cron:
         return next(CronSim(self._pattern, start))
 
     def _by_clock(self, start: datetime) -> datetime:
-        wall = start.replace(tzinfo=None)
-        for due in CronSim(self._pattern, wall):
+        least = start.astimezone(UTC) + _SECOND
+        for due in CronSim(self._pattern, start.replace(tzinfo=None)):
             # Where the clocks are put forward, this reads the missing time by the offset before.
             found = due.replace(tzinfo=self._zone).astimezone(UTC)
-            if found >= start + _SECOND:
+            if found >= least:
                 return found
         raise StopIteration
 
