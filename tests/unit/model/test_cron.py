@@ -113,12 +113,12 @@ def test_the_calendars_end_is_the_end():
     ],
 )
 def test_a_pattern_that_the_two_sides_would_not_read_alike_is_refused(pattern, why):
-    with pytest.raises(ValidationError, match="^cron: ") as caught:
+    with pytest.raises(ValidationError, match=r"^cron: ") as caught:
         cron_of(pattern, "UTC")
     assert why in caught.value.message
 
 
 @pytest.mark.parametrize("zone", ["Europe/Nowhere", "../etc/passwd", "Europe", "CEST", "/"])
 def test_a_time_zone_that_is_not_known_is_refused(zone):
-    with pytest.raises(ValidationError, match="^tz: .*is no time zone; give one like"):
+    with pytest.raises(ValidationError, match=r"^tz: .*is no time zone; give one like"):
         cron_of("* * * * *", zone)

@@ -87,12 +87,16 @@ def test_a_start_is_the_first_time_of_an_interval_and_a_pattern_is_due_after_it(
 
 def test_the_times_of_an_interval_with_a_start_go_on_from_it():
     schedule = Schedule.of("s", every_ms=HOUR, start_ms=NOW)
-    assert [schedule.next_after(ms) for ms in (0, NOW, NOW + HOUR - 1)] == [NOW, NOW + HOUR, NOW + HOUR]
+    assert [schedule.next_after(ms) for ms in (0, NOW, NOW + HOUR - 1)] == [
+        NOW,
+        NOW + HOUR,
+        NOW + HOUR,
+    ]
 
 
 def test_nothing_is_due_after_the_end():
     schedule = Schedule.of("s", every_ms=HOUR, end_ms=NOW + HOUR)
     assert schedule.following(NOW, NOW) == NOW + HOUR
     assert schedule.following(NOW + HOUR, NOW + HOUR) is None
-    with pytest.raises(ValidationError, match="end_ms: .* comes before its first job is due"):
+    with pytest.raises(ValidationError, match=r"end_ms: .* comes before its first job is due"):
         schedule.first_after(NOW + 2 * HOUR)
