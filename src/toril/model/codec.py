@@ -1,4 +1,4 @@
-"""JSON in and out, within limits, and the only place that knows BullMQ's option names."""
+"""JSON in and out, within limits, and BullMQ's names of options; of `repeat` see repeating.py."""
 
 from __future__ import annotations
 

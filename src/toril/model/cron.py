@@ -1,7 +1,7 @@
 """Cron patterns: what BullMQ's reader of them and ours agree on, and when they are due.
 
 BullMQ reads patterns with cron-parser, Toril with cronsim. A pattern that one of them refuses,
-or that means something else to each, is refused here; see docs/adr/0020-cron-by-cronsim.md.
+or that means something else to each, is refused here; see docs/adr/0021-cron-by-cronsim.md.
 """
 
 from __future__ import annotations
