@@ -115,9 +115,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             due_ms: When the other was due.
             now_ms: The time.
         """
-        if self.every_ms:
-            return self.next_after(max(due_ms, now_ms - 1), grid_ms=due_ms)
-        return self.next_after(max(due_ms, now_ms))
+        if self.every_ms and due_ms + self.every_ms >= now_ms:
+            return self._until_end(due_ms + self.every_ms)
+        return self.next_after(max(due_ms, now_ms), grid_ms=due_ms)
 
     def next_after(self, ms: int, *, grid_ms: int | None = None) -> int | None:
         """Return the first time after another at which a job is due; None: there is none.
