@@ -15,73 +15,46 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
 from tests.faults import ledger as book
+from tests.faults.actor import PATIENCE, Actor, StuckError
 from tests.faults.checker import FINAL, Expected, Record, Store, Verdict, check
 from tests.faults.ledger import Ledger, Line, Reader
 from tests.faults.programs.producer import ProducerConfig
 from tests.faults.programs.worker import QUEUE, WorkerConfig
-from toril import QueueManager
+from tests.redis_server import RedisServer
+from toril import EngineError, QueueManager
 from toril.clock import Clock
+from toril.engine.base import Engine
 from toril.engine.sqlite import SqliteEngine
+from toril.stores import open_engine
 
 ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")  # a file system whose fsync never makes anybody late
-PATIENCE = 60.0
+NODE_PROGRAM = ROOT / "tests" / "interop" / "node" / "faults.js"
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+Place = Literal["file", "redis"]
 _LOOK_AGAIN = 0.25
 _LAST_WORDS = 12
 T = TypeVar("T")
 Condition = Callable[[], "bool | Awaitable[bool]"]
 
 
-class StuckError(Exception):
-    """Something that a scenario waits for did not happen."""
-
-
-class Actor:
-    """A process of a scenario. It is ended by its own id."""
-
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
-        self.name = name
-        self.process = process
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def gone(self) -> bool:
-        return self.process.returncode is not None
-
-    def send(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-
-    async def end(self, timeout: float = PATIENCE) -> int:
-        """Wait until it has ended by itself; return its exit code."""
-        try:
-            return await asyncio.wait_for(self.process.wait(), timeout)
-        except TimeoutError:
-            raise StuckError(f"{self.name} did not end within {timeout:g} s") from None
-
-    def is_stopped(self) -> bool:
-        """Whether SIGSTOP holds it."""
-        state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state == "T"
-
-
 class Stage:
     """Starts processes, waits for what they say, strikes, and counts at the end."""
 
-    def __init__(self, seed: int, name: str, *, in_memory: bool) -> None:
+    def __init__(
+        self, seed: int, name: str, *, on: Place = "file", in_memory: bool = False
+    ) -> None:
         self.random = random.Random(f"{name} {seed}")
         # Not pytest's folder: a socket's path must be short.
         root = MEMORY if in_memory and MEMORY.is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="toril-faults-", dir=root))
         self.store = self.folder / "toril.db"
+        self._redis = RedisServer(self.folder, options=DURABLE) if on == "redis" else None
         self.claims: list[str] = []
         self.notes: list[str] = []
         self.actors: list[Actor] = []
@@ -97,6 +70,9 @@ class Stage:
         self._ends: list[Callable[[], object]] = []
 
     async def __aenter__(self) -> Self:
+        if self._redis is not None:
+            self.at_end(self._redis.kill)
+            await asyncio.to_thread(self._redis.start)
         asyncio.get_running_loop().add_reader(self._bell, self._on_bell)
         return self
 
@@ -174,6 +150,18 @@ class Stage:
         """Write down that a fault was seen to happen."""
         self._ledger.write(book.Struck(fault))
 
+    # Where jobs live
+
+    @property
+    def redis(self) -> RedisServer:
+        """The server, of a scenario that plays on one."""
+        assert self._redis is not None
+        return self._redis
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.store}" if self._redis is None else self._redis.url
+
     # Processes
 
     async def start(self, program: str, config: msgspec.Struct, name: str) -> Actor:
@@ -194,9 +182,7 @@ class Stage:
         name = f"{name}{self._names[name]}"
         with self._errors_of(name).open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                f"tests.faults.programs.{program}",
+                *_command(program),
                 msgspec.json.encode(config).decode(),
                 cwd=ROOT,
                 env={**os.environ, book.FOLDER: str(self.folder), book.ACTOR: name},
@@ -211,12 +197,12 @@ class Stage:
         return actor
 
     async def worker(self, name: str = "worker", **config: Any) -> Actor:
-        return await self.start("worker", WorkerConfig(path=str(self.store), **config), name)
+        return await self.start("worker", WorkerConfig(**{"url": self.url, **config}), name)
 
     async def producer(self, name: str = "producer", **config: Any) -> Actor:
         config.setdefault("name", f"{name}-{self._names.get(name, 0) + 1}")
         config.setdefault("seed", self.random.randrange(1 << 30))
-        return await self.start("producer", ProducerConfig(path=str(self.store), **config), name)
+        return await self.start("producer", ProducerConfig(**{"url": self.url, **config}), name)
 
     async def kill(self, actor: Actor, fault: str = "kill -9") -> None:
         """Kill a process, and see it dead of that."""
@@ -270,10 +256,14 @@ class Stage:
 
     # The store, seen from here
 
+    def _engine(self) -> Engine:
+        if self._redis is None:
+            return SqliteEngine(str(self.store), clock=self.clock)
+        return open_engine(self.url)
+
     async def manager(self) -> QueueManager:
         if self._manager is None:
-            engine = SqliteEngine(str(self.store), clock=self.clock)
-            self._manager = QueueManager(engine=engine)
+            self._manager = QueueManager(engine=self._engine())
             self._manager.register_queue(QUEUE)
             await self._manager.open()
         return self._manager
@@ -307,7 +297,10 @@ class Stage:
 
     async def is_drained(self) -> bool:
         """Whether every job has ended."""
-        counts = await self.counts()
+        try:
+            counts = await self.counts()
+        except EngineError:  # the fault strikes us, too
+            return False
         return not any(n for state, n in counts.items() if state not in FINAL)
 
     async def drained(self, timeout: float = PATIENCE) -> None:
@@ -346,3 +339,12 @@ class Stage:
             self.claim(finding.level != "error", f"{finding.check}: {finding.message}")
         store = await self.listing()
         return check([line.entry for line in self.lines], store, expected)
+
+
+def _command(program: str) -> Sequence[str]:
+    if program != "node":
+        return sys.executable, "-m", f"tests.faults.programs.{program}"
+    node = shutil.which("node")
+    if node is None or not (NODE_PROGRAM.parent / "node_modules").exists():
+        raise RuntimeError("BullMQ for Node.js is missing: make test-tools installs it")
+    return node, str(NODE_PROGRAM)

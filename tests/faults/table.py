@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.faults.checker import Verdict
 
 _COLUMNS = (
-    ("scenario", -22),
+    ("scenario", -28),
     ("seed", 10),
     ("faults", 6),
     ("jobs", 6),

@@ -8,32 +8,32 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from tests.faults.ledger import READY, Ledger, Said, Settled, now
 from tests.faults.programs.faultpoint import Faultpoint
-from toril.clock import Clock
-from toril.engine.base import Added, Batch, Exchange, Fetch
-from toril.engine.sqlite import SqliteEngine
+from toril.engine.base import Added, Batch, Engine, Exchange, Fetch
 from toril.model.job import NewJob, QueueRef
 from toril.model.settlement import Settlement
 
 
-class FaultyEngine(SqliteEngine):
-    """The embedded engine, which may end or stop its process before and after each call."""
+class FaultyEngine:
+    """An engine of any kind, which may end or stop its process before and after each call."""
 
-    def __init__(
-        self, path: str, ledger: Ledger, faultpoint: Faultpoint, clock: Clock | None = None
-    ) -> None:
-        super().__init__(path, clock=clock)
+    def __init__(self, engine: Engine, ledger: Ledger, faultpoint: Faultpoint) -> None:
+        self._engine = engine
         self._ledger = ledger
         self._faultpoint = faultpoint
         self._has_begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
         self._faultpoint.reach("before-add")
-        added = await super().add(queue, jobs, batch)
+        added = await self._engine.add(queue, jobs, batch)
         self._faultpoint.reach("after-add")
         return added
 
@@ -47,7 +47,7 @@ class FaultyEngine(SqliteEngine):
         if settlements:
             self._faultpoint.reach("before-settlement")
         begun = now()
-        answer = await super().exchange(queue, settlements, fetch)
+        answer = await self._engine.exchange(queue, settlements, fetch)
         if settlements:
             self._faultpoint.reach("after-settlement")
         for settlement, refusal in zip(settlements, answer.results, strict=True):

@@ -23,14 +23,14 @@ LOOKED = "looked"
 class LookerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What it is told on its command line."""
 
-    path: str
+    url: str
     seed: int = 0
     pause_ms: float = 50
 
 
-async def look(path: str, chance: random.Random) -> None:
+async def look(url: str, chance: random.Random) -> None:
     """Do what one of the verbs does, on a connection of its own."""
-    async with QueueManager(f"sqlite:////{path.lstrip('/')}") as manager:
+    async with QueueManager(url) as manager:
         queue = manager.queue(QUEUE)
         match chance.randrange(4):
             case 0:
@@ -53,7 +53,7 @@ async def main(config: LookerConfig) -> None:
     ledger.write(book.Said("NOTE", book.READY))
     while not stop.is_set():
         try:
-            await look(config.path, chance)
+            await look(config.url, chance)
         except EngineError as error:
             ledger.write(book.Said("ERROR", f"{type(error).__name__}: {error}"))
         else:

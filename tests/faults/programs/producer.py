@@ -16,7 +16,14 @@ from tests.faults.programs.engine import FaultyEngine
 from tests.faults.programs.faultpoint import Faultpoint, Hook
 from tests.faults.programs.tether import tie_to_stage
 from tests.faults.programs.worker import QUEUE
-from toril import EngineError, QueueManager, StoreFullError
+from toril import (
+    EngineError,
+    QueueManager,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
+from toril.stores import open_engine
 
 FULL = "full"
 
@@ -25,7 +32,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a producer is told on its command line.
 
     Attributes:
-        path: The store.
+        url: The store.
         name: What its jobs' ids begin with.
         bulk: How many jobs go in one `add_bulk`; 1 is single adds.
         lanes: How many coroutines add at the same time.
@@ -38,7 +45,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         hook: Where to end.
     """
 
-    path: str
+    url: str
     name: str
     bulk: int = 1
     lanes: int = 1
@@ -88,10 +95,17 @@ class Producer:
             self._ledger.write(book.Fail(ids, str(error)))
             self._note(FULL)
         except EngineError as error:
-            self._ledger.write(book.Info(ids, f"{type(error).__name__}: {error}"))
+            kind = book.Fail if self._promises_nothing_stored(error) else book.Info
+            self._ledger.write(kind(ids, f"{type(error).__name__}: {error}"))
             self._note(type(error).__name__)
         else:
             self._ledger.write(book.Ok(ids))
+
+    def _promises_nothing_stored(self, error: EngineError) -> bool:
+        """Whether an error says so; of an I/O error of a file nobody knows (docs/delivery.md)."""
+        if isinstance(error, StoreUnavailableError):
+            return self._config.url.startswith("redis:")
+        return isinstance(error, StoreReadOnlyError)
 
     def stop(self) -> None:
         """Add no more."""
@@ -119,7 +133,7 @@ class Producer:
 
 async def main(config: ProducerConfig) -> None:
     ledger = book.Ledger.from_environment()
-    engine = FaultyEngine(config.path, ledger, Faultpoint(config.hook, ledger))
+    engine = FaultyEngine(open_engine(config.url), ledger, Faultpoint(config.hook, ledger))
     async with QueueManager(engine=engine) as manager:
         ledger.write(book.Said("NOTE", book.READY))
         producer = Producer(config, ledger, manager)

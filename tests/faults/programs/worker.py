@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +15,9 @@ from tests.faults.programs.engine import FaultyEngine, JumpingClock
 from tests.faults.programs.faultpoint import Faultpoint, Hook
 from tests.faults.programs.tether import tie_to_stage
 from toril import JobCompleted, JobStalled, LeaseLost, QueueManager, WorkerSettings
+from toril.engine.base import Engine
+from toril.engine.sqlite import SqliteEngine
+from toril.stores import open_engine
 
 QUEUE = "work"
 
@@ -21,7 +25,7 @@ QUEUE = "work"
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told on its command line."""
 
-    path: str
+    url: str
     concurrency: int = 10
     lease: float = 5.0
     grace: float = 30.0
@@ -58,6 +62,13 @@ def listen(manager: QueueManager, ledger: book.Ledger) -> None:
         ledger.write(book.Stalled(event.job_id, event.poisoned))
 
 
+def _open(config: WorkerConfig) -> Engine:
+    if config.clock is None:
+        return open_engine(config.url)
+    path = urlsplit(config.url).path.removeprefix("/")
+    return SqliteEngine(path, clock=JumpingClock(config.clock))
+
+
 async def work(config: WorkerConfig) -> None:
     ledger = handlers.ledger()
     logger = logging.getLogger("toril")
@@ -65,9 +76,7 @@ async def work(config: WorkerConfig) -> None:
     logger.addHandler(Scribe(ledger))
     faultpoint = Faultpoint(config.hook, ledger)
     handlers.reach = faultpoint.reach
-    clock = None if config.clock is None else JumpingClock(config.clock)
-    engine = FaultyEngine(config.path, ledger, faultpoint, clock)
-    manager = QueueManager(engine=engine)
+    manager = QueueManager(engine=FaultyEngine(_open(config), ledger, faultpoint))
     handlers.register(manager.register_queue(QUEUE))
     listen(manager, ledger)
     settings = WorkerSettings(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.faults.scenario import Scenario
 from tests.faults.scenarios.blocked_loop import blocked_loop, blocked_while_fetching
 from tests.faults.scenarios.clock_jump import clock_jump
@@ -18,24 +20,21 @@ from tests.faults.scenarios.terminated_worker import (
     terminated_worker,
 )
 
-SCENARIOS: dict[str, Scenario] = {
-    function.__name__.replace("_", "-"): function
-    for function in (
-        killed_worker,
-        terminated_worker,
-        terminated_in_work,
-        forced_worker,
-        blocked_loop,
-        blocked_while_fetching,
-        stopped_worker,
-        poisonous_job,
-        poison_among_innocents,
-        killed_producer,
-        full_disk,
-        full_disk_forced,
-        file_limit,
-        contention,
-        held_lock,
-        clock_jump,
-    )
+SCENARIOS: Mapping[str, Scenario] = {
+    **killed_worker,
+    **terminated_worker,
+    **terminated_in_work,
+    **forced_worker,
+    **blocked_loop,
+    **blocked_while_fetching,
+    **stopped_worker,
+    **poisonous_job,
+    **poison_among_innocents,
+    **killed_producer,
+    **full_disk,
+    **full_disk_forced,
+    **file_limit,
+    **contention,
+    **held_lock,
+    **clock_jump,
 }

@@ -11,7 +11,7 @@ LEASE = 0.5
 BLOCKED_MS = 1500
 
 
-@scenario("blocked-loop", in_memory=True)
+@scenario("blocked-loop", on=("file", "redis"), in_memory=True)
 async def blocked_loop(stage: Stage, scale: Scale) -> Expected:
     """Three leases' time in time.sleep, with several jobs in hand, next to an idle worker."""
     for _ in range(2):
@@ -22,7 +22,7 @@ async def blocked_loop(stage: Stage, scale: Scale) -> Expected:
     return Expected(faults=_count_blocks(stage, BLOCKED_MS))
 
 
-@scenario("blocked-while-fetching", in_memory=True)
+@scenario("blocked-while-fetching", on=("file", "redis"), in_memory=True)
 async def blocked_while_fetching(stage: Stage, scale: Scale) -> Expected:
     """The loop blocks while jobs are on their way to it: their leases run already."""
     for _ in range(2):

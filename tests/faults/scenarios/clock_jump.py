@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from itertools import cycle, islice
 
+from tests.faults.actor import Actor, StuckError
 from tests.faults.checker import Expected
 from tests.faults.ledger import Lost, Started
 from tests.faults.programs.engine import JumpingClock
 from tests.faults.scenario import Scale, scenario
-from tests.faults.stage import Actor, Stage, StuckError
+from tests.faults.stage import Stage
 
 SLOTS = 5
 LEASE = 1.0

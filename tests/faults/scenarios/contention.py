@@ -1,22 +1,23 @@
-"""Two workers, two producers and the command line on one file, each halting at random."""
+"""Two workers, two producers and the command line on one store, each halting at random."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 
+from tests.faults.actor import Actor
 from tests.faults.checker import Expected
 from tests.faults.ledger import Info, Ok, Said, Started
 from tests.faults.programs.looker import LOOKED, LookerConfig
 from tests.faults.scenario import Scale, scenario
-from tests.faults.stage import Actor, Stage
+from tests.faults.stage import Stage
 
 LEASE = 5.0
 LONGEST_HALT = 0.15
 LONGEST_REST = 0.1
 
 
-@scenario("contention")
+@scenario("contention", on=("file", "redis"))
 async def contention(stage: Stage, scale: Scale) -> Expected:
     """Every job runs exactly once, and nobody hears of a lock."""
     workers = [await stage.worker(concurrency=20, lease=LEASE) for _ in range(2)]
@@ -24,7 +25,7 @@ async def contention(stage: Stage, scale: Scale) -> Expected:
         await stage.producer(bulk=1, lanes=4, pause_ms=20),
         await stage.producer(bulk=25, lanes=1, pause_ms=100),
     ]
-    config = LookerConfig(path=str(stage.store), seed=stage.random.randrange(1 << 30))
+    config = LookerConfig(url=stage.url, seed=stage.random.randrange(1 << 30))
     looker = await stage.start("looker", config, "looker")
     actors = [*workers, *producers, looker]
     halts = await _halt_at_random(stage, actors, scale.seconds)

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import time
 
+from tests.faults.actor import Actor
 from tests.faults.checker import Expected
 from tests.faults.ledger import READY, Fail, Info, Started
 from tests.faults.programs.producer import ProducerConfig
 from tests.faults.programs.worker import WorkerConfig
 from tests.faults.scenario import Scale, scenario
-from tests.faults.stage import Actor, Stage
+from tests.faults.stage import Stage
 
 SIZES = (256 * 1024, 2 * 1024 * 1024)  # of the disk, one after the other
 FILE_SIZES = (512 * 1024, 3 * 1024 * 1024)
@@ -47,11 +48,11 @@ class Disk:
         return subprocess.run(mount, check=False, capture_output=True).returncode == 0
 
     async def worker(self, **config: object) -> Actor:
-        return await self._start("worker", WorkerConfig(path=str(self._stage.store), **config))
+        return await self._start("worker", WorkerConfig(url=self._stage.url, **config))
 
     async def producer(self, way: dict[str, int], name: str) -> Actor:
         config = ProducerConfig(
-            path=str(self._stage.store), name=name, until_full=True, size=SIZE, ms=10, **way
+            url=self._stage.url, name=name, until_full=True, size=SIZE, ms=10, **way
         )
         return await self._start("producer", config)
 

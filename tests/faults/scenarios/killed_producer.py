@@ -13,7 +13,7 @@ WAYS = ({"bulk": 1, "lanes": 8}, {"bulk": BULK, "lanes": 2})
 POINTS: tuple[Point, ...] = ("before-add", "after-add")
 
 
-@scenario("killed-producer")
+@scenario("killed-producer", on=("file", "redis"))
 async def killed_producer(stage: Stage, scale: Scale) -> Expected:
     """One after the other, while a worker takes what they add."""
     await stage.worker(concurrency=20)

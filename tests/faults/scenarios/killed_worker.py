@@ -16,7 +16,7 @@ LEASE = 2.0
 RANDOM = "random moment"
 
 
-@scenario("killed-worker")
+@scenario("killed-worker", on=("file", "redis"))
 async def killed_worker(stage: Stage, scale: Scale) -> Expected:
     """Two workers on one file: one works on, the other is killed and replaced.
 

@@ -14,7 +14,7 @@ NOTE = {"note": "the payload stays"}
 _MOST_CRASHES = 20
 
 
-@scenario("poisonous-job")
+@scenario("poisonous-job", on=("file", "redis"))
 async def poisonous_job(stage: Stage, scale: Scale) -> Expected:
     """os._exit in a thread takes the worker along, SIGSEGV in a process only its process."""
     await stage.add(["naps-1"], data={"ms": 5})
@@ -33,7 +33,7 @@ async def poisonous_job(stage: Stage, scale: Scale) -> Expected:
     )
 
 
-@scenario("poison-among-innocents")
+@scenario("poison-among-innocents", on=("file", "redis"))
 async def poison_among_innocents(stage: Stage, scale: Scale) -> Expected:
     """Jobs that were fetched together with one that kills at once do not die of its crashes."""
     await stage.add(["innocent-a"], data={"ms": 100})

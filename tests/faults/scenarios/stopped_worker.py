@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 from itertools import cycle, islice
 
+from tests.faults.actor import Actor, StuckError
 from tests.faults.checker import Expected
 from tests.faults.ledger import Heard, Lost, Reached, Settled
 from tests.faults.programs.faultpoint import Hook, Point
 from tests.faults.scenario import Scale, scenario
-from tests.faults.stage import Actor, Stage, StuckError
+from tests.faults.stage import Stage
 
 SLOTS = 5
 LEASE = 1.0
@@ -18,7 +19,7 @@ TAKE_OVER = 8.0  # seconds: a worker may be stopped with the write lock in its h
 ATTEMPTS = 5
 
 
-@scenario("stopped-worker")
+@scenario("stopped-worker", on=("file", "redis"))
 async def stopped_worker(stage: Stage, scale: Scale) -> Expected:
     """SIGSTOP at three points; another worker takes over; then SIGCONT."""
     lost = 0

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tests.faults.actor import Actor
 from tests.faults.checker import Expected
 from tests.faults.ledger import Started
 from tests.faults.scenario import Scale, scenario
-from tests.faults.stage import Actor, Stage
+from tests.faults.stage import Stage
 
 KINDS = ("hold", "hold_in_thread", "hold_in_process")
 EACH = 3
@@ -21,7 +22,7 @@ AT_ONCE = 5.0
 DEAF_MS = 12_000
 
 
-@scenario("terminated-worker")
+@scenario("terminated-worker", on=("file", "redis"))
 async def terminated_worker(stage: Stage, scale: Scale) -> Expected:
     """One SIGTERM: what is short finishes, what is long goes back, what waits stays."""
     worker = await stage.worker(concurrency=EACH * len(KINDS) + SHORT, grace=GRACE)
@@ -39,7 +40,7 @@ async def terminated_worker(stage: Stage, scale: Scale) -> Expected:
     return await _finish(stage)
 
 
-@scenario("forced-worker")
+@scenario("forced-worker", on=("file", "redis"))
 async def forced_worker(stage: Stage, scale: Scale) -> Expected:
     """A second SIGTERM ends the grace at once, whatever the handlers do."""
     worker = await stage.worker(concurrency=EACH * len(KINDS), grace=600)
@@ -50,7 +51,7 @@ async def forced_worker(stage: Stage, scale: Scale) -> Expected:
     return await _finish(stage)
 
 
-@scenario("terminated-in-work")
+@scenario("terminated-in-work", on=("file", "redis"))
 async def terminated_in_work(stage: Stage, scale: Scale) -> Expected:
     """SIGTERM at random moments of a busy worker, with hardly any grace, again and again."""
     kinds = ("nap", "nap_in_thread", "nap_in_process")
