@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import random
+
+
+class _Link:
+    """A connection from a client through to the server.
+
+    Attributes:
+        mute: What the server says goes nowhere, and nobody is told.
+    """
+
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.server = server
+        self.mute = False
+
+    def cut(self) -> None:
+        self.client.transport.abort()
+        self.server.transport.abort()
 
 
 class Proxy:
@@ -16,9 +34,9 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._links: set[_Link] = set()
         self._losing: bytes | None = None
-        self._swallowing: set[asyncio.StreamWriter] = set()
+        self._times = 0
         self.port = 0
         self.hold = False
 
@@ -38,46 +56,72 @@ class Proxy:
         self._losing, self._times = word, times
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, back}
-        await asyncio.gather(
-            self._pump(reader, back, client=writer), self._pump(there, writer, client=None)
-        )
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = _Link(writer, back)
+        self._links.add(link)
+        try:
+            await asyncio.gather(self._ask(reader, link), self._answer(there, link))
+        except asyncio.CancelledError:
+            link.cut()
+        finally:
+            self._links.discard(link)
 
-    async def _pump(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        client: asyncio.StreamWriter | None,
-    ) -> None:
-        """Pass on what a client says, or what is said to one."""
+    async def _ask(self, reader: asyncio.StreamReader, link: _Link) -> None:
         try:
             while data := await reader.read(1 << 16):
-                if client is not None:
-                    self._look(data, client)
-                    passes = not self.hold
-                else:
-                    passes = writer not in self._swallowing
-                if passes:
-                    writer.write(data)
-                    await writer.drain()
+                if self._times and self._losing is not None and self._losing in data:
+                    self._times -= 1
+                    link.mute = True
+                if not self.hold:
+                    link.server.write(data)
+                    await link.server.drain()
         except OSError:
             pass
         finally:
-            writer.close()
+            link.server.close()
 
-    def _look(self, data: bytes, client: asyncio.StreamWriter) -> None:
-        self._swallowing.discard(client)
-        if self._losing is not None and self._losing in data and self._times > 0:
-            self._swallowing.add(client)
-            self._times -= 1
+    async def _answer(self, reader: asyncio.StreamReader, link: _Link) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                if not link.mute:
+                    link.client.write(data)
+                    await link.client.drain()
+        except OSError:
+            pass
+        finally:
+            link.client.close()
+
+    def shut_the_door(self) -> None:
+        """Let nobody connect any more; connections that are there stay."""
+        assert self._server is not None
+        self._server.close()
+
+    def mute_one(self, chance: random.Random) -> bool:
+        """Let what the server says on some connection go nowhere from now on.
+
+        Returns:
+            Whether there was one that was not mute.
+        """
+        speaking = [link for link in self._links if not link.mute]
+        if speaking:
+            chance.choice(speaking).mute = True
+        return bool(speaking)
+
+    def cut_one(self, chance: random.Random) -> bool:
+        """End some connection as a reset does; return whether there was one."""
+        links = list(self._links)
+        if links:
+            chance.choice(links).cut()
+        return bool(links)
 
     def cut(self) -> None:
         """End all connections as a reset does."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
+        for link in list(self._links):
+            link.cut()
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -69,6 +69,17 @@ async def test_who_gets_no_reply_at_all_is_told_that_it_is_not_known(
     assert added.status is AddStatus.DUPLICATE
 
 
+async def test_an_add_is_in_doubt_when_its_reply_was_lost_and_nobody_can_be_asked_again(
+    far: RedisEngine, engine: RedisEngine, proxy: Proxy
+) -> None:
+    await far.counts(QUEUE)
+    proxy.lose_replies_to(b"a-job", times=1)
+    proxy.shut_the_door()
+    with pytest.raises(StoreBusyError, match="before the reply came"):
+        await far.add(QUEUE, [job("a-job")])
+    assert sum((await engine.counts(QUEUE)).values()) == 1
+
+
 async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
     far: RedisEngine, engine: RedisEngine, proxy: Proxy
 ) -> None:

@@ -46,7 +46,7 @@ from toril.engine.redis.keys import keys_of
 from toril.engine.redis.lanes import Lanes
 from toril.engine.redis.places import Place
 from toril.engine.redis.wire import WireLostError
-from toril.errors import EngineError, StoreUnavailableError
+from toril.errors import EngineError, StoreBusyError, StoreUnavailableError
 from toril.model.job import Job, NewJob, QueueRef
 from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
@@ -200,7 +200,12 @@ class RedisEngine:
     async def _add_once(
         self, connections: Connections, queue: QueueRef, packed: Sequence[Any]
     ) -> Any:
-        """Add a batch; if the answer is lost ask again, which adds nothing that is there."""
+        """Add a batch; if the answer is lost ask again, which adds nothing that is there.
+
+        Raises:
+            StoreBusyError: That could not be asked either: whether the batch is there is not
+                known, whatever the second error says of itself.
+        """
         with self._lanes.batch(queue) as batch:
             sequence = (batch.producer, batch.sequence)
             try:
@@ -208,8 +213,8 @@ class RedisEngine:
             except WireLostError as lost:
                 try:
                     return await connections.run("add", queue, *sequence, *packed)
-                except StoreUnavailableError as error:
-                    raise lost from error  # what became of the first is not known
+                except EngineError as error:
+                    raise StoreBusyError(f"{lost}; then {error}") from error
 
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None

@@ -22,8 +22,7 @@ _MADE, _TAKEN = 1, -1
 
 async def upsert(connections: Connections, queue: QueueRef, schedule: Schedule) -> int:
     """Make or change a schedule; see `Engine.upsert_schedule`."""
-    seconds, micros = await connections.call("TIME")
-    due = schedule.first_after(int(seconds) * 1000 + int(micros) // 1000)
+    due = schedule.first_after(await connections.run("clock", queue))
     for _ in range(_TRIES):
         found, is_made = await connections.run(
             "upsert_schedule", queue, schedule.id, due, *_definition(schedule)

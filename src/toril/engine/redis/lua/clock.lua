@@ -1,0 +1,4 @@
+-- Returns: the server's time (ms).
+-- include: queue
+
+return NOW
