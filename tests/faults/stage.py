@@ -23,6 +23,7 @@ from tests.faults import ledger as book
 from tests.faults.actor import PATIENCE, Actor, StuckError
 from tests.faults.checker import FINAL, Expected, Record, Store, Verdict, check
 from tests.faults.ledger import Ledger, Line, Reader
+from tests.faults.programs import node
 from tests.faults.programs.producer import ProducerConfig
 from tests.faults.programs.worker import QUEUE, WorkerConfig
 from tests.redis_server import RedisServer
@@ -34,7 +35,6 @@ from toril.stores import open_engine
 
 ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")  # a file system whose fsync never makes anybody late
-NODE_PROGRAM = ROOT / "tests" / "interop" / "node" / "faults.js"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 Place = Literal["file", "redis"]
 _LOOK_AGAIN = 0.25
@@ -342,9 +342,6 @@ class Stage:
 
 
 def _command(program: str) -> Sequence[str]:
-    if program != "node":
-        return sys.executable, "-m", f"tests.faults.programs.{program}"
-    node = shutil.which("node")
-    if node is None or not (NODE_PROGRAM.parent / "node_modules").exists():
-        raise RuntimeError("BullMQ for Node.js is missing: make test-tools installs it")
-    return node, str(NODE_PROGRAM)
+    if program == "node":
+        return node.command()
+    return sys.executable, "-m", f"tests.faults.programs.{program}"

@@ -11,6 +11,7 @@ from tests.faults.scenarios.contention import contention
 from tests.faults.scenarios.full_disk import file_limit, full_disk, full_disk_forced
 from tests.faults.scenarios.held_lock import held_lock
 from tests.faults.scenarios.killed_producer import killed_producer
+from tests.faults.scenarios.killed_redis import killed_redis
 from tests.faults.scenarios.killed_worker import killed_worker
 from tests.faults.scenarios.poisonous_job import poison_among_innocents, poisonous_job
 from tests.faults.scenarios.stopped_worker import stopped_worker
@@ -37,4 +38,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     **contention,
     **held_lock,
     **clock_jump,
+    **killed_redis,
 }
