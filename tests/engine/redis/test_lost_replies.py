@@ -12,7 +12,7 @@ from tests.conformance.support import QUEUE, job, jobs
 from tests.engine.redis.proxy import Proxy
 from tests.redis_server import RedisServer
 from toril.engine.base import AddStatus, Batch, Fetch, Refusal
-from toril.engine.redis import RedisEngine
+from toril.engine.redis import RedisEngine, watching
 from toril.engine.redis.endpoint import parse
 from toril.errors import StoreBusyError, StoreUnavailableError
 from toril.model.settlement import Complete
@@ -107,6 +107,18 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(
     async with asyncio.timeout(10):  # far from the minute that a client with retries takes
         with pytest.raises(StoreBusyError, match=r"no reply within 0\.5 s"):
             await far.counts(QUEUE)
+
+
+async def test_a_wait_on_a_connection_that_went_silent_is_given_up_in_time(
+    far: RedisEngine, engine: RedisEngine, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_BLOCK_SECONDS", 1)
+    proxy.lose_replies_to(b"BZPOPMIN", times=1)
+    waiting = asyncio.create_task(far.wait(QUEUE, None, 0))
+    await engine.add(QUEUE, [job("a")])
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreBusyError, match=r"no reply within 1\.5 s"):
+            await waiting
 
 
 async def test_a_connection_that_was_cut_is_opened_again(far: RedisEngine, proxy: Proxy) -> None:
