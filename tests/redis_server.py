@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -126,6 +127,10 @@ class RedisServer:
         command = [program, "-p", str(self.port), *map(str, words)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return done.stdout.strip()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -52,12 +52,14 @@ class Expected:
         extra_runs: At most this many runs beyond the one that each attempt needs.
         drained: Every job has ended.
         dead: The jobs that are to fail.
+        forgotten: The jobs that the store may have lost, because it was emptied.
     """
 
     faults: int = 1
     extra_runs: int = 0
     drained: bool = True
     dead: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class _History:
             self._add(entry)
         self.unsure |= self.invoked - self.accepted - self.failed
 
+    def forget(self, jobs: Iterable[str]) -> None:
+        """Do not ask for jobs that may be gone; what else was said of them counts."""
+        self.accepted.difference_update(jobs)
+
     def _add(self, entry: Entry) -> None:
         match entry:
             case Invoke(ids, whole):
@@ -155,6 +161,7 @@ def check(entries: Iterable[Entry], store: Store, expected: Expected) -> Verdict
         expected: What the scenario promises.
     """
     history = _History(entries)
+    history.forget(expected.forgotten - {record.id for record in store.records})
     verdict = Verdict(
         lost=sorted(_lost(history, store, expected)),
         phantom=sorted(_phantoms(history, store)),

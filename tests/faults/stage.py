@@ -30,6 +30,8 @@ from tests.redis_server import RedisServer
 from toril import EngineError, QueueManager
 from toril.clock import Clock
 from toril.engine.base import Engine
+from toril.engine.redis.endpoint import parse
+from toril.engine.redis.wire import Wire
 from toril.engine.sqlite import SqliteEngine
 from toril.stores import open_engine
 
@@ -129,17 +131,16 @@ class Stage:
 
     async def until(self, condition: Condition, what: str, timeout: float = PATIENCE) -> None:
         """Wait until something is so; each line that anybody writes is a reason to look."""
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    self._rung.clear()
-                    found = condition()
-                    if await found if inspect.isawaitable(found) else found:
-                        return
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._rung.wait(), _LOOK_AGAIN)
-        except TimeoutError:
-            raise StuckError(f"not within {timeout:g} s: {what}") from None
+        give_up = book.now() + timeout
+        while book.now() < give_up:
+            self._rung.clear()
+            found = condition()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN):
+                    await self._rung.wait()
+        raise StuckError(f"not within {timeout:g} s: {what}")
 
     def claim(self, holds: bool, text: str) -> None:
         """Hold the scenario to a promise that the checker does not know."""
@@ -157,6 +158,14 @@ class Stage:
         """The server, of a scenario that plays on one."""
         assert self._redis is not None
         return self._redis
+
+    async def command(self, *request: Any) -> Any:
+        """Give the server a command."""
+        wire = await Wire.open(parse(self.url), timeout=PATIENCE)
+        try:
+            return await wire.call(*request)
+        finally:
+            await wire.close()
 
     @property
     def url(self) -> str:

@@ -55,6 +55,14 @@ def judge(entries: Iterable[Entry], held: Store, expected: Expected | None = Non
     return check(entries, held, expected or Expected())
 
 
+def test_what_an_emptied_store_may_have_lost_is_not_asked_for_and_all_else_is():
+    history = [*added("a"), *added("b"), *run("a"), *run("b"), Struck("FLUSHALL")]
+    expected = Expected(forgotten=frozenset({"a"}))
+    assert judge(history, store("b"), expected).green
+    assert judge(history, store("a", "b"), expected).green
+    assert judge(history, store("a"), expected).lost == ["b"]
+
+
 def test_a_good_history_is_green():
     verdict = judge(GOOD, store("a", "b"))
     assert verdict.green, verdict.problems
