@@ -45,7 +45,7 @@ lint-locks:
 bench: $(VENV)/.bench bench-tools ## Measure side by side with peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/.dev ## Kill, stop and starve workers, and count the jobs
+chaos: $(VENV)/.dev test-tools ## Kill, stop and starve workers and Redis, and count the jobs
 	$(BIN)/python -m tests.faults $(ARGS)
 
 lock: $(VENV)/.python ## Resolve the locks again (UV_FLAGS=--upgrade moves versions)

@@ -38,7 +38,7 @@ from toril.worker.telling import Teller
 _logger = logging.getLogger("toril.worker")
 
 _FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
-_LONGEST_PAUSE = 5.0
+_LONGEST_PAUSE = 3.0  # a store that is back after hours is used within five seconds, too
 _ASIDE_MS = 1_000
 _CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
 _MOST_AWAY = 2  # exchanges at once

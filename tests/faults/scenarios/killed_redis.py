@@ -11,17 +11,18 @@ from tests.faults.scenario import Scale, scenario
 from tests.faults.stage import Stage
 
 AWAY = (0.2, 2.0)  # seconds
+LONG_AWAY = 12.0  # every tenth time: workers have come to their longest pauses
 
 
 @scenario("killed-redis", on=("redis",))
 async def killed_redis(stage: Stage, scale: Scale) -> Expected:
     """What was accepted by either side is there, and workers go on by themselves."""
     load = await Load.start(stage, node=True)
-    for _ in range(scale.rounds):
+    for turn in range(1, scale.rounds + 1):
         await load.is_felt(runs=stage.random.randint(1, 300))
         stage.redis.kill()
         stage.struck("kill -9 of Redis")
-        await asyncio.sleep(stage.random.uniform(*AWAY))
+        await asyncio.sleep(LONG_AWAY if turn % 10 == 0 else stage.random.uniform(*AWAY))
         await asyncio.to_thread(stage.redis.start)
         await load.goes_on()
     await load.end()
