@@ -37,17 +37,20 @@ class Load:
         self._times: list[float] = []
 
     @classmethod
-    async def start(cls, stage: Stage, *, node: bool = False, **config: Any) -> Load:
+    async def start(
+        cls, stage: Stage, *, node: bool = False, lease: float = LEASE, **config: Any
+    ) -> Load:
         """Start them.
 
         Args:
             stage: Where.
             node: BullMQ's, too.
+            lease: How long Toril's workers hold a job without renewing that, in seconds.
             **config: For Toril's, beside what all runs have.
         """
         load = cls(stage)
         for _ in range(2):
-            worker = await stage.worker(concurrency=SLOTS, lease=LEASE, **config)
+            worker = await stage.worker(concurrency=SLOTS, lease=lease, **config)
             load.workers.append(worker)
         load.slots = 2 * SLOTS
         if node:
