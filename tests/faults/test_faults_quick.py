@@ -15,7 +15,9 @@ LONG = {  # they wait for leases, for a clock, or for a server that does not ans
     "paused-redis",
     "refusing-redis",
 }
-PLAYED_ON_A_FILE = {  # where their faults strike the worker, and the store's part is small
+PLAYED_ON_A_FILE = {  # where their faults strike the process, and the store's part is small
+    "killed-producer-redis",
+    "terminated-worker-redis",
     "terminated-in-work-redis",
     "forced-worker-redis",
     "blocked-loop-redis",
