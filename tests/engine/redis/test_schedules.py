@@ -23,7 +23,7 @@ from toril.model.state import JobState
 
 FETCH = Fetch(2, "worker", 30_000)
 HOURLY = Schedule.of("hourly", every_ms=3_600_000)
-KEY = "bull:work:"
+KEY = f"{QUEUE.prefix}:work:"
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_a_rule_that_is_not_understood_is_told_of_and_its_job_runs(
     with caplog.at_level(logging.ERROR, "toril.engine"):
         (lease,) = (await engine.exchange(QUEUE, [], FETCH)).leases
     assert lease.id == f"repeat:hourly:{due}"
-    assert "schedule 'hourly' of queue 'work' has stopped: cron: 'FREQ=HOURLY'" in caplog.text
+    assert f"schedule 'hourly' of queue {str(QUEUE)!r} has stopped: cron: 'FREQ=HOURLY'" in caplog.text
     assert await iterations(engine) == 1
 
 
