@@ -69,6 +69,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
         stalls: How often its worker died.
         priority: 0 is none, 1 runs first.
         deferred_failure: Why it must fail without running; None lets it run.
+        is_tied: Its end may concern others: it holds a deduplication key, or has a parent.
     """
 
     queue: QueueRef
@@ -84,6 +85,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     stalls: int
     priority: int
     deferred_failure: str | None
+    is_tied: bool = True
 
     @property
     def options(self) -> JobOptions:

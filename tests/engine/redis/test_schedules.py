@@ -112,7 +112,8 @@ async def test_a_rule_that_is_not_understood_is_told_of_and_its_job_runs(
     with caplog.at_level(logging.ERROR, "toril.engine"):
         (lease,) = (await engine.exchange(QUEUE, [], FETCH)).leases
     assert lease.id == f"repeat:hourly:{due}"
-    assert f"schedule 'hourly' of queue {str(QUEUE)!r} has stopped: cron: 'FREQ=HOURLY'" in caplog.text
+    told = f"schedule 'hourly' of queue {str(QUEUE)!r} has stopped: cron: 'FREQ=HOURLY'"
+    assert told in caplog.text
     assert await iterations(engine) == 1
 
 

@@ -53,7 +53,9 @@ def _fields(settlement: Settlement) -> tuple[Any, ...]:
     lease = settlement.lease
     match settlement:
         case Complete():
-            return lease.id, lease.token, settlement.result_json or "null"
+            # Of a job that stands for itself the script need not look up what the lease tells.
+            known = ("", "") if lease.is_tied else (lease.attempts_made, lease.started_ms)
+            return lease.id, lease.token, settlement.result_json or "null", *known
         case Fail():
             return lease.id, lease.token, *_error(settlement.error), lease.options.attempts
         case Retry():
@@ -118,7 +120,9 @@ def unpack(
 
 def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[Any]) -> Lease:
     """Return a lease, from the fields that `read` in lua/exchange.lua names."""
-    name, data, options, added, made, made_before, starts, stalls, priority, failure, at = fields
+    name, data, options, added, made, made_before, starts, stalls, priority, failure, at = fields[
+        :11
+    ]
     return Lease(
         queue,
         job_id,
@@ -133,4 +137,5 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
         int(stalls or 0),
         int(priority or 0),
         failure,
+        any(fields[11:]),
     )

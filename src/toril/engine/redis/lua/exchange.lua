@@ -4,7 +4,8 @@
 --   exchanges before got no answer; for each its record and its token; then runs of settlements
 --   of one kind, each: kind, how many, count and age (ms) of what is kept (or nothing); for each
 --   settlement: id, token, and
---   complete: result (JSON);
+--   complete: result (JSON); attempts made and when it began (ms), or twice nothing where it holds
+--     a deduplication key or has a parent;
 --   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
 --   retry: as fail, but for the last the delay (ms);
 --   release: delay (ms).
@@ -79,7 +80,7 @@ local rare  -- what few settlements need
 while place <= #ARGV do
     local kind, count = ARGV[place], tonumber(ARGV[place + 1])
     local kept, age = tonumber(ARGV[place + 2]), tonumber(ARGV[place + 3])
-    local width = (kind == 'complete' or kind == 'release') and 3 or 7
+    local width = kind == 'release' and 3 or kind == 'complete' and 5 or 7
     place = place + 4
 
     -- The jobs whose leases are held.
@@ -95,8 +96,9 @@ while place <= #ARGV do
             local id, number = ARGV[at], total + first + n - 1
             if tokens[n] == ARGV[at + 1] and not locks_of[id] then
                 local key = JOB .. id
-                local job = call('HMGET', key, 'processedOn', 'atm', 'deid', 'parentKey',
-                                 'timestamp')
+                local job = kind == 'complete' and ARGV[at + 3] ~= ''
+                    and {ARGV[at + 4], ARGV[at + 3], false, false, true}
+                    or call('HMGET', key, 'processedOn', 'atm', 'deid', 'parentKey', 'timestamp')
                 locks_of[id] = locks[first + n - 1]
                 if job[5] then
                     needs_more = needs_more or job[3] or job[4]
@@ -131,22 +133,24 @@ while place <= #ARGV do
     if kind ~= 'complete' then
         rare[kind](jobs, kept, age)
     else
-        local children = {}
+        local keys = {}
         for _, job in ipairs(jobs) do
-            children[#children + 1] = job.key .. ':dependencies'
-            children[#children + 1] = job.key .. ':unsuccessful'
+            keys[#keys + 1] = job.key
+            keys[#keys + 1] = job.key .. ':dependencies'
+            keys[#keys + 1] = job.key .. ':unsuccessful'
         end
-        local are_parents = in_pieces('EXISTS', nil, children) > 0
+        local are_plain = in_pieces('EXISTS', nil, keys) == #jobs
         local done, members = {}, {}
         for _, job in ipairs(jobs) do
             local result = ARGV[job.at]
             -- Children that are open keep their parent from completing, and so do those that
             -- failed it. It is looked at in its turn: its last child may stand before it.
-            local code = are_parents and (call('SCARD', job.key .. ':dependencies') > 0 and -4
+            local code = not are_plain and (call('EXISTS', job.key) == 0 and -1
+                or call('SCARD', job.key .. ':dependencies') > 0 and -4
                 or call('ZCARD', job.key .. ':unsuccessful') > 0 and -9)
             if code then
                 refused[#refused + 1], refused[#refused + 2] = job.number, code
-                locks_of[job.id] = nil
+                if code ~= -1 then locks_of[job.id] = nil end
             else
                 if job.key_id then rare.free_key(job.id, job.key_id) end
                 if job.parent_key then
@@ -245,7 +249,7 @@ if WANTED >= 0 then
 
     -- What a worker has to know of a job; see `_lease` in exchanging.py.
     local FIELDS = {'name', 'data', 'opts', 'timestamp', 'atm', 'attemptsMade', 'ats', 'stc',
-                    'priority', 'defa', 'processedOn'}
+                    'priority', 'defa', 'processedOn', 'deid', 'parentKey'}
 
     -- The leases of exchanges whose answers were lost, as far as they are held.
     for _, one in ipairs(again) do
