@@ -129,3 +129,18 @@ async def test_a_unix_socket_does_as_well(tmp_path: Path) -> None:
     finally:
         await engine.close()
         server.stop()
+
+
+async def test_a_worker_makes_a_queue_visible_again_that_redis_lost_and_says_so(
+    engine: RedisEngine, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await engine.register(QUEUE, concurrency=3)
+    fetch = Fetch(1, "worker", 30_000)
+    await engine.exchange(QUEUE, [], fetch)
+    server.flush()
+
+    await engine.exchange(QUEUE, [], fetch)
+    assert "was not there any more" in caplog.text
+    await engine.exchange(QUEUE, [], fetch)
+    assert [info.ref for info in await engine.queues()] == [QUEUE]
+    assert caplog.text.count("was not there any more") == 1

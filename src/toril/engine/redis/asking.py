@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from toril.model.job import QueueRef
+
 
 class Asker:
     """One worker and one queue.
@@ -51,3 +53,11 @@ class Asker:
         for record, token in lost.items():
             if self.unanswered.get(record) == token:
                 del self.unanswered[record]
+
+
+class Askers(dict[tuple[QueueRef, str], Asker]):
+    """Every worker that asked, by queue and id."""
+
+    def __missing__(self, key: tuple[QueueRef, str]) -> Asker:
+        made = self[key] = Asker(key[1])
+        return made

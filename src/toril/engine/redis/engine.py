@@ -37,7 +37,7 @@ from toril.engine.redis import (
     recording,
     scheduling,
 )
-from toril.engine.redis.asking import Asker
+from toril.engine.redis.asking import Askers
 from toril.engine.redis.connections import Connections, connections_to
 from toril.engine.redis.examining import examine
 from toril.engine.redis.home import Home
@@ -76,7 +76,7 @@ class RedisEngine:
         # A connection belongs to an event loop, and the sync facade has one of its own.
         self._homes: WeakKeyDictionary[asyncio.AbstractEventLoop, Home] = WeakKeyDictionary()
         self._on_the_way: dict[str, tuple[QueueRef, str]] = {}
-        self._askers = _Askers()
+        self._askers = Askers()
         self._closed = False
 
     @property
@@ -219,7 +219,7 @@ class RedisEngine:
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
     ) -> Exchange:
-        worker, wanted, lease_ms = _asker(settlements, fetch)
+        worker, wanted, lease_ms = exchanging.asker_of(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._fetches)}"
         packed, order, again = exchanging.pack(settlements)
         asker = self._askers[queue, worker]
@@ -257,6 +257,8 @@ class RedisEngine:
         watch.server_ms.set(answer[0])
         if answer[5]:
             home.sort(queue)
+        if answer[6]:
+            home.forget(queue)
         return exchange
 
     async def _carry_on(
@@ -411,20 +413,3 @@ _COUNTED = (
     JobState.COMPLETED,
     JobState.FAILED,
 )
-
-
-class _Askers(dict[tuple[QueueRef, str], Asker]):
-    """Every worker that asked, by queue and id."""
-
-    def __missing__(self, key: tuple[QueueRef, str]) -> Asker:
-        made = self[key] = Asker(key[1])
-        return made
-
-
-def _asker(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
-    """Return who asks, for how many jobs, and how long it would hold them."""
-    if fetch is not None:
-        return fetch.worker, fetch.limit, fetch.lease_ms
-    if settlements:
-        return settlements[0].lease.token.rpartition(":")[0], -1, 0
-    return "", -1, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toril.engine.base import Exchange, Refusal
+from toril.engine.base import Exchange, Fetch, Refusal
 from toril.engine.redis.packing import as_json
 from toril.model.job import AttemptError, Lease, QueueRef
 from toril.model.options import Keep
@@ -105,7 +105,7 @@ def unpack(
         order: The places of the settlements that were sent.
         again: Of those for a lease that another was for, the place of that.
     """
-    now, refused, leases, due, limited, _ = answer
+    now, refused, leases, due, limited, *_ = answer
     results: list[Refusal | None] = [None] * (len(order) + len(again))
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]
@@ -139,3 +139,12 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
         failure,
         any(fields[11:]),
     )
+
+
+def asker_of(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
+    """Return who asks, for how many jobs, and how long it would hold them."""
+    if fetch is not None:
+        return fetch.worker, fetch.limit, fetch.lease_ms
+    if settlements:
+        return settlements[0].lease.token.rpartition(":")[0], -1, 0
+    return "", -1, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from toril.engine.redis import controlling
@@ -14,6 +15,8 @@ from toril.engine.redis.watching import Watch
 from toril.engine.redis.wire import Wire
 from toril.errors import EngineError
 from toril.model.job import QueueRef
+
+_logger = logging.getLogger("toril.engine")
 
 _LATE_SECONDS = 0.5  # after which a wait that the server should have ended is given up
 
@@ -57,6 +60,16 @@ class Home:
             self.end()
             raise
         self.known.add(queue)
+
+    def forget(self, queue: QueueRef) -> None:
+        """Make a queue visible anew with the next call: it was gone."""
+        if queue in self.known:
+            self.known.discard(queue)
+            _logger.warning(
+                "queue %s was not there any more: it was obliterated, or Redis lost its data. Limits "
+                "that it had are gone until it is registered again",
+                queue,
+            )
 
     def end(self) -> None:
         """End a call."""

@@ -34,6 +34,7 @@ from toril.engine.sqlite import (
     controlling,
     exchanging,
     inspecting,
+    leasing,
     lines,
     recording,
     scheduling,
@@ -198,7 +199,7 @@ class SqliteEngine:
         return SqliteKeeper(self._writer, self._on_the_way)
 
     async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
-        await self._writer.write(exchanging.note, queue, notes)
+        await self._writer.write(leasing.note, queue, notes)
 
     async def rescue(
         self,
@@ -206,7 +207,7 @@ class SqliteEngine:
         max_stalls: int,
         unless_within_ms: int = 0,  # noqa: ARG002 - an index finds them at once
     ) -> list[Stalled]:
-        return await self._writer.write(exchanging.rescue, queue, max_stalls)
+        return await self._writer.write(leasing.rescue, queue, max_stalls)
 
     async def counts(self, queue: QueueRef) -> dict[JobState, int]:
         return await self._writer.read(lines.counts, queue)
@@ -291,10 +292,10 @@ class SqliteKeeper:
         on_the_way = list(self._on_the_way.items())
         if not leases and not on_the_way:
             return []
-        return self._writer.write_blocking(exchanging.extend, leases, on_the_way, lease_ms)
+        return self._writer.write_blocking(leasing.extend, leases, on_the_way, lease_ms)
 
     def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
-        return self._writer.read_blocking(exchanging.asked_to_cancel, leases)
+        return self._writer.read_blocking(leasing.asked_to_cancel, leases)
 
     def close(self) -> None:
         """Nothing to let go of: the connection is the writer's."""

@@ -10,7 +10,8 @@
 --   retry: as fail, but for the last the delay (ms);
 --   release: delay (ms).
 -- Returns: now, {place and code of what was refused, …}, {id, token and fields of each lease, …},
---   next due or false, limited until or false, 1 if jobs are left to be put in lanes.
+--   next due or false, limited until or false, 1 if jobs are left to be put in lanes, 1 if the
+--   queue was not there.
 -- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
 -- flags: allow-oom
 -- include: queue
@@ -375,4 +376,4 @@ if made_ready or limited or unsorted or #taken > 0 or #settled > 0 then
         call('XADD', EVENTS, '*', 'event', 'drained')
     end
 end
-return {NOW, refused, leases, due, limited, unsorted and 1 or false}
+return {NOW, refused, leases, due, limited, unsorted and 1 or false, not limits[5] and 1 or false}
