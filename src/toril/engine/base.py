@@ -406,7 +406,8 @@ class Engine(Protocol):
             queue: The queue.
             state: Any stored state but ACTIVE.
             grace_ms: Since they finished; for other states, since they were added.
-            limit: How many at most.
+            limit: How many at most: of finished jobs those that finished first, else those that
+                come first in the state's own order.
 
         Returns:
             The ids of the removed, oldest first.

@@ -66,8 +66,8 @@ class Home:
         if queue in self.known:
             self.known.discard(queue)
             _logger.warning(
-                "queue %s was not there any more: it was obliterated, or Redis lost its data. Limits "
-                "that it had are gone until it is registered again",
+                "queue %s was not there any more: it was obliterated, or Redis lost its data. "
+                "Limits that it had are gone until it is registered again",
                 queue,
             )
 
