@@ -39,12 +39,14 @@ class Capabilities(msgspec.Struct, frozen=True):
         durable: A job that was added survives the end of the process.
         shared: Several processes may work on the same queues.
         bullmq: Node.js services see the same queues.
+        remote: It works in a process of its own: while one call is there, another can be prepared.
     """
 
     name: str
     durable: bool
     shared: bool
     bullmq: bool
+    remote: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -1,18 +1,22 @@
 """Natural batching: adds that arrive while one is away share the next call.
 
 Nothing waits on a timer. A lone add goes out at once; a hundred coroutines that each
-await one add reach the speed of bulk without knowing.
+await one add reach the speed of bulk without knowing. Where many wait for a store that works
+elsewhere, two calls are away: while it works on one, those whose adds were in the other go on.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from toril.engine.base import Added, Engine
 from toril.model.job import NewJob, QueueRef
 
 _MOST_JOBS = 1000
 _MOST_BYTES = 4 << 20
+_MOST_AWAY = 2  # calls at once, to a store that works elsewhere
+_WORTH_ITS_WAY = 32  # jobs, for a second call
 
 
 class Batcher:
@@ -28,7 +32,9 @@ class Batcher:
         self._engine = engine
         self._queue = queue
         self._waiting: list[tuple[NewJob, asyncio.Future[Added]]] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._most_away = _MOST_AWAY if engine.capabilities.remote else 1
+        self._senders: set[asyncio.Task[None]] = set()
+        self._ready = 0  # of them, those that are about to take a batch
 
     async def add(self, job: NewJob) -> Added:
         """Add a job with the next call; return when it is stored.
@@ -38,22 +44,31 @@ class Batcher:
         """
         future: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send())
+        if not self._senders or (
+            len(self._senders) < self._most_away and len(self._waiting) >= _WORTH_ITS_WAY
+        ):
+            self._ready += 1
+            self._senders.add(asyncio.create_task(self._send()))
         return await future
 
     async def _send(self) -> None:
         try:
             while self._waiting:
-                await self._send_some(self._take())
+                batch = self._take()
+                self._ready -= 1
+                try:
+                    await self._send_some(batch)
+                finally:
+                    self._ready += 1
         finally:
-            self._sender = None
+            self._ready -= 1
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> list[tuple[NewJob, asyncio.Future[Added]]]:
-        size = 0
+        size, most = 0, min(-(-len(self._waiting) // self._ready), _MOST_JOBS)
         for place, (job, _) in enumerate(self._waiting):
             size += len(job.data)
-            if place == _MOST_JOBS or (size > _MOST_BYTES and place):
+            if place == most or (size > _MOST_BYTES and place):
                 taken, self._waiting = self._waiting[:place], self._waiting[place:]
                 return taken
         taken, self._waiting = self._waiting, []

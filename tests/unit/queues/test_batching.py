@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from toril.engine.base import AddStatus
+from toril.engine.base import AddStatus, Capabilities
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import StoreBusyError, StoreFullError, ValidationError
 from toril.model.ids import new_id
@@ -76,6 +76,24 @@ async def test_jobs_that_come_while_a_call_is_away_share_the_next(batcher, engin
     await asyncio.gather(first, *others)
 
     assert engine.calls == [1, 50]
+
+
+class Remote(CountingEngine):
+    """One that says that it works elsewhere."""
+
+    capabilities = Capabilities("remote", durable=False, shared=False, bullmq=False, remote=True)
+
+
+async def test_two_calls_share_many_jobs_where_the_store_works_elsewhere():
+    engine = Remote()
+    batcher = Batcher(engine, _QUEUE)
+    answers = await asyncio.gather(*(batcher.add(job(f"j{n}")) for n in range(100)))
+    alone = await batcher.add(job("alone"))
+    await engine.close()
+
+    assert engine.calls == [50, 50, 1]
+    assert [answer.id for answer in answers] == [f"j{n}" for n in range(100)]
+    assert alone.id == "alone"
 
 
 async def test_each_waiter_gets_the_answer_to_its_own_job(batcher):

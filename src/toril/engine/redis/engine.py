@@ -81,7 +81,7 @@ class RedisEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities("redis", durable=True, shared=True, bullmq=True)
+        return Capabilities("redis", durable=True, shared=True, bullmq=True, remote=True)
 
     @property
     def location(self) -> str:
