@@ -43,7 +43,8 @@ _ASIDE_MS = 1_000
 _CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
 _MOST_AWAY = 2  # exchanges at once
 _SPLIT_FROM = 64  # slots
-_WORTH_ITS_WAY = 8  # jobs to settle, or to ask for
+_SPLIT_FROM_REMOTE = 8  # slots, where the store works elsewhere
+_WORTH_ITS_WAY = 2  # jobs to settle, or to ask for
 _MOST_UNKEPT = 32  # answers whose settlements are not on the disk yet, before it is waited for
 BURST_HORIZON_MS = 60_000
 
@@ -98,7 +99,8 @@ class Pump:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._carrier: asyncio.Task[None] | None = None
         self._away: set[asyncio.Task[None]] = set()
-        self._is_narrow = slots.total < _SPLIT_FROM
+        remote = self._engine.capabilities.remote
+        self._is_narrow = slots.total < (_SPLIT_FROM_REMOTE if remote else _SPLIT_FROM)
         self._chunk = slots.total if self._is_narrow else -(-slots.total // 2)
         # Made once, and not for each job.
         self._give_outcome = self._on_outcome
