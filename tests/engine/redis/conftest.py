@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.support import QUEUE
+from tests.engine.redis.proxy import Proxy
 from tests.redis_server import RedisServer
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.endpoint import parse
@@ -47,5 +49,22 @@ async def engine(server: RedisServer) -> AsyncIterator[RedisEngine]:
 @pytest.fixture
 async def wire(server: RedisServer) -> AsyncIterator[Wire]:
     made = await Wire.open(parse(server.url))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def proxy(server: RedisServer) -> AsyncIterator[Proxy]:
+    made = Proxy(server.port)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def far(proxy: Proxy) -> AsyncIterator[RedisEngine]:
+    """An engine that reaches the server through the proxy."""
+    made = RedisEngine(parse(proxy.url))
+    await made.register(QUEUE)
     yield made
     await made.close()

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.conformance.support import QUEUE, job, jobs
 from tests.engine.redis.proxy import Proxy
-from tests.redis_server import RedisServer
 from toril.engine.base import AddStatus, Batch, Fetch, Refusal
 from toril.engine.redis import RedisEngine, watching
-from toril.engine.redis.endpoint import parse
 from toril.errors import StoreBusyError, StoreUnavailableError
 from toril.model.settlement import Complete
 
 FETCH = Fetch(2, "worker", 30_000)
-
-
-@pytest.fixture
-async def proxy(server: RedisServer) -> AsyncIterator[Proxy]:
-    made = Proxy(server.port)
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def far(proxy: Proxy) -> AsyncIterator[RedisEngine]:
-    """An engine that reaches the server through the proxy."""
-    made = RedisEngine(parse(proxy.url))
-    await made.register(QUEUE)
-    yield made
-    await made.close()
 
 
 async def test_a_batch_whose_reply_was_lost_is_added_once(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.conformance.support import QUEUE
 from tests.engine.redis.proxy import Proxy
-from tests.redis_server import RedisServer
 from toril.engine.base import Fetch
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
 from toril.engine.redis.keys import keys_of
 from toril.engine.redis.scripts import script
 from toril.engine.redis.wire import Wire
@@ -24,23 +21,6 @@ from toril.model.state import JobState
 FETCH = Fetch(2, "worker", 30_000)
 HOURLY = Schedule.of("hourly", every_ms=3_600_000)
 KEY = f"{QUEUE.prefix}:work:"
-
-
-@pytest.fixture
-async def proxy(server: RedisServer) -> AsyncIterator[Proxy]:
-    made = Proxy(server.port)
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def far(proxy: Proxy) -> AsyncIterator[RedisEngine]:
-    """An engine that reaches the server through the proxy."""
-    made = RedisEngine(parse(proxy.url))
-    await made.register(QUEUE)
-    yield made
-    await made.close()
 
 
 async def iterations(engine: RedisEngine) -> int:
