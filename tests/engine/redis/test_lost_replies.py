@@ -42,6 +42,7 @@ async def test_a_batch_sent_again_is_not_added_again_though_its_jobs_are_gone(
 async def test_who_gets_no_reply_at_all_is_told_that_it_is_not_known(
     far: RedisEngine, proxy: Proxy
 ) -> None:
+    await far.add(QUEUE, [job("first")])  # the server knows the script from now on
     proxy.lose_replies_to(b"a-job", times=2)
     with pytest.raises(StoreBusyError, match="before the reply came"):
         await far.add(QUEUE, [job("a-job")])
@@ -109,3 +110,19 @@ async def test_a_connection_that_was_cut_is_opened_again(far: RedisEngine, proxy
     added = await far.add(QUEUE, [job("b")])
     assert added[0].status is AddStatus.CREATED
     assert sum((await far.counts(QUEUE)).values()) == 2
+
+
+async def test_two_exchanges_after_lost_ones_give_each_lease_once(
+    far: RedisEngine, engine: RedisEngine, proxy: Proxy
+) -> None:
+    await engine.add(QUEUE, jobs("a", "b", "c", "d"))
+    proxy.lose_replies_to(b"#", times=1)  # on one connection, so that of both
+    lost = await asyncio.gather(
+        far.exchange(QUEUE, [], FETCH), far.exchange(QUEUE, [], FETCH), return_exceptions=True
+    )
+    assert all(isinstance(one, StoreBusyError) for one in lost)
+    answers = await asyncio.gather(
+        *(far.exchange(QUEUE, [], Fetch(9, "worker", 30_000)) for _ in range(2))
+    )
+    given = [lease.id for answer in answers for lease in answer.leases]
+    assert sorted(given) == ["a", "b", "c", "d"]

@@ -9,14 +9,12 @@ class Asker:
     """One worker and one queue.
 
     Each exchange leaves a record of what it did under a name that no other exchange on its
-    way has. If its answer is lost, the next exchange names the record: what was settled is not
-    refused then, and what was taken is given again.
-
-    Attributes:
-        unanswered: By record, the tokens of exchanges whose answers were lost.
+    way has, nor one that is not made up for. If its answer is lost, the next exchange names
+    the record: what was settled is not refused then, and what was taken is given again. One
+    exchange alone does so: of two, each would give out the same leases.
     """
 
-    __slots__ = ("_busy", "_worker", "unanswered")
+    __slots__ = ("_names", "_unanswered", "_worker")
 
     def __init__(self, worker: str) -> None:
         """Begin with none.
@@ -25,34 +23,35 @@ class Asker:
             worker: The worker's id.
         """
         self._worker = worker
-        self._busy: set[str] = set()
-        self.unanswered: dict[str, str] = {}
+        self._names: set[str] = set()
+        self._unanswered: dict[str, str] = {}
 
-    def begin(self) -> str:
-        """Return the name of a new exchange's record; `end` frees it."""
+    def begin(self) -> tuple[str, dict[str, str]]:
+        """Return the name of a new exchange's record, and what the exchange is to make up for.
+
+        Returns:
+            The name; and by record the tokens of exchanges whose answers were lost.
+        """
         number = 0
-        while (record := f"{self._worker}#{number}") in self._busy:
+        while (record := f"{self._worker}#{number}") in self._names:
             number += 1
-        self._busy.add(record)
-        return record
+        self._names.add(record)
+        lost, self._unanswered = self._unanswered, {}
+        return record, lost
 
-    def end(self, record: str) -> None:
-        """Let another exchange have a record."""
-        self._busy.discard(record)
+    def succeed(self, record: str, lost: dict[str, str]) -> None:
+        """Forget an exchange that was answered, and those that it made up for."""
+        self._names -= {record, *lost}
 
-    def lose(self, record: str, token: str) -> None:
-        """Note that an exchange's answer was lost."""
-        self.unanswered[record] = token
-
-    def make_up_for(self, lost: dict[str, str]) -> None:
-        """Forget lost exchanges that another one has made up for.
+    def fail(self, record: str, token: str, lost: dict[str, str]) -> None:
+        """Leave it to another exchange to make up for one that got no answer.
 
         Args:
-            lost: `unanswered`, as the other one was told.
+            record: The name of its record.
+            token: Its token.
+            lost: What it was to make up for itself.
         """
-        for record, token in lost.items():
-            if self.unanswered.get(record) == token:
-                del self.unanswered[record]
+        self._unanswered |= {**lost, record: token}
 
 
 class Askers(dict[tuple[QueueRef, str], Asker]):

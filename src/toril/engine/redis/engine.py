@@ -223,10 +223,9 @@ class RedisEngine:
         token = f"{worker}:{self._salt}{next(self._fetches)}"
         packed, order, again = exchanging.pack(settlements)
         asker = self._askers[queue, worker]
-        lost = dict(asker.unanswered)
         home = self._home
         await home.begin(queue)
-        record = asker.begin()
+        record, lost = asker.begin()
         watch = home.watch(queue)
         if fetch is not None:
             # A handler may block the event loop before the answer arrives: the keeper holds on
@@ -244,16 +243,15 @@ class RedisEngine:
             exchange = exchanging.unpack(queue, answer, order, again)
             if any(lease.id.startswith(PREFIX) for lease in exchange.leases):
                 exchange = await self._carry_on(home.connections, exchange, answer[0], wanted)
-        except EngineError:
+        except BaseException:
             # Either answer may be the lost one: the next exchange gives the leases again, and
             # with them their schedules are carried on.
-            asker.lose(record, token)
+            asker.fail(record, token, lost)
             raise
         finally:
             self._on_the_way.pop(token, None)
-            asker.end(record)
             home.end()
-        asker.make_up_for(lost)
+        asker.succeed(record, lost)
         watch.server_ms.set(answer[0])
         if answer[5]:
             home.sort(queue)
