@@ -10,8 +10,8 @@ class Asker:
 
     Each exchange leaves a record of what it did under a name that no other exchange on its
     way has, nor one that is not made up for. If its answer is lost, the next exchange names
-    the record: what was settled is not refused then, and what was taken is given again. One
-    exchange alone does so: of two, each would give out the same leases.
+    the record: what was settled is not refused then, and what was taken is given again. If that
+    one is lost as well, the next one after it names both.
     """
 
     __slots__ = ("_names", "_unanswered", "_worker")
