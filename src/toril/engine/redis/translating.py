@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hiredis import ReplyError
 
 from toril.errors import (
@@ -61,9 +63,17 @@ def is_forbidden(error: EngineError) -> bool:
     return isinstance(cause, ReplyError) and code_of(cause) == "NOPERM"
 
 
+_WITHIN = re.compile(r"^ERR Error running script .*: -([A-Z]+) ")
+
+
 def code_of(error: ReplyError) -> str:
-    """Return the first word of what Redis answered."""
-    return str(error).partition(" ")[0]
+    """Return the first word of what Redis answered.
+
+    Before Redis 7 the answer of a command within a script stands at the end of a sentence.
+    """
+    text = str(error)
+    within = _WITHIN.search(text)
+    return within[1] if within else text.partition(" ")[0]
 
 
 def translate_of(queue: QueueRef, error: ReplyError, location: str) -> Exception:
