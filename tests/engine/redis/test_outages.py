@@ -15,7 +15,7 @@ from toril import JobContext, QueueManager, Settings, WorkerSettings
 from toril.engine.base import Fetch
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.endpoint import parse
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.wire import Wire, WireLostError
 from toril.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from toril.model.settlement import Complete
 
@@ -144,3 +144,24 @@ async def test_a_worker_makes_a_queue_visible_again_that_redis_lost_and_says_so(
     await engine.exchange(QUEUE, [], fetch)
     assert [info.ref for info in await engine.queues()] == [QUEUE]
     assert caplog.text.count("was not there any more") == 1
+
+
+async def test_exchanges_that_were_never_carried_out_leave_nothing_to_make_up_for(
+    own_server: RedisServer,
+) -> None:
+    engine = RedisEngine(parse(own_server.url))
+    await engine.register(QUEUE)
+    own_server.kill()
+    for _ in range(5):
+        with pytest.raises((StoreUnavailableError, WireLostError)):
+            await engine.exchange(QUEUE, [], Fetch(1, "worker", 30_000))
+    own_server.start()
+    await engine.add(QUEUE, [job("a")])
+    (lease,) = (await engine.exchange(QUEUE, [], Fetch(1, "worker", 30_000))).leases
+
+    wire = await Wire.open(parse(own_server.url))
+    (record,) = await wire.call("KEYS", "*exchange:*")
+    assert record.rpartition("#")[2] in {"0", "1"}  # the first call may have been lost on its way
+    assert lease.id == "a"
+    await wire.close()
+    await engine.close()

@@ -53,6 +53,11 @@ class Asker:
         """
         self._unanswered |= {**lost, record: token}
 
+    def withdraw(self, record: str, lost: dict[str, str]) -> None:
+        """Forget an exchange that was not carried out; others make up for what it was to."""
+        self._names.discard(record)
+        self._unanswered |= lost
+
 
 class Askers(dict[tuple[QueueRef, str], Asker]):
     """Every worker that asked, by queue and id."""

@@ -46,7 +46,13 @@ from toril.engine.redis.keys import keys_of
 from toril.engine.redis.lanes import Lanes
 from toril.engine.redis.places import Place
 from toril.engine.redis.wire import WireLostError
-from toril.errors import EngineError, StoreBusyError, StoreUnavailableError
+from toril.errors import (
+    EngineError,
+    StoreBusyError,
+    StoreFullError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from toril.model.job import Job, NewJob, QueueRef
 from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
@@ -232,6 +238,7 @@ class RedisEngine:
             # to what nobody has seen yet.
             self._on_the_way[token] = queue, record
             watch.announce(worker)
+        answer = None
         try:
             answer = await home.connections.run(
                 "exchange",
@@ -243,6 +250,13 @@ class RedisEngine:
             exchange = exchanging.unpack(queue, answer, order, again)
             if any(lease.id.startswith(PREFIX) for lease in exchange.leases):
                 exchange = await self._carry_on(home.connections, exchange, answer[0], wanted)
+        except (StoreUnavailableError, StoreFullError, StoreReadOnlyError):
+            # An outage of hours has thousands of calls that were never carried out.
+            if answer is None:
+                asker.withdraw(record, lost)
+            else:
+                asker.fail(record, token, lost)
+            raise
         except BaseException:
             # Either answer may be the lost one: the next exchange gives the leases again, and
             # with them their schedules are carried on.
