@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from toril.engine.base import Engine
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.places import parse
+from toril.engine.redis.connection.target import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConfigurationError
 

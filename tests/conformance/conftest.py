@@ -12,8 +12,8 @@ from tests.conformance.support import OTHER_QUEUE, QUEUE, ManualClock, Pen, Stor
 from tests.redis_groups import Cluster, WatchedServers
 from tests.redis_server import RedisServer
 from toril.engine.base import Engine
-from toril.engine.redis.endpoint import parse
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.endpoint import parse
+from toril.engine.redis.connection.wire import Wire
 from toril.engine.sqlite import SqliteEngine
 from toril.stores import open_engine
 

@@ -23,7 +23,7 @@ from tests.conformance.support import QUEUE, ManualClock, error, job
 from tests.redis_server import RedisServer
 from toril.engine.base import Added, AddStatus, Batch, Engine, Exchange, Fetch, Refusal
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
+from toril.engine.redis.connection.endpoint import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConflictError
 from toril.model.job import Job, Lease, NewJob

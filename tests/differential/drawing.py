@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.differential.dice import Dice
-from toril.engine.redis.packing import as_json
+from toril.engine.redis.scripts.packing import as_json
 from toril.model.codec import encode_options
 from toril.model.job import AttemptError, Lease, NewJob
 from toril.model.job_options import JobOptions

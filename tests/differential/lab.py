@@ -10,7 +10,7 @@ from redis import Redis
 from tests.differential.oracle import BullMQ
 from tests.redis_server import RedisServer
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
+from toril.engine.redis.connection.endpoint import parse
 from toril.model.job import QueueRef
 
 QUEUE = QueueRef("bull", "work")

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from tests.docs.pages import ROOT
-from toril.engine.sqlite.connection import MEMORY, connect
+from toril.engine.sqlite.storage.connection import MEMORY, connect
 
 PAGE = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
 _ROW = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)

@@ -30,8 +30,8 @@ from tests.redis_server import RedisServer
 from toril import EngineError, QueueManager
 from toril.clock import Clock
 from toril.engine.base import Engine
-from toril.engine.redis.endpoint import parse
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.endpoint import parse
+from toril.engine.redis.connection.wire import Wire
 from toril.engine.sqlite import SqliteEngine
 from toril.stores import open_engine
 

@@ -7,7 +7,7 @@ from tests.interop.waiting import until, until_state
 from toril import JobState, QueueManager, RateLimit, Settings
 from toril.engine.base import Fetch
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
+from toril.engine.redis.connection.endpoint import parse
 
 WINDOW = 3_600_000  # ms: nobody sees its end
 CLOCKS_DIFFER = 2  # ms: Node writes its own time, and the server ends the window

@@ -22,7 +22,7 @@ from toril.engine.sqlite import SqliteEngine
 @pytest.fixture
 def impatient(monkeypatch):
     """Connections that are made from now on wait for a lock only shortly."""
-    monkeypatch.setattr("toril.engine.sqlite.connection.BUSY_MS", 50)
+    monkeypatch.setattr("toril.engine.sqlite.storage.connection.BUSY_MS", 50)
 
 
 @pytest.fixture

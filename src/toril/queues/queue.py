@@ -20,11 +20,11 @@ from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions
 from toril.model.state import FINAL, STORED, JobState
 from toril.payloads import PayloadStore
 from toril.queues.batching import Batcher
-from toril.queues.claiming import Claims
+from toril.queues.claim_check import Claims
 from toril.queues.context import JobContext
+from toril.queues.decorator import Processor, TaskDecorator
 from toril.queues.handle import JobHandle
 from toril.queues.metrics import QueueMetrics, summarize
-from toril.queues.registering import Processor, TaskDecorator
 from toril.queues.results import Results
 from toril.queues.task import AsyncTask, SyncTask, Task
 

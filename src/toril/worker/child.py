@@ -25,7 +25,7 @@ from toril.model.outcome import Ended, Errored, Forfeited, GivenBack, Succeeded
 from toril.queues.arguments import Arguments
 from toril.queues.context import JobContext, set_current_job
 from toril.worker.handlers import FunctionRef, Handler
-from toril.worker.judging import of_error, of_result
+from toril.worker.outcomes import of_error, of_result
 
 HEADER = 4  # bytes of a message's length
 

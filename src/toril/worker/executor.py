@@ -37,10 +37,10 @@ from toril.worker.child import Run
 from toril.worker.deadlines import Deadlines
 from toril.worker.failures import error_from, error_of
 from toril.worker.handlers import Handler, Routes, reference
-from toril.worker.judging import of_error, of_result
 from toril.worker.middleware import Middleware, wrap
+from toril.worker.outcomes import of_error, of_result
 from toril.worker.processes import ProcessDiedError, ProcessPool
-from toril.worker.reporting import Reports
+from toril.worker.progress import Reports
 from toril.worker.threads import Threads
 
 T = TypeVar("T")

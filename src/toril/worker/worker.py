@@ -27,10 +27,10 @@ from toril.worker.attempt import Attempt, Stop
 from toril.worker.executor import Executor
 from toril.worker.handlers import Routes
 from toril.worker.heartbeat import Heartbeat
-from toril.worker.loop import Pump
 from toril.worker.middleware import Middleware
 from toril.worker.processes import ProcessPool
-from toril.worker.reporting import Reports
+from toril.worker.progress import Reports
+from toril.worker.pump import Pump
 from toril.worker.rescuer import Rescuer
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics

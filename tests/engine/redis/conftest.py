@@ -11,8 +11,8 @@ from tests.conformance.support import QUEUE
 from tests.engine.redis.proxy import Proxy
 from tests.redis_server import RedisServer
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.endpoint import parse
+from toril.engine.redis.connection.wire import Wire
 
 
 @pytest.fixture(scope="session")

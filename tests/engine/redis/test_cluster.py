@@ -14,8 +14,8 @@ from tests.redis_server import RedisServer, free_port
 from tests.worker.waiting import until
 from toril import JobContext, QueueManager, Settings, WorkerSettings
 from toril.engine.base import Engine
-from toril.engine.redis.keys import QUEUES
-from toril.engine.redis.slots import hash_tag, slot_of, slot_of_queue
+from toril.engine.redis.connection.slots import hash_tag, slot_of, slot_of_queue
+from toril.engine.redis.scripts.keys import QUEUES
 from toril.errors import ConfigurationError, EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
 from toril.stores import open_engine
@@ -271,7 +271,7 @@ def test_a_hash_tag_is_what_redis_takes_for_one(cluster: Cluster, key: str, tag:
 
 @pytest.mark.parametrize("prefix", ["{bull}", "shop-{a}", "bull"])
 def test_all_keys_of_a_queue_are_in_its_slot(prefix: str) -> None:
-    from toril.engine.redis.keys import keys_of  # noqa: PLC0415
+    from toril.engine.redis.scripts.keys import keys_of  # noqa: PLC0415
 
     queue = QueueRef(prefix, "{q}")
     keys = keys_of(queue)

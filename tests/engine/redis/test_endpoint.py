@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from toril.engine.redis import places
-from toril.engine.redis.endpoint import Endpoint, parse
-from toril.engine.redis.places import ClusterNodes, SentinelGroup
+from toril.engine.redis.connection import target
+from toril.engine.redis.connection.endpoint import Endpoint, parse
+from toril.engine.redis.connection.target import ClusterNodes, SentinelGroup
 from toril.errors import ConfigurationError
 from toril.stores import open_engine
 
@@ -31,7 +31,7 @@ def test_a_url_names_a_server(url: str, wanted: Endpoint) -> None:
 
 
 def test_a_url_names_sentinels_and_the_master_that_they_watch() -> None:
-    place = places.parse(
+    place = target.parse(
         "rediss+sentinel://ada:p%40ss@one:7000,two/jobs/3"
         "?sentinel_user=eve&sentinel_password=s&ca=/ca.pem&timeout=5"
     )
@@ -53,7 +53,7 @@ def test_a_url_names_nodes_of_a_cluster(end: str) -> None:
         for host, port in (("::1", 7001), ("two", 7000), ("three", 6379))
     )
     url = f"redis+cluster://ada:p@[::1]:7001,two:7000,three{end}?timeout=5"
-    assert places.parse(url) == ClusterNodes(nodes=nodes)
+    assert target.parse(url) == ClusterNodes(nodes=nodes)
 
 
 @pytest.mark.parametrize(

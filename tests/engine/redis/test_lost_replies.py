@@ -10,7 +10,8 @@ import pytest
 from tests.conformance.support import QUEUE, job, jobs
 from tests.engine.redis.proxy import Proxy
 from toril.engine.base import AddStatus, Batch, Fetch, Refusal
-from toril.engine.redis import RedisEngine, watching
+from toril.engine.redis import RedisEngine
+from toril.engine.redis.hot_path import marker
 from toril.errors import StoreBusyError, StoreUnavailableError
 from toril.model.settlement import Complete
 

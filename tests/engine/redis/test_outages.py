@@ -14,8 +14,8 @@ from tests.worker.waiting import until
 from toril import JobContext, QueueManager, Settings, WorkerSettings
 from toril.engine.base import Fetch
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.endpoint import parse
-from toril.engine.redis.wire import Wire, WireLostError
+from toril.engine.redis.connection.endpoint import parse
+from toril.engine.redis.connection.wire import Wire, WireLostError
 from toril.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from toril.model.settlement import Complete
 

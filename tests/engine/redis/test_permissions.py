@@ -7,7 +7,7 @@ import pytest
 from tests.redis_server import RedisServer
 from toril import JobContext, QueueManager, Settings
 from toril.engine.base import Finding
-from toril.engine.redis.permitting import _requests
+from toril.engine.redis.diagnosis.acl import _requests
 from toril.errors import StoreUnavailableError
 
 NEEDED = sorted({f"+{request[0].lower()}" for request in _requests()})

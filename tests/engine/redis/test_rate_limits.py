@@ -7,7 +7,7 @@ import asyncio
 from tests.conformance.support import PROMPT
 from toril.engine.base import Exchange, Fetch
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.wire import Wire
 from toril.model.codec import encode_options
 from toril.model.job import NewJob, QueueRef
 from toril.model.job_options import JobOptions

@@ -10,9 +10,9 @@ from tests.conformance.support import QUEUE
 from tests.engine.redis.proxy import Proxy
 from toril.engine.base import Fetch
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.keys import keys_of
-from toril.engine.redis.scripts import script
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.wire import Wire
+from toril.engine.redis.scripts.keys import keys_of
+from toril.engine.redis.scripts.script import script
 from toril.errors import StoreBusyError
 from toril.model.schedule import Schedule
 from toril.model.settlement import Complete, Release

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import toril.engine.redis
-from toril.engine.redis.scripts import script
+from toril.engine.redis.scripts.script import script
 from toril.model.checks import RESERVED_IDS
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
 from toril.model.state import STORED, JobState
@@ -97,7 +97,7 @@ def test_reasons_are_those_of_the_model() -> None:
 
 
 def test_no_job_can_be_called_what_a_queues_own_keys_are() -> None:
-    from toril.engine.redis.keys import QueueKeys  # noqa: PLC0415
+    from toril.engine.redis.scripts.keys import QueueKeys  # noqa: PLC0415
     from toril.model.job import QueueRef  # noqa: PLC0415
 
     keys = QueueKeys(QueueRef("bull", "q")).all

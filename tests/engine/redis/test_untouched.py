@@ -6,7 +6,7 @@ import pytest
 
 from toril.engine.base import Fetch, Note
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.wire import Wire
 from toril.model.codec import encode_options
 from toril.model.job import Lease, NewJob, QueueRef
 from toril.model.job_options import JobOptions

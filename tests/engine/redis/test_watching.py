@@ -9,8 +9,8 @@ import pytest
 from tests.conformance.support import QUEUE, job
 from tests.worker.waiting import until
 from toril.engine.redis import RedisEngine
-from toril.engine.redis.keys import keys_of
-from toril.engine.redis.wire import Wire
+from toril.engine.redis.connection.wire import Wire
+from toril.engine.redis.scripts.keys import keys_of
 
 
 async def idle(engine: RedisEngine) -> asyncio.Task[None]:

@@ -17,8 +17,9 @@ import pytest
 from tests.conformance.support import OTHER_QUEUE, QUEUE, job
 from tests.engine.sqlite.support import PROMPT, batch, exchange, opened, raw, total
 from toril.engine.base import AddStatus, Batch, Exchange, Fetch
-from toril.engine.sqlite import SqliteEngine, adding
-from toril.engine.sqlite.transaction import Transaction
+from toril.engine.sqlite import SqliteEngine
+from toril.engine.sqlite.hot_path import add
+from toril.engine.sqlite.storage.transaction import Transaction
 from toril.errors import (
     ConflictError,
     EngineError,
@@ -118,7 +119,7 @@ async def test_a_call_that_fails_takes_nobody_along(engine: SqliteEngine) -> Non
 
 async def test_what_a_failing_call_had_written_is_undone(engine: SqliteEngine) -> None:
     def add_and_fail(tx: Transaction) -> None:
-        adding.add(tx, QUEUE, batch(5, prefix="lost"), Batch("producer", 1))
+        add.add(tx, QUEUE, batch(5, prefix="lost"), Batch("producer", 1))
         raise ConflictError("on second thoughts")
 
     tail = (await engine.events(QUEUE, None))[1]
@@ -290,7 +291,7 @@ async def test_who_adds_waits_for_the_disk_and_who_takes_does_not(
     disk.may_sync.clear()
     adding = asyncio.create_task(engine.add(QUEUE, [job("a")]))
     taken = await taken_while(engine)
-    assert not adding.done()
+    assert not add.done()
     disk.may_sync.set()
     async with asyncio.timeout(PROMPT):
         await adding

@@ -27,7 +27,7 @@ from tests.engine.sqlite.support import (
     total,
 )
 from toril.engine.sqlite import SqliteEngine
-from toril.engine.sqlite.connection import APPLICATION_ID, migrations
+from toril.engine.sqlite.storage.connection import APPLICATION_ID, migrations
 from toril.errors import (
     EngineError,
     StoreBusyError,
@@ -392,7 +392,7 @@ async def test_looking_waits_for_no_lock(tmp_path: Path) -> None:
 async def test_calls_that_find_the_store_locked_too_long_are_told_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toril.engine.sqlite.connection.BUSY_MS", 200)
+    monkeypatch.setattr("toril.engine.sqlite.storage.connection.BUSY_MS", 200)
     path = tmp_path / "jobs.db"
     async with opened(path) as engine:
         other = raw(path)

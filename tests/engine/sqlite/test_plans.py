@@ -16,8 +16,8 @@ import pytest
 from tests.conformance.support import QUEUE, ManualClock, error, job
 from toril.engine.base import Fetch
 from toril.engine.sqlite import SqliteEngine
-from toril.engine.sqlite.connection import connect
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.storage.connection import connect
 from toril.model.job import Lease
 from toril.model.options import Keep
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement

@@ -24,7 +24,7 @@ from tests.engine.sqlite.support import (
     total,
 )
 from toril.engine.sqlite import SqliteEngine
-from toril.engine.sqlite.wake import _folder_for
+from toril.engine.sqlite.storage.wake import _folder_for
 from toril.model.settlement import Complete
 from toril.model.state import JobState
 

@@ -7,7 +7,7 @@ import pytest
 from tests.conformance.support import QUEUE, ManualClock, error, job
 from toril.engine.base import Fetch
 from toril.engine.sqlite import SqliteEngine
-from toril.engine.sqlite.transaction import Transaction
+from toril.engine.sqlite.storage.transaction import Transaction
 from toril.model.settlement import Complete, Fail
 
 MINUTE = 60_000
@@ -81,7 +81,7 @@ async def test_the_record_of_events_does_not_grow_without_end(
     def recorded(tx: Transaction) -> int:
         return tx.value("SELECT count(*) FROM event")
 
-    monkeypatch.setattr("toril.engine.sqlite.recording.KEPT_EVENTS", 200)
+    monkeypatch.setattr("toril.engine.sqlite.events.KEPT_EVENTS", 200)
     engine = SqliteEngine(None)
     _, start = await engine.events(QUEUE, None)
     for n in range(1_300):

@@ -15,8 +15,8 @@ import toril.engine.sqlite
 from tests.conformance.support import QUEUE, fail, job, retry
 from tests.engine.sqlite.support import batch, exchange, opened, raw
 from toril.engine.base import Note
-from toril.engine.sqlite.connection import APPLICATION_ID, connect, migrations, pragma
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.storage.connection import APPLICATION_ID, connect, migrations, pragma
 from toril.model.options import Deduplication, Keep
 from toril.model.settlement import Complete
 from toril.model.state import STORED, TRANSITIONS, JobState

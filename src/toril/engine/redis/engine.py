@@ -28,24 +28,17 @@ from toril.engine.base import (
     ScheduleInfo,
     Stalled,
 )
-from toril.engine.redis import (
-    adding,
-    controlling,
-    exchanging,
-    inspecting,
-    listing,
-    recording,
-    scheduling,
-)
-from toril.engine.redis.asking import Askers
-from toril.engine.redis.connections import Connections, connections_to
-from toril.engine.redis.examining import examine
-from toril.engine.redis.home import Home
-from toril.engine.redis.keeper import RedisKeeper
-from toril.engine.redis.keys import keys_of
-from toril.engine.redis.lanes import Lanes
-from toril.engine.redis.places import Place
-from toril.engine.redis.wire import WireLostError
+from toril.engine.redis import events, job_hash, jobs, queues, schedules
+from toril.engine.redis.connection.connections import Connections, connections_to
+from toril.engine.redis.connection.target import Place
+from toril.engine.redis.connection.wire import WireLostError
+from toril.engine.redis.diagnosis.checks import examine
+from toril.engine.redis.hot_path import add, exchange
+from toril.engine.redis.hot_path.lease_keeper import RedisKeeper
+from toril.engine.redis.hot_path.producer_ids import Lanes
+from toril.engine.redis.hot_path.unanswered import Askers
+from toril.engine.redis.scripts.keys import keys_of
+from toril.engine.redis.session import Home
 from toril.errors import (
     EngineError,
     StoreBusyError,
@@ -135,17 +128,17 @@ class RedisEngine:
     ) -> None:
         home = self._home
         limits = Limits(rate_limit, concurrency, by_key)
-        await controlling.register(home.connections, queue, limits)
+        await queues.register(home.connections, queue, limits)
         home.known.add(queue)
 
     async def lift(self, queue: QueueRef) -> None:
-        await controlling.lift(self._home.connections, queue)
+        await queues.lift(self._home.connections, queue)
 
     async def queues(self) -> list[QueueInfo]:
-        return await controlling.every(self._home.connections)
+        return await queues.every(self._home.connections)
 
     async def info(self, queue: QueueRef) -> QueueInfo | None:
-        return await controlling.info(self._home.connections, queue)
+        return await queues.info(self._home.connections, queue)
 
     async def pause(self, queue: QueueRef) -> None:
         await self._run("set_paused", queue, 1)
@@ -154,14 +147,14 @@ class RedisEngine:
         await self._run("set_paused", queue, 0)
 
     async def drain(self, queue: QueueRef, *, delayed: bool = False) -> int:
-        return await controlling.drain(self._home.connections, queue, delayed=delayed)
+        return await queues.drain(self._home.connections, queue, delayed=delayed)
 
     async def clean(self, queue: QueueRef, state: JobState, grace_ms: int, limit: int) -> list[str]:
-        return await controlling.clean(self._home.connections, queue, state, grace_ms, limit)
+        return await queues.clean(self._home.connections, queue, state, grace_ms, limit)
 
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
         home = self._home
-        total = await controlling.obliterate(home.connections, queue, force=force)
+        total = await queues.obliterate(home.connections, queue, force=force)
         home.known.discard(queue)
         return total
 
@@ -171,7 +164,7 @@ class RedisEngine:
         home = self._home
         await home.begin(queue)
         try:
-            return await scheduling.upsert(home.connections, queue, schedule)
+            return await schedules.upsert(home.connections, queue, schedule)
         finally:
             home.end()
 
@@ -179,7 +172,7 @@ class RedisEngine:
         return bool(await self._run("remove_schedule", queue, schedule_id))
 
     async def schedules(self, queue: QueueRef) -> list[ScheduleInfo]:
-        return await scheduling.every(self._home.connections, queue)
+        return await schedules.every(self._home.connections, queue)
 
     # The hot path
 
@@ -191,7 +184,7 @@ class RedisEngine:
         try:
             if not jobs:
                 return []
-            packed = adding.pack(jobs)
+            packed = add.pack(jobs)
             if not jobs[0].options.delay_ms:
                 home.tell_of_add(queue)
             if batch is not None:
@@ -201,7 +194,7 @@ class RedisEngine:
                 answer = await self._add_once(home.connections, queue, packed)
         finally:
             home.end()
-        return adding.unpack(jobs, answer)
+        return add.unpack(jobs, answer)
 
     async def _add_once(
         self, connections: Connections, queue: QueueRef, packed: Sequence[Any]
@@ -225,9 +218,9 @@ class RedisEngine:
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
     ) -> Exchange:
-        worker, wanted, lease_ms = exchanging.asker_of(settlements, fetch)
+        worker, wanted, lease_ms = exchange.asker_of(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._fetches)}"
-        packed, order, again = exchanging.pack(settlements)
+        packed, order, again = exchange.pack(settlements)
         asker = self._askers[queue, worker]
         home = self._home
         await home.begin(queue)
@@ -247,7 +240,7 @@ class RedisEngine:
                 *(text for pair in lost.items() for text in pair),
                 *packed,
             )
-            exchange = exchanging.unpack(queue, answer, order, again)
+            exchange = exchange.unpack(queue, answer, order, again)
             if any(lease.id.startswith(PREFIX) for lease in exchange.leases):
                 exchange = await self._carry_on(home.connections, exchange, answer[0], wanted)
         except (StoreUnavailableError, StoreFullError, StoreReadOnlyError):
@@ -278,7 +271,7 @@ class RedisEngine:
     ) -> Exchange:
         """Make the next jobs of schedules, before their jobs are given out."""
         leases = exchange.leases
-        due = await scheduling.advance(connections, leases[0].queue, now, leases)
+        due = await schedules.advance(connections, leases[0].queue, now, leases)
         if due is None or len(leases) >= wanted:
             return exchange
         known = exchange.next_due
@@ -328,7 +321,7 @@ class RedisEngine:
         return dict(zip(_COUNTED, found, strict=True))
 
     async def get(self, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
-        return await listing.get(self._home.connections, queue, ids)
+        return await jobs.get(self._home.connections, queue, ids)
 
     async def page(
         self,
@@ -340,7 +333,7 @@ class RedisEngine:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        return await listing.page(
+        return await jobs.page(
             self._home.connections,
             queue,
             states=states,
@@ -360,12 +353,12 @@ class RedisEngine:
         return lines
 
     async def metrics(self, queue: QueueRef, window_ms: int) -> MetricsWindow:
-        return recording.window_of(await self._run("metrics", queue, window_ms), window_ms)
+        return events.window_of(await self._run("metrics", queue, window_ms), window_ms)
 
     async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
         answers = await self._run("endings", queue, *ids)
         return {
-            job_id: inspecting.ending_of(found)
+            job_id: job_hash.ending_of(found)
             for job_id, found in zip(ids, answers, strict=True)
             if found is not None
         }
@@ -377,12 +370,12 @@ class RedisEngine:
         if cursor is None:
             last = await connections.call("XREVRANGE", key, "+", "-", "COUNT", 1)
             return [], last[0][0] if last else "0-0"
-        after = recording.read_cursor(cursor)
+        after = events.read_cursor(cursor)
         entries = await connections.call("XRANGE", key, f"({after}", "+", "COUNT", limit)
-        return recording.records_of(entries), entries[-1][0] if entries else after
+        return events.records_of(entries), entries[-1][0] if entries else after
 
     async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
-        after = recording.read_cursor(cursor)
+        after = events.read_cursor(cursor)
         await self._home.wait_event(queue, after, timeout)
 
     async def examine(self) -> list[Finding]:
@@ -400,7 +393,7 @@ class RedisEngine:
         return list(await self._run("remove", queue, *ids))
 
     async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await controlling.cancel(self._home.connections, queue, ids)
+        return await queues.cancel(self._home.connections, queue, ids)
 
     async def change(
         self,
@@ -411,7 +404,7 @@ class RedisEngine:
         delay_ms: int | None = None,
         data: str | None = None,
     ) -> None:
-        await controlling.change(
+        await queues.change(
             self._home.connections, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
         )
 

@@ -29,20 +29,12 @@ from toril.engine.base import (
     ScheduleInfo,
     Stalled,
 )
-from toril.engine.sqlite import (
-    adding,
-    controlling,
-    exchanging,
-    inspecting,
-    leasing,
-    lines,
-    recording,
-    scheduling,
-)
-from toril.engine.sqlite.connection import MEMORY
-from toril.engine.sqlite.examining import examine
-from toril.engine.sqlite.wake import Topic, Wake
-from toril.engine.sqlite.writer import Writer
+from toril.engine.sqlite import events, jobs, queue_rows, queues, schedules
+from toril.engine.sqlite.diagnosis import examine
+from toril.engine.sqlite.hot_path import add, exchange, leases
+from toril.engine.sqlite.storage.connection import MEMORY
+from toril.engine.sqlite.storage.wake import Topic, Wake
+from toril.engine.sqlite.storage.writer import Writer
 from toril.model.job import Job, Lease, NewJob, QueueRef
 from toril.model.limits import KeyLimits, Limits
 from toril.model.options import RateLimit
@@ -81,7 +73,7 @@ class SqliteEngine:
             self._clock,
             self._wake,
             create=self._create,
-            before_commit=recording.write_down,
+            before_commit=events.write_down,
         )
 
     @property
@@ -113,36 +105,34 @@ class SqliteEngine:
         by_key: KeyLimits | None = None,
     ) -> None:
         limits = Limits(rate_limit, concurrency, by_key)
-        await self._writer.promise(controlling.register, queue, limits)
+        await self._writer.promise(queues.register, queue, limits)
 
     async def lift(self, queue: QueueRef) -> None:
-        await self._writer.promise(controlling.lift, queue)
+        await self._writer.promise(queues.lift, queue)
 
     async def queues(self) -> list[QueueInfo]:
-        return await self._writer.read(lines.every)
+        return await self._writer.read(queue_rows.every)
 
     async def info(self, queue: QueueRef) -> QueueInfo | None:
-        return await self._writer.read(lines.info, queue)
+        return await self._writer.read(queue_rows.info, queue)
 
     async def pause(self, queue: QueueRef) -> None:
-        await self._writer.promise(controlling.set_paused, queue, paused=True)
+        await self._writer.promise(queues.set_paused, queue, paused=True)
 
     async def resume(self, queue: QueueRef) -> None:
-        await self._writer.promise(controlling.set_paused, queue, paused=False)
+        await self._writer.promise(queues.set_paused, queue, paused=False)
 
     async def drain(self, queue: QueueRef, *, delayed: bool = False) -> int:
         total = 0
-        while removed := await self._writer.promise(
-            controlling.remove_ready, queue, delayed=delayed
-        ):
+        while removed := await self._writer.promise(queues.remove_ready, queue, delayed=delayed):
             total += removed
         return total
 
     async def clean(self, queue: QueueRef, state: JobState, grace_ms: int, limit: int) -> list[str]:
         removed: list[str] = []
         while len(removed) < limit:
-            most = min(controlling.CHUNK, limit - len(removed))
-            some = await self._writer.promise(controlling.remove_old, queue, state, grace_ms, most)
+            most = min(queues.CHUNK, limit - len(removed))
+            some = await self._writer.promise(queues.remove_old, queue, state, grace_ms, most)
             removed += some
             if len(some) < most:
                 break
@@ -150,30 +140,30 @@ class SqliteEngine:
 
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
         total = 0
-        while removed := await self._writer.promise(controlling.obliterate, queue, force=force):
+        while removed := await self._writer.promise(queues.obliterate, queue, force=force):
             total += removed
         return total
 
     async def upsert_schedule(self, queue: QueueRef, schedule: Schedule) -> int:
-        return await self._writer.promise(scheduling.upsert, queue, schedule)
+        return await self._writer.promise(schedules.upsert, queue, schedule)
 
     async def remove_schedule(self, queue: QueueRef, schedule_id: str) -> bool:
-        return await self._writer.promise(scheduling.remove, queue, schedule_id)
+        return await self._writer.promise(schedules.remove, queue, schedule_id)
 
     async def schedules(self, queue: QueueRef) -> list[ScheduleInfo]:
-        return await self._writer.read(scheduling.every, queue)
+        return await self._writer.read(schedules.every, queue)
 
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
-        return await self._writer.promise(adding.add, queue, jobs, batch)
+        return await self._writer.promise(add.add, queue, jobs, batch)
 
     async def exchange(
         self, queue: QueueRef, settlements: Sequence[Settlement], fetch: Fetch | None
     ) -> Exchange:
         if fetch is None:
             return await self._writer.promise(
-                exchanging.exchange, queue, settlements, None, token="", signal=0
+                exchange.exchange, queue, settlements, None, token="", signal=0
             )
         token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
         signal = self._wake.signal(Topic.WORK, queue)
@@ -183,7 +173,7 @@ class SqliteEngine:
         try:
             # Nothing is promised to who only takes jobs: a fetch that a loss of power undoes
             # is fetched again. So the new leases do not wait for the disk.
-            run = partial(exchanging.exchange, token=token, signal=signal)
+            run = partial(exchange.exchange, token=token, signal=signal)
             if not settlements or self._path == MEMORY:
                 return await self._writer.write(run, queue, settlements, fetch)
             answer, kept = await self._writer.pledge(run, queue, settlements, fetch)
@@ -199,7 +189,7 @@ class SqliteEngine:
         return SqliteKeeper(self._writer, self._on_the_way)
 
     async def note(self, queue: QueueRef, notes: Sequence[Note]) -> None:
-        await self._writer.write(leasing.note, queue, notes)
+        await self._writer.write(leases.note, queue, notes)
 
     async def rescue(
         self,
@@ -207,13 +197,13 @@ class SqliteEngine:
         max_stalls: int,
         unless_within_ms: int = 0,  # noqa: ARG002 - an index finds them at once
     ) -> list[Stalled]:
-        return await self._writer.write(leasing.rescue, queue, max_stalls)
+        return await self._writer.write(leases.rescue, queue, max_stalls)
 
     async def counts(self, queue: QueueRef) -> dict[JobState, int]:
-        return await self._writer.read(lines.counts, queue)
+        return await self._writer.read(queue_rows.counts, queue)
 
     async def get(self, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
-        return await self._writer.read(inspecting.get, queue, ids)
+        return await self._writer.read(jobs.get, queue, ids)
 
     async def page(
         self,
@@ -226,24 +216,24 @@ class SqliteEngine:
         cursor: str | None = None,
     ) -> Page:
         return await self._writer.read(
-            inspecting.page, queue, states=states, name=name, tag=tag, limit=limit, cursor=cursor
+            jobs.page, queue, states=states, name=name, tag=tag, limit=limit, cursor=cursor
         )
 
     async def logs(
         self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000
     ) -> list[str]:
-        return await self._writer.read(inspecting.logs, queue, job_id, start, limit)
+        return await self._writer.read(jobs.logs, queue, job_id, start, limit)
 
     async def metrics(self, queue: QueueRef, window_ms: int) -> MetricsWindow:
-        return await self._writer.read(recording.window, queue, window_ms)
+        return await self._writer.read(events.window, queue, window_ms)
 
     async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
-        return await self._writer.read(inspecting.endings, queue, ids)
+        return await self._writer.read(jobs.endings, queue, ids)
 
     async def events(
         self, queue: QueueRef, cursor: str | None, limit: int = 1000
     ) -> tuple[list[EventRecord], str]:
-        return await self._writer.read(recording.events_after, queue, cursor, limit)
+        return await self._writer.read(events.events_after, queue, cursor, limit)
 
     async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
         signal = self._wake.signal(Topic.EVENT, queue)
@@ -256,16 +246,16 @@ class SqliteEngine:
         return await asyncio.to_thread(examine, path)
 
     async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.promise(controlling.promote, queue, ids)
+        return await self._writer.promise(queues.promote, queue, ids)
 
     async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.promise(controlling.retry, queue, ids)
+        return await self._writer.promise(queues.retry, queue, ids)
 
     async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.promise(controlling.remove, queue, ids)
+        return await self._writer.promise(queues.remove, queue, ids)
 
     async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return await self._writer.promise(controlling.cancel, queue, ids)
+        return await self._writer.promise(queues.cancel, queue, ids)
 
     async def change(
         self,
@@ -277,7 +267,7 @@ class SqliteEngine:
         data: str | None = None,
     ) -> None:
         await self._writer.promise(
-            controlling.change, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
+            queues.change, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
         )
 
 
@@ -292,10 +282,10 @@ class SqliteKeeper:
         on_the_way = list(self._on_the_way.items())
         if not leases and not on_the_way:
             return []
-        return self._writer.write_blocking(leasing.extend, leases, on_the_way, lease_ms)
+        return self._writer.write_blocking(leases.extend, leases, on_the_way, lease_ms)
 
     def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
-        return self._writer.read_blocking(leasing.asked_to_cancel, leases)
+        return self._writer.read_blocking(leases.asked_to_cancel, leases)
 
     def close(self) -> None:
         """Nothing to let go of: the connection is the writer's."""

@@ -1,0 +1,174 @@
+"""The connections to one master on one event loop: few, named, and opened when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Self
+
+import hiredis
+
+from toril.engine.redis.connection.errors import code_of, translate, translate_of
+from toril.engine.redis.connection.locator import Locator
+from toril.engine.redis.connection.wire import Wire
+from toril.engine.redis.scripts.keys import keys_of
+from toril.engine.redis.scripts.script import script
+from toril.errors import StoreUnavailableError
+from toril.model.job import QueueRef
+
+_logger = logging.getLogger("toril.engine")
+
+
+class MasterConnections:
+    """One connection for all that answers at once, and further ones for what waits.
+
+    Attributes:
+        location: Where the master is, fit to be shown.
+    """
+
+    def __init__(self, locator: Locator) -> None:
+        """Prepare.
+
+        Args:
+            locator: Finds the master, and opens connections to it.
+        """
+        self.location = locator.location
+        self._locator = locator
+        self._wire: Wire | None = None
+        self._former: Wire | None = None
+        self._opening: asyncio.Task[Wire] | None = None
+        self._others: set[Wire] = set()
+        self._closed = False
+        self._guard: AsyncGenerator[None, None] | None = None
+        self._lookout: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self.wire()
+
+    async def masters(self) -> Sequence[Self]:
+        return [self]
+
+    async def wire(self) -> Wire:
+        """Return the connection for calls that answer at once.
+
+        Raises:
+            EngineError: It cannot be opened.
+        """
+        if self._wire is not None and self._wire.is_open:
+            return self._wire
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._opened("toril", self._locator.timeout))
+        opening = self._opening
+        try:
+            wire = await asyncio.shield(opening)
+        finally:
+            if self._opening is opening and opening.done():
+                self._opening = None
+        if self._wire is not wire:  # who waited first
+            self._change(wire)
+        if self._guard is None:
+            self._guard = self._until_the_loop_ends()
+            await anext(self._guard)
+        return wire
+
+    def _change(self, wire: Wire) -> None:
+        former = self._wire or self._former
+        self._wire, self._former = wire, None
+        if former is not None:
+            same = wire.address == former.address
+            how = "connected again" if same else f"connected to the new master {wire.address}"
+            _logger.warning("%s: %s; %s", self.location, former.why, how)
+        if self._locator.follows and (self._lookout is None or self._lookout.done()):
+            self._lookout = asyncio.create_task(self._look_out())
+
+    async def _look_out(self) -> None:
+        """Leave a master that another has replaced, though it may go on to answer."""
+        while (wire := self._wire) is not None:
+            await self._locator.until_replaced(wire.address)
+            why = f"{wire.address} is not the master any more"
+            self._leave(wire, why)
+            for other in self._others:
+                if other.address == wire.address:
+                    other.abort(why)
+
+    def _leave(self, wire: Wire, why: str) -> None:
+        """Send nothing more over a connection; the next call opens another."""
+        if self._wire is wire:
+            self._wire, self._former = None, wire
+        wire.retire(why)
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Close with the event loop, if nobody did before: `asyncio.run` ends generators."""
+        try:
+            yield
+        finally:
+            self._guard = None
+            await self.close()
+
+    async def _opened(self, name: str, timeout: float | None) -> Wire:
+        wire = await self._locator.open(name, timeout)
+        if self._closed:
+            await wire.close()
+            raise StoreUnavailableError(f"{self.location} was closed meanwhile")
+        return wire
+
+    async def another(
+        self,
+        name: str,
+        queue: QueueRef,  # noqa: ARG002 - all queues are here
+        longest: float | None = None,
+    ) -> Wire:
+        timeout = None if longest is None else longest + self._locator.timeout
+        wire = await self._opened(name, timeout)
+        self._others = {other for other in self._others if not other.is_gone} | {wire}
+        return wire
+
+    async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
+        wire = self._wire
+        if wire is None or not wire.is_open:
+            wire = await self.wire()
+        try:
+            return await script(name).run(wire, keys_of(queue).all, *args)
+        except hiredis.ReplyError as error:
+            if not self._left(wire, error):
+                raise translate_of(queue, error, self.location) from error
+        wire = await self.wire()
+        try:
+            return await script(name).run(wire, keys_of(queue).all, *args)
+        except hiredis.ReplyError as error:
+            self._left(wire, error)
+            raise translate_of(queue, error, self.location) from error
+
+    def _left(self, wire: Wire, error: hiredis.ReplyError) -> bool:
+        """Leave a master that has become a replica, where another may have taken its place.
+
+        What a replica refuses was not carried out: it is safe to send it again.
+        """
+        if not self._locator.follows or code_of(error) != "READONLY":
+            return False
+        self._leave(wire, f"{wire.address} has become a replica")
+        return True
+
+    async def call(self, *request: Any) -> Any:
+        wire = await self.wire()
+        try:
+            return await wire.send(*request)
+        except hiredis.ReplyError as error:
+            self._left(wire, error)
+            raise translate(error, self.location) from error
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._guard is not None:
+            await self._guard.aclose()
+        tasks = [task for task in (self._opening, self._lookout) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for wire in (self._wire, self._former, *self._others):
+            if wire is not None:
+                await wire.close()
+        self._wire, self._former, self._others = None, None, set()

@@ -1,0 +1,125 @@
+"""Where jobs live on Redis, from a URL: one server, what Sentinels watch, or a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from toril.engine.redis.connection import endpoint
+from toril.engine.redis.connection.endpoint import Endpoint
+from toril.errors import ConfigurationError
+
+_SENTINEL_PORT = 26_379
+_CLUSTER_PORT = 6379
+_SENTINEL_LOGIN = ("sentinel_user", "sentinel_password")
+
+
+class SentinelGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A master and its replicas, whom Sentinels watch.
+
+    Attributes:
+        sentinels: The Sentinels, and how to get in.
+        service: The name under which they know the master.
+        master: How to get in at the master; its host and port are theirs to tell.
+    """
+
+    sentinels: tuple[Endpoint, ...]
+    service: str
+    master: Endpoint
+
+    @property
+    def location(self) -> str:
+        """The URL without the passwords."""
+        start = _start("sentinel", self.master, self.sentinels)
+        return f"{start}/{self.service}/{self.master.database}"
+
+
+class ClusterNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster.
+
+    Attributes:
+        nodes: Those of its nodes that the URL names, and how to get in.
+    """
+
+    nodes: tuple[Endpoint, ...]
+
+    @property
+    def location(self) -> str:
+        """The URL without the password."""
+        return _start("cluster", self.nodes[0], self.nodes)
+
+
+Place = Endpoint | SentinelGroup | ClusterNodes
+
+
+def _start(kind: str, way_in: Endpoint, hosts: tuple[Endpoint, ...]) -> str:
+    user = f"{way_in.user}@" if way_in.user else ""
+    addresses = ",".join(host.address for host in hosts)
+    return f"redis{'s' if way_in.tls else ''}+{kind}://{user}{addresses}"
+
+
+def parse(url: str) -> Place:
+    """Return the place that a URL names.
+
+    Args:
+        url: One that `endpoint.parse` takes, or with several hosts
+            "redis+sentinel://[user:password@]host:port,host:port/service[/database]" or
+            "redis+cluster://[user:password@]host:port,host:port", each with rediss for TLS.
+            `sentinel_user` and `sentinel_password` are the Sentinels' own login.
+
+    Raises:
+        ConfigurationError: It is none of these.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.endswith("+sentinel"):
+        return _sentinel_group(parts)
+    if parts.scheme.endswith("+cluster"):
+        return _cluster(parts)
+    return endpoint.parse(url)
+
+
+def _sentinel_group(parts: SplitResult) -> SentinelGroup:
+    service, _, number = unquote(parts.path).strip("/").partition("/")
+    if not service:
+        raise ConfigurationError(
+            "the URL names no service; write the name under which the Sentinels know the master "
+            "behind their addresses: redis+sentinel://host:26379,host:26379/mymaster"
+        )
+    given = endpoint.parameters(_query(parts), also=_SENTINEL_LOGIN)
+    user, password = (given.pop(name, None) for name in _SENTINEL_LOGIN)
+    way_in = Endpoint(tls=_tls(parts), **given)
+    return SentinelGroup(
+        sentinels=_hosts(
+            parts, _SENTINEL_PORT, msgspec.structs.replace(way_in, user=user, password=password)
+        ),
+        service=service,
+        master=msgspec.structs.replace(
+            way_in, database=endpoint.database(number), **endpoint.login(parts)
+        ),
+    )
+
+
+def _cluster(parts: SplitResult) -> ClusterNodes:
+    number = endpoint.database(parts.path.strip("/"))
+    if number != 0:
+        raise ConfigurationError(
+            f"the URL names database {number}, and a cluster has database 0 alone: leave it out"
+        )
+    given = endpoint.parameters(_query(parts))
+    way_in = Endpoint(tls=_tls(parts), **endpoint.login(parts), **given)
+    return ClusterNodes(nodes=_hosts(parts, _CLUSTER_PORT, way_in))
+
+
+def _hosts(parts: SplitResult, port: int, way_in: Endpoint) -> tuple[Endpoint, ...]:
+    named = parts.netloc.rpartition("@")[2].split(",")
+    return tuple(way_in.at(*endpoint.host_and_port(one.strip(), port)) for one in named)
+
+
+def _query(parts: SplitResult) -> dict[str, Any]:
+    return dict(parse_qsl(parts.query, keep_blank_values=True))
+
+
+def _tls(parts: SplitResult) -> bool:
+    return parts.scheme.startswith("rediss+")

@@ -1,0 +1,223 @@
+"""One connection: requests go out, replies come back in their order.
+
+Any number of requests may be on their way. A request that got no reply in time closes the
+connection, for nobody could tell its late reply from the next one's. Nothing is sent twice
+here: whether a request that got no reply was carried out is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+import hiredis
+
+from toril.engine.redis.connection.endpoint import Endpoint
+from toril.engine.redis.connection.errors import translate
+from toril.errors import StoreBusyError, StoreUnavailableError
+
+_NUMBER = re.compile(r"\d+")
+
+
+class WireLostError(StoreBusyError):
+    """The connection ended before the reply came."""
+
+
+class Wire(asyncio.Protocol):
+    """A connection to a server. `Wire.open` makes one.
+
+    Attributes:
+        address: The server's.
+        timeout: How long a reply may take, in seconds; None is without end.
+        version: The server's.
+        why: Why it ended, once it has.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout: float | None) -> None:
+        """Prepare.
+
+        Args:
+            endpoint: The server.
+            timeout: How long a reply may take, in seconds; None is without end.
+        """
+        self._location = endpoint.location
+        self.address = endpoint.address
+        self.timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(encoding="utf-8", errors="replace")
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+        self.why = "the connection was closed"
+        self._closing = False
+        self._retired = False
+        self.version: tuple[int, ...] = ()
+        self._gone = self._loop.create_future()
+
+    @classmethod
+    async def open(
+        cls, endpoint: Endpoint, *, name: str = "toril", timeout: float | None = None
+    ) -> Self:
+        """Connect and log in.
+
+        Args:
+            endpoint: Where.
+            name: The connection's name, which `CLIENT LIST` shows.
+            timeout: How long a reply may take, in seconds; None is without end.
+
+        Raises:
+            EngineError: The server cannot be reached, or does not let us in.
+        """
+        wire = cls(endpoint, endpoint.connect_timeout)
+        try:
+            async with asyncio.timeout(endpoint.connect_timeout):
+                await wire._connect(endpoint)
+                await wire._log_in(endpoint, name)
+        except asyncio.CancelledError:
+            await wire.close()
+            raise
+        except hiredis.ReplyError as error:
+            await wire.close()
+            raise translate(error, endpoint.location) from error
+        except (OSError, TimeoutError) as error:
+            await wire.close()
+            reason = str(error) or f"no answer within {endpoint.connect_timeout:g} s"
+            message = f"{endpoint.location} cannot be reached: {reason}"
+            raise StoreUnavailableError(message) from error
+        wire.timeout = timeout
+        return wire
+
+    async def _connect(self, endpoint: Endpoint) -> None:
+        tls = endpoint.tls_context()
+        if endpoint.path:
+            await self._loop.create_unix_connection(lambda: self, endpoint.path)
+        else:
+            await self._loop.create_connection(lambda: self, endpoint.host, endpoint.port, ssl=tls)
+
+    async def _log_in(self, endpoint: Endpoint, name: str) -> None:
+        login: Sequence[Any] = ()
+        if endpoint.password is not None:
+            login = ("AUTH", endpoint.user or "default", endpoint.password)
+        greeting = self.send("HELLO", 2, *login, "SETNAME", name)
+        if endpoint.database:
+            await self.send("SELECT", endpoint.database)
+        told = await greeting
+        version = dict(zip(told[::2], told[1::2], strict=True)).get("version", "")
+        self.version = tuple(int(part) for part in _NUMBER.findall(version))
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not False:
+                future, _ = self._waiting.popleft()
+                if future.done():  # who asked has gone
+                    continue
+                if isinstance(reply, hiredis.ReplyError):
+                    future.set_exception(reply)
+                else:
+                    future.set_result(reply)
+        except (hiredis.ProtocolError, IndexError) as error:
+            self.abort(f"what the server sent is not Redis's protocol: {error}")
+        if self._retired and not self._waiting:
+            self.abort(self.why)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if exc is not None:
+            self.why = str(exc)
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        waiting, self._waiting = self._waiting, deque()
+        kind = StoreUnavailableError if self._closing else WireLostError
+        for future, _ in waiting:
+            if not future.done():
+                future.set_exception(kind(f"{self._location}: {self.why}, before the reply came"))
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    # What we call
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._transport is None
+
+    def send(self, *request: Any) -> asyncio.Future[Any]:
+        """Send a request; return what will be its reply.
+
+        Args:
+            *request: The command and its arguments: text, bytes, and numbers.
+
+        Returns:
+            A future; it fails with `hiredis.ReplyError` or `WireLostError`.
+        """
+        future = self._loop.create_future()
+        if self._transport is None or self._transport.is_closing():
+            future.set_exception(StoreUnavailableError(f"{self._location}: {self.why}"))
+            return future
+        self._waiting.append((future, self._loop.time()))
+        self._transport.write(hiredis.pack_command(request))
+        if self._watchdog is None and self.timeout is not None:
+            self._watchdog = self._loop.call_later(self.timeout, self._watch)
+        return future
+
+    async def call(self, *request: Any) -> Any:
+        """Send a request and return its reply.
+
+        Raises:
+            EngineError: Redis refused it, or no reply came.
+        """
+        try:
+            return await self.send(*request)
+        except hiredis.ReplyError as error:
+            raise translate(error, self._location) from error
+
+    def abort(self, why: str) -> None:
+        """Close at once; requests without a reply fail."""
+        self.why = why
+        if self._transport is not None:
+            self._transport.abort()
+
+    def retire(self, why: str) -> None:
+        """Close once the requests that are under way have been answered.
+
+        Args:
+            why: Why nobody should send it any more.
+        """
+        self.why = why
+        self._retired = True
+        if not self._waiting:
+            self.abort(why)
+
+    async def close(self) -> None:
+        """Close, and wait until it is."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+            with suppress(asyncio.CancelledError):
+                await self._gone
+
+    def _watch(self) -> None:
+        """Give up on the connection if the oldest request waits for too long."""
+        self._watchdog = None
+        if self.timeout is None or not self._waiting:
+            return
+        waited = self._loop.time() - self._waiting[0][1]
+        if waited >= self.timeout:
+            self.abort(f"no reply within {self.timeout:g} s")
+        else:
+            self._watchdog = self._loop.call_later(self.timeout - waited, self._watch)

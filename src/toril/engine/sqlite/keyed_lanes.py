@@ -1,0 +1,152 @@
+"""Limits by key: the jobs of a key stand in a lane, and the lanes take turns."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from toril.engine.sqlite import queue_rows
+from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.rates import Meter, left_of, spend
+from toril.engine.sqlite.storage.transaction import Transaction, as_json
+from toril.model import codec
+from toril.model.job import NewJob
+from toril.model.limits import KeyLimits
+
+_sql = load("lane")
+
+_SORTED_AT_ONCE = 1000
+_MICROS = 1000
+
+
+def assign(tx: Transaction, limits: KeyLimits, base: int, jobs: Sequence[NewJob]) -> None:
+    """Put new jobs in the lanes of their keys.
+
+    Args:
+        tx: The transaction.
+        limits: Their queue's limits by key.
+        base: The last place in line before theirs.
+        jobs: The jobs.
+    """
+    rows = [
+        (place, limits.key_of(job.data, job.options.metadata)) for place, job in enumerate(jobs)
+    ]
+    tx.run(_sql["assign"], base=base, rows=as_json(rows))
+
+
+def assign_all(tx: Transaction, line: queue_rows.Line, limits: KeyLimits) -> None:
+    """Put the jobs that a queue has in the lanes of their keys, and look at all lanes again."""
+    after = 0
+    while found := tx.rows(_sql["bodies"], queue=line.id, after=after, limit=_SORTED_AT_ONCE):
+        rows = [
+            (seq, limits.key_of(data, codec.decode_options(options).metadata))
+            for seq, data, options in found
+        ]
+        tx.run(_sql["set"], rows=as_json(rows))
+        after = found[-1][0]
+    tx.run(_sql["rejoin_all"], queue=line.id, turn=queue_rows.tickets(tx, 1) + 1)
+
+
+def reassign(tx: Transaction, limits: KeyLimits, seq: int, data: str) -> None:
+    """Put one job in the lane that its new payload names."""
+    options = tx.value(_sql["options"], seq=seq)
+    key = limits.key_of(data, codec.decode_options(options).metadata)
+    tx.run(_sql["set"], rows=as_json([(seq, key)]))
+
+
+def leave(tx: Transaction, line: queue_rows.Line) -> None:
+    """Take all jobs out of their lanes."""
+    tx.run(_sql["leave"], queue=line.id)
+    tx.run(_sql["forget"], queue=line.id)
+
+
+def rested_at(tx: Transaction, line: queue_rows.Line) -> int | None:
+    """Return when the first lane has rested; None where none rests."""
+    found: int | None = tx.value(_sql["rested_at"], queue=line.id)
+    return found
+
+
+def forget_idle(tx: Transaction, line: queue_rows.Line) -> None:
+    """Forget the lanes that have nothing to remember."""
+    in_micros = line.by_key is not None and line.by_key.rate is not None and line.by_key.rate.burst
+    tx.run(_sql["forget_idle"], queue=line.id, now=tx.now * _MICROS if in_micros else tx.now)
+
+
+class _Lane:
+    """A lane while jobs are taken."""
+
+    __slots__ = ("key", "meter", "resting_until", "taken", "turn")
+
+    def __init__(self, key: str, turn: int, count: int, until: int) -> None:
+        self.key = key
+        self.turn: int | None = turn
+        self.meter = Meter(count, until)
+        self.resting_until: int | None = None
+        self.taken = 0
+
+
+def pick(
+    tx: Transaction, line: queue_rows.Line, limits: KeyLimits, room: int
+) -> list[Sequence[Any]]:
+    """Return the jobs that are next, one of each lane in turn; rows as the query `next` has them.
+
+    Args:
+        tx: The transaction.
+        line: The queue.
+        limits: Its limits by key.
+        room: How many are wanted.
+    """
+    turn = queue_rows.tickets(tx, 1) + 1
+    tx.run(_sql["rejoin_rested"], queue=line.id, turn=turn, now=tx.now)
+    fresh = _in_turn(tx, line, room)
+    again: deque[_Lane] = deque()
+    moved: list[_Lane] = []
+    found: list[Sequence[Any]] = []
+    while len(found) < room:
+        lane = next(fresh, None)
+        if lane is None:
+            if not again:
+                break
+            lane = again.popleft()
+        row = None
+        if not _is_held_back(tx, line, limits, lane):
+            row = tx.row(_sql["next"], queue=line.id, key=lane.key, taken=lane.taken)
+        if row is None:
+            lane.turn = None
+            moved.append(lane)
+            continue
+        found.append(row)
+        lane.taken += 1
+        if limits.rate is not None and lane.key:
+            lane.meter = spend(limits.rate, lane.meter, 1, tx.now)
+        again.append(lane)
+    base = queue_rows.tickets(tx, len(again))
+    for place, lane in enumerate(again, 1):
+        lane.turn = base + place
+    rows = [(a.key, a.turn, a.resting_until, *a.meter) for a in (*moved, *again)]
+    tx.run(_sql["move_on"], queue=line.id, rows=as_json(rows))
+    return found
+
+
+def _in_turn(tx: Transaction, line: queue_rows.Line, limit: int) -> Iterator[_Lane]:
+    """Give the lanes whose turn comes, a part at a time."""
+    turn, key = -1, ""
+    while rows := tx.rows(_sql["in_turn"], queue=line.id, turn=turn, key=key, limit=limit):
+        for key, turn, count, until in rows:
+            yield _Lane(key, turn, count, until)
+
+
+def _is_held_back(tx: Transaction, line: queue_rows.Line, limits: KeyLimits, lane: _Lane) -> bool:
+    if not lane.key:
+        return False
+    if limits.concurrency is not None:
+        running = tx.value(_sql["running"], queue=line.id, key=lane.key) + lane.taken
+        if running >= limits.concurrency:
+            return True
+    if limits.rate is not None:
+        left, until = left_of(limits.rate, lane.meter, tx.now)
+        if left < 1:
+            lane.resting_until = until
+            return True
+    return False

@@ -1,0 +1,394 @@
+"""The one thread that holds the connection, and the commits that calls share.
+
+Calls queue up while a transaction commits; the next transaction takes all of them. So
+the cost of a commit is shared by everybody who waits for it, and grows with nobody. What
+has to be on the disk is handed to the syncer, and the next transaction begins meanwhile.
+An operation that fails takes nobody along: the transaction is undone and each of its
+operations runs again in one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from enum import IntEnum, auto
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import apsw
+
+from toril.clock import Clock
+from toril.engine.sqlite.storage.connection import MEMORY, connect, translate
+from toril.engine.sqlite.storage.syncer import Syncer
+from toril.engine.sqlite.storage.transaction import Operation, Transaction
+from toril.engine.sqlite.storage.wake import Topic, Wake
+from toril.errors import EngineError, StoreUnavailableError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MOST_CALLS = 500  # that share a commit
+
+
+class _Care(IntEnum):
+    """What a call needs of its transaction; one that is shared gets the most that is asked."""
+
+    READ = auto()
+    """No lock that others wait for."""
+    WRITE = auto()
+    """It survives the end of the process: the system has it."""
+    PLEDGE = auto()
+    """It is answered as a write is, and kept as a promise is."""
+    PROMISE = auto()
+    """It survives a loss of power: the disk has it."""
+
+
+class _Call:
+    """An operation on its way, and who waits for it."""
+
+    __slots__ = (
+        "args",
+        "care",
+        "error",
+        "future",
+        "kept",
+        "kwargs",
+        "loop",
+        "operation",
+        "result",
+        "unkept",
+    )
+
+    def __init__(
+        self,
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        loop: asyncio.AbstractEventLoop | None,
+        care: _Care,
+    ) -> None:
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.loop = loop
+        self.care = care
+        self.future: asyncio.Future[Any] | concurrent.futures.Future[Any] = (
+            concurrent.futures.Future() if loop is None else loop.create_future()
+        )
+        self.kept = (
+            loop.create_future() if care is _Care.PLEDGE and loop is not None else self.future
+        )
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.unkept: EngineError | None = None
+
+    def deliver(self) -> None:
+        """Hand over the result, in the thread that waits for it."""
+        _resolve(self.future, self.result, self.error)
+
+    def keep(self) -> None:
+        """Say that it is on the disk, in the thread that waits for that."""
+        _resolve(self.kept, self.result if self.kept is self.future else None, self.unkept)
+
+
+def _resolve(
+    future: asyncio.Future[Any] | concurrent.futures.Future[Any],
+    result: Any,
+    error: BaseException | None,
+) -> None:
+    if future.done():  # who waited has gone
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class Writer:
+    """Runs operations on one connection in one thread, many to a commit."""
+
+    def __init__(
+        self,
+        path: str,
+        clock: Clock,
+        wake: Wake,
+        *,
+        create: bool,
+        before_commit: Callable[[Transaction], None],
+    ) -> None:
+        """Prepare; `start` opens the file.
+
+        Args:
+            path: The store's file, or ":memory:".
+            clock: The store's time.
+            wake: Rung after commits.
+            create: Make the file if it is not there.
+            before_commit: Called with each transaction that writes, at its end.
+        """
+        self._path = path
+        self._create = create
+        self._before_commit = before_commit
+        self._clock = clock
+        self._wake = wake
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._opened: concurrent.futures.Future[None] | None = None
+        self._ready = False
+        self._closed = False
+        self._syncer: Syncer | None = None
+
+    async def start(self) -> None:
+        """Open the store in the thread that will keep it, unless it is open.
+
+        Raises:
+            EngineError: It cannot be opened; a later call tries again.
+        """
+        with self._lock:
+            if self._closed:
+                raise self._is_closed()
+            if self._opened is None:
+                self._opened = concurrent.futures.Future()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._opened,), name="toril-sqlite", daemon=True
+                )
+                self._thread.start()
+            opened = self._opened
+        try:
+            await asyncio.shield(asyncio.wrap_future(opened))
+        except Exception:
+            with self._lock:
+                if self._opened is opened:
+                    self._opened = None
+            raise
+        self._ready = True
+
+    async def stop(self) -> None:
+        """Finish the calls that are under way, close the file and end the thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._ready, self._closed = False, True
+            if thread is not None:
+                self._calls.put(None)
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
+
+    async def read(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run an operation that changes nothing, without the lock that writers take."""
+        result: R = await self._submit(operation, args, kwargs, _Care.READ)
+        return result
+
+    async def write(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run an operation in the next transaction; return when it is committed.
+
+        A loss of power may undo it: fit for what only has to be done again, as a fetch.
+        """
+        result: R = await self._submit(operation, args, kwargs, _Care.WRITE)
+        return result
+
+    async def promise(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `write`; return when it would survive a loss of power, too."""
+        result: R = await self._submit(operation, args, kwargs, _Care.PROMISE)
+        return result
+
+    async def pledge(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[R, asyncio.Future[Any]]:
+        """Do as `write`, and say later that it would survive a loss of power.
+
+        Returns:
+            The result, and a future that is done then; it fails if the disk does.
+        """
+        if not self._ready:
+            await self.start()
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), _Care.PLEDGE)
+        self._put(call)
+        result: R = await call.future  # type: ignore[misc]
+        return result, call.kept  # type: ignore[return-value]
+
+    def read_blocking(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `read`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, _Care.READ)
+        return result
+
+    def write_blocking(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Do as `write`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, _Care.WRITE)
+        return result
+
+    def _submit_blocking(
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], care: _Care
+    ) -> Any:
+        call = _Call(operation, args, kwargs, None, care)
+        self._put(call)
+        return call.future.result()
+
+    async def _submit(
+        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], care: _Care
+    ) -> Any:
+        if not self._ready:
+            await self.start()
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), care)
+        self._put(call)
+        return await call.future  # type: ignore[misc]
+
+    def _put(self, call: _Call) -> None:
+        with self._lock:  # no call may come after the one that ends the thread
+            if not self._ready:
+                raise self._is_closed()
+            self._calls.put(call)
+
+    def _is_closed(self) -> StoreUnavailableError:
+        return StoreUnavailableError(f"{self._path} is closed; open the manager again")
+
+    def _run(self, opened: concurrent.futures.Future[None]) -> None:
+        try:
+            connection = connect(self._path, create=self._create)
+        except Exception as error:  # noqa: BLE001 - it belongs to who waits for the store
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        with contextlib.closing(connection):
+            while calls := self._take():
+                self._commit(connection, calls)
+            if self._syncer is not None:
+                self._syncer.close()
+        self._refuse_the_rest()
+
+    def _refuse_the_rest(self) -> None:
+        """Fail the calls that came after the end: who waits for them must hear of it."""
+        left: list[_Call] = []
+        while not self._calls.empty():
+            call = self._calls.get_nowait()
+            if call is not None:
+                call.error = self._is_closed()
+                left.append(call)
+        _deliver(left)
+
+    def _take(self) -> list[_Call]:
+        """Wait for a call, and take all that came with it. None are left at the end."""
+        calls: list[_Call] = []
+        call = self._calls.get()
+        while call is not None:
+            calls.append(call)
+            if len(calls) == _MOST_CALLS:
+                return calls
+            try:
+                call = self._calls.get_nowait()
+            except Empty:
+                return calls
+        if calls:
+            self._calls.put(None)  # stop after these
+        return calls
+
+    def _commit(self, connection: apsw.Connection, calls: list[_Call]) -> None:
+        care = max(call.care for call in calls)
+        try:
+            self._begin(connection, care)
+        except apsw.Error as error:  # it concerns all alike: no use to try it for each
+            for call in calls:
+                call.error = self._translated(error, connection.system_errno)
+            _deliver(calls)
+            return
+        try:
+            # Read now: other processes may have held the lock for long.
+            transaction = Transaction(connection, self._clock.wall_ms())
+            for call in calls:
+                call.result = call.operation(transaction, *call.args, **call.kwargs)
+            self._before_commit(transaction)
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the call
+            errno = connection.system_errno
+            self._roll_back(connection)
+            if len(calls) > 1:
+                for call in calls:
+                    self._commit(connection, [call])
+            else:
+                calls[0].error = self._translated(error, errno)
+                _deliver(calls)
+            return
+        _deliver([call for call in calls if call.care is not _Care.PROMISE])
+        promises = [call for call in calls if call.care >= _Care.PLEDGE]
+        if not promises or self._path == MEMORY:
+            self._kept(promises, transaction)
+        else:
+            if self._syncer is None:
+                self._syncer = Syncer(connection.filename_wal)
+            self._syncer.sync(partial(self._kept, promises, transaction))
+
+    def _kept(
+        self, promises: Sequence[_Call], transaction: Transaction, error: EngineError | None = None
+    ) -> None:
+        """Tell of a transaction that is as safe as its calls wanted, or will not be."""
+        for call in promises:
+            call.unkept = error
+        # First who called, then who waits: a job's producer hears of it before its worker.
+        _deliver(promises, _Call.keep)
+        self._wake.ring(Topic.WORK, transaction.work)
+        self._wake.ring(Topic.EVENT, transaction.events)
+
+    def _begin(self, connection: apsw.Connection, care: _Care) -> None:
+        connection.execute("BEGIN DEFERRED" if care is _Care.READ else "BEGIN IMMEDIATE")
+
+    def _translated(self, error: Exception, errno: int) -> Exception:
+        if not isinstance(error, apsw.Error):
+            return error
+        ours = translate(error, self._path, errno)
+        ours.__cause__ = error
+        return ours
+
+    def _roll_back(self, connection: apsw.Connection) -> None:
+        if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+            with contextlib.suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+
+
+def _deliver(calls: Sequence[_Call], how: Callable[[_Call], None] = _Call.deliver) -> None:
+    """Hand over results, with one wake-up for each event loop and not one for each call."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Call]] = defaultdict(list)
+    for call in calls:
+        if call.loop is None:
+            how(call)
+        else:
+            by_loop[call.loop].append(call)
+    for loop, its in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed while its call was away
+            loop.call_soon_threadsafe(_deliver_all, its, how)
+
+
+def _deliver_all(calls: Sequence[_Call], how: Callable[[_Call], None]) -> None:
+    for call in calls:
+        how(call)
