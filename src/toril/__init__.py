@@ -1,7 +1,9 @@
 """Toril: background jobs for Python, embedded or on Redis in BullMQ's data layout."""
 
+from toril.application.manager import QueueManager
+from toril.application.sync import SyncQueueManager
 from toril.config import Settings
-from toril.engine.base import Page
+from toril.engine.contract.jobs import Page
 from toril.errors import (
     ConfigurationError,
     ConflictError,
@@ -24,8 +26,6 @@ from toril.errors import (
     UnsupportedError,
     ValidationError,
 )
-from toril.facade import SyncQueueManager
-from toril.manager import QueueManager
 from toril.model.events import (
     Event,
     JobAdded,
@@ -39,7 +39,8 @@ from toril.model.events import (
 )
 from toril.model.job import AttemptError, Job, QueueRef
 from toril.model.job_options import JobOptions
-from toril.model.options import Backoff, Deduplication, Keep, Priority, RateLimit
+from toril.model.limits import RateLimit
+from toril.model.options import Backoff, Deduplication, Keep, Priority
 from toril.model.outcome import Cancel, Retry, Snooze, Unrecoverable
 from toril.model.state import JobState
 from toril.queues.context import JobContext, current_job
@@ -49,7 +50,8 @@ from toril.queues.queue import Queue
 from toril.queues.sync import SyncJobHandle
 from toril.queues.task import Task
 from toril.worker.middleware import CallNext, Middleware
-from toril.worker.worker import Worker, WorkerSettings
+from toril.worker.settings import WorkerSettings
+from toril.worker.worker import Worker
 
 __version__ = "0.1.0"
 

@@ -11,11 +11,11 @@ import pytest
 from tests.conformance.support import OTHER_QUEUE, QUEUE, ManualClock, Pen, Store
 from tests.redis_groups import Cluster, WatchedServers
 from tests.redis_server import RedisServer
-from toril.engine.base import Engine
+from toril.application.stores import open_engine
+from toril.engine.contract.engine import Engine
 from toril.engine.redis.connection.endpoint import parse
 from toril.engine.redis.connection.wire import Wire
 from toril.engine.sqlite import SqliteEngine
-from toril.stores import open_engine
 
 
 class SqliteStore:
@@ -151,12 +151,12 @@ async def engine(store: Store) -> Engine:
 @pytest.fixture
 async def pen(engine: Engine, store: Store) -> Pen:
     """The queue that the test is about, registered."""
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     return Pen(engine, QUEUE, store)
 
 
 @pytest.fixture
 async def other_pen(engine: Engine, store: Store) -> Pen:
     """A second queue in the same store."""
-    await engine.register(OTHER_QUEUE)
+    await engine.queues.register(OTHER_QUEUE)
     return Pen(engine, OTHER_QUEUE, store)

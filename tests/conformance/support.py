@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from toril.engine.base import (
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.events import EventRecord
+from toril.engine.contract.hot_path import (
     Added,
+    AddStatus,
     Batch,
-    Engine,
-    EventRecord,
     Exchange,
     Fetch,
-    Page,
     Refusal,
     Stalled,
 )
-from toril.model.codec import encode_options
+from toril.engine.contract.jobs import Page
+from toril.engine.contract.metrics import MetricsWindow
 from toril.model.job import AttemptError, Job, Lease, NewJob, QueueRef
-from toril.model.job_options import JobOptions
+from toril.model.job_options import JobOptions, encode_options
 from toril.model.options import Keep
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
 from toril.model.state import JobState
@@ -120,8 +121,34 @@ SETTLEMENTS = {
 """Each way in which a worker can give a job back, by name."""
 
 
-def ids(found: Sequence[Lease | Job | Added | Stalled]) -> list[str]:
+class Result(NamedTuple):
+    """What became of a job that was to be added."""
+
+    id: str
+    status: AddStatus
+
+
+def ids(found: Sequence[Lease | Job | Added | Result | Stalled]) -> list[str]:
     return [one.id for one in found]
+
+
+async def tail_of(engine: Engine, queue: QueueRef) -> str:
+    """Return a cursor at the end of a queue's events."""
+    return (await engine.events.tails([queue]))[queue]
+
+
+async def news_of(
+    engine: Engine, queue: QueueRef, cursor: str, limit: int = 1000
+) -> tuple[list[EventRecord], str]:
+    """Return what happened in one queue after a cursor, and where to go on."""
+    found = (await engine.events.read({queue: cursor}, limit=limit)).get(queue)
+    return ([], cursor) if found is None else (list(found.records), found.cursor)
+
+
+async def window_of(engine: Engine, queue: QueueRef, window_ms: int) -> MetricsWindow:
+    """Return what a queue did in the last `window_ms`."""
+    (found,) = await engine.queues.overview([queue], window_ms)
+    return found.window
 
 
 class Pen:
@@ -135,10 +162,14 @@ class Pen:
     async def advance(self, ms: int) -> None:
         await self.store.advance(ms)
 
-    async def add(self, *new: NewJob | str, batch: Batch | None = None, **args: Any) -> list[Added]:
+    async def add(
+        self, *new: NewJob | str, batch: Batch | None = None, **args: Any
+    ) -> list[Result]:
         """Add jobs; a text stands for a job with that id and the options that are given."""
         made = [job(one, **args) if isinstance(one, str) else one for one in new]
-        return await self.engine.add(self.queue, made, batch)
+        added = await self.engine.add(self.queue, made, batch)
+        assert {one.stored_in for one in added} <= {self.engine.location}
+        return [Result(one.id, one.status) for one in added]
 
     async def exchange(
         self,
@@ -179,25 +210,27 @@ class Pen:
             assert await self.settle(Complete(lease, keep=keep)) == [None]
 
     async def job(self, job_id: str) -> Job:
-        (found,) = await self.engine.get(self.queue, [job_id])
+        (found,) = await self.engine.jobs.get(self.queue, [job_id])
         assert found is not None, f"{job_id} is not there"
         return found
 
     async def state(self, job_id: str) -> JobState | None:
-        (found,) = await self.engine.get(self.queue, [job_id])
+        (found,) = await self.engine.jobs.get(self.queue, [job_id])
         return None if found is None else found.state
 
     async def counts(self) -> dict[str, int]:
         """Return the states that have jobs."""
-        found = await self.engine.counts(self.queue)
+        found = await self.engine.queues.counts(self.queue)
         return {state.value: n for state, n in found.items() if n}
 
     async def pages(self, *, limit: int, **what: Any) -> list[Page]:
         """Walk through a listing to its end."""
-        pages = [await self.engine.page(self.queue, limit=limit, **what)]
+        pages = [await self.engine.jobs.page(self.queue, limit=limit, **what)]
         while pages[-1].cursor is not None:
             pages.append(
-                await self.engine.page(self.queue, limit=limit, cursor=pages[-1].cursor, **what)
+                await self.engine.jobs.page(
+                    self.queue, limit=limit, cursor=pages[-1].cursor, **what
+                )
             )
             assert len(pages) < 1000, "the listing has no end"
         return pages
@@ -208,8 +241,7 @@ class Pen:
 
     async def tail(self) -> Tail:
         """Follow the events from now on."""
-        _, cursor = await self.engine.events(self.queue, None)
-        return Tail(self, cursor)
+        return Tail(self, await tail_of(self.engine, self.queue))
 
 
 class Tail:
@@ -220,7 +252,7 @@ class Tail:
         self.cursor = cursor
 
     async def read(self) -> list[EventRecord]:
-        found, self.cursor = await self._pen.engine.events(self._pen.queue, self.cursor)
+        found, self.cursor = await news_of(self._pen.engine, self._pen.queue, self.cursor)
         return found
 
     async def kinds(self) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.conformance.support import QUEUE, Pen, Store, ids, job, jobs, on_shared_stores
-from toril.engine.base import Added, AddStatus, Batch, Engine
+from tests.conformance.support import QUEUE, Pen, Result, Store, ids, job, jobs, on_shared_stores
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import AddStatus, Batch
 from toril.model.job import QueueRef
 from toril.model.options import Backoff, Deduplication, Keep
 from toril.model.settlement import Complete
@@ -29,7 +30,7 @@ AWKWARD = [
 
 
 async def test_an_added_job_is_created_and_keeps_its_id(pen: Pen) -> None:
-    assert await pen.add(job("a")) == [Added("a", AddStatus.CREATED)]
+    assert await pen.add(job("a")) == [Result("a", AddStatus.CREATED)]
 
 
 async def test_adding_nothing_answers_nothing(pen: Pen) -> None:
@@ -40,7 +41,7 @@ async def test_adding_nothing_answers_nothing(pen: Pen) -> None:
 async def test_adding_makes_the_queue(engine: Engine, store: Store) -> None:
     queue = QueueRef("{shop}", "unheard-of")
     await engine.add(queue, [job("a")])
-    assert [info.ref for info in await engine.queues()] == [queue]
+    assert [info.ref for info in await engine.queues.all()] == [queue]
     assert await Pen(engine, queue, store).counts() == {"waiting": 1}
 
 
@@ -59,7 +60,7 @@ async def test_batches_line_up_in_the_order_of_their_calls(pen: Pen) -> None:
 async def test_an_id_that_is_there_is_a_duplicate_and_leaves_the_first_as_it_was(pen: Pen) -> None:
     await pen.add(job("a", '{"n":1}', priority=2, tags=["first"]))
     answer = await pen.add(job("a", '{"n":2}', name="other", priority=1, tags=["second"]))
-    assert answer == [Added("a", AddStatus.DUPLICATE)]
+    assert answer == [Result("a", AddStatus.DUPLICATE)]
     found = await pen.job("a")
     assert (found.data, found.name, found.priority, found.tags) == (
         {"n": 1},
@@ -101,21 +102,21 @@ async def test_an_id_is_a_duplicate_in_whatever_state_its_job_is(pen: Pen, state
         if state == "completed":
             await pen.settle(Complete(lease))
     if state == "failed":
-        await pen.engine.cancel(pen.queue, ["a"])
+        await pen.engine.jobs.cancel(pen.queue, ["a"])
     assert await pen.state("a") == state
-    assert await pen.add("a") == [Added("a", AddStatus.DUPLICATE)]
+    assert await pen.add("a") == [Result("a", AddStatus.DUPLICATE)]
     assert await pen.counts() == {state: 1}
 
 
 async def test_the_id_of_a_removed_job_is_free_again(pen: Pen) -> None:
     await pen.add("a")
-    await pen.engine.remove(pen.queue, ["a"])
-    assert await pen.add("a") == [Added("a", AddStatus.CREATED)]
+    await pen.engine.jobs.remove(pen.queue, ["a"])
+    assert await pen.add("a") == [Result("a", AddStatus.CREATED)]
 
 
 async def test_the_same_id_in_another_queue_is_another_job(pen: Pen, other_pen: Pen) -> None:
     await pen.add(job("a", "1"))
-    assert await other_pen.add(job("a", "2")) == [Added("a", AddStatus.CREATED)]
+    assert await other_pen.add(job("a", "2")) == [Result("a", AddStatus.CREATED)]
     assert (await pen.job("a")).data == 1
     assert (await other_pen.job("a")).data == 2
 
@@ -160,8 +161,8 @@ async def test_a_batch_that_is_sent_twice_is_added_once(pen: Pen) -> None:
     batch = Batch("producer", 1)
     await pen.add("a", "b", batch=batch)
     assert await pen.add("a", "b", batch=batch) == [
-        Added("a", AddStatus.DUPLICATE),
-        Added("b", AddStatus.DUPLICATE),
+        Result("a", AddStatus.DUPLICATE),
+        Result("b", AddStatus.DUPLICATE),
     ]
     assert await pen.order() == ["a", "b"]
 
@@ -172,7 +173,7 @@ async def test_a_batch_that_is_sent_again_stays_away_even_if_its_jobs_were_remov
     batch = Batch("producer", 1)
     await pen.add("a", "b", batch=batch)
     await pen.settle(Complete(await pen.one(), keep=Keep(count=0)))
-    await pen.engine.remove(pen.queue, ["b"])
+    await pen.engine.jobs.remove(pen.queue, ["b"])
     assert {added.status for added in await pen.add("a", "b", batch=batch)} == {AddStatus.DUPLICATE}
     assert await pen.counts() == {}
 
@@ -188,13 +189,13 @@ async def test_a_producers_next_batch_is_added(pen: Pen) -> None:
 
 async def test_producers_count_their_batches_apart(pen: Pen) -> None:
     await pen.add("a", batch=Batch("one", 5))
-    assert await pen.add("b", batch=Batch("two", 1)) == [Added("b", AddStatus.CREATED)]
+    assert await pen.add("b", batch=Batch("two", 1)) == [Result("b", AddStatus.CREATED)]
 
 
 async def test_queues_count_a_producers_batches_apart(pen: Pen, other_pen: Pen) -> None:
     await pen.add("a", batch=Batch("producer", 5))
     answer = await other_pen.add("a", batch=Batch("producer", 5))
-    assert answer == [Added("a", AddStatus.CREATED)]
+    assert answer == [Result("a", AddStatus.CREATED)]
 
 
 async def test_a_repeated_batch_names_the_jobs_that_stand_for_its_own(pen: Pen) -> None:

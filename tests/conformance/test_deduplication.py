@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.support import Pen, fail, ids, job, retry
-from toril.engine.base import Added, AddStatus
+from tests.conformance.support import Pen, Result, fail, ids, job, retry
+from toril.engine.contract.hot_path import AddStatus
 from toril.model.options import Deduplication, Keep
 from toril.model.settlement import Complete, Release
 from toril.model.state import JobState
@@ -19,14 +19,14 @@ async def is_held(pen: Pen, rule: Deduplication = SIMPLE) -> bool:
     """Whether a further job with the key is kept out. It is taken away again."""
     (added,) = await pen.add(job("probe", deduplication=rule))
     if added.status is AddStatus.CREATED:
-        await pen.engine.remove(pen.queue, ["probe"])
+        await pen.engine.jobs.remove(pen.queue, ["probe"])
     return added.status is AddStatus.DEDUPLICATED
 
 
 async def test_a_further_job_with_a_held_key_gets_the_holders_id(pen: Pen) -> None:
     await pen.add("a", deduplication=SIMPLE)
     answer = await pen.add("b", deduplication=SIMPLE)
-    assert answer == [Added("a", AddStatus.DEDUPLICATED)]
+    assert answer == [Result("a", AddStatus.DEDUPLICATED)]
     assert await pen.order() == ["a"]
 
 
@@ -39,18 +39,18 @@ async def test_within_a_batch_the_first_with_a_key_holds_it(pen: Pen) -> None:
         job("e", deduplication=Deduplication.simple("another")),
     )
     assert answer == [
-        Added("a", AddStatus.CREATED),
-        Added("b", AddStatus.CREATED),
-        Added("b", AddStatus.DEDUPLICATED),
-        Added("d", AddStatus.CREATED),
-        Added("e", AddStatus.CREATED),
+        Result("a", AddStatus.CREATED),
+        Result("b", AddStatus.CREATED),
+        Result("b", AddStatus.DEDUPLICATED),
+        Result("d", AddStatus.CREATED),
+        Result("e", AddStatus.CREATED),
     ]
     assert await pen.order() == ["a", "b", "d", "e"]
 
 
 async def test_an_id_that_is_there_is_a_duplicate_before_its_key_is_asked(pen: Pen) -> None:
     await pen.add("a", deduplication=SIMPLE)
-    assert await pen.add("a", deduplication=SIMPLE) == [Added("a", AddStatus.DUPLICATE)]
+    assert await pen.add("a", deduplication=SIMPLE) == [Result("a", AddStatus.DUPLICATE)]
 
 
 async def test_without_a_key_jobs_of_equal_name_and_data_are_equal(pen: Pen) -> None:
@@ -67,7 +67,7 @@ async def test_without_a_key_jobs_of_equal_name_and_data_are_equal(pen: Pen) -> 
 async def test_queues_hold_keys_apart(pen: Pen, other_pen: Pen) -> None:
     await pen.add("a", deduplication=SIMPLE)
     answer = await other_pen.add("b", deduplication=SIMPLE)
-    assert answer == [Added("b", AddStatus.CREATED)]
+    assert answer == [Result("b", AddStatus.CREATED)]
 
 
 async def test_a_simple_key_is_held_while_the_job_goes_on(pen: Pen) -> None:
@@ -98,19 +98,19 @@ async def test_a_simple_key_is_free_when_its_job_has_failed(pen: Pen, keep: Keep
 
 async def test_a_simple_key_is_free_when_its_job_was_removed(pen: Pen) -> None:
     await pen.add("a", deduplication=SIMPLE)
-    await pen.engine.remove(pen.queue, ["a"])
+    await pen.engine.jobs.remove(pen.queue, ["a"])
     assert not await is_held(pen)
 
 
 async def test_a_simple_key_is_free_when_its_job_was_cancelled(pen: Pen) -> None:
     await pen.add("a", deduplication=SIMPLE)
-    await pen.engine.cancel(pen.queue, ["a"])
+    await pen.engine.jobs.cancel(pen.queue, ["a"])
     assert not await is_held(pen)
 
 
 async def test_a_simple_key_is_free_when_its_job_was_drained(pen: Pen) -> None:
     await pen.add("a", deduplication=SIMPLE)
-    await pen.engine.drain(pen.queue)
+    await pen.engine.queues.drain(pen.queue)
     assert not await is_held(pen)
 
 
@@ -125,22 +125,22 @@ async def test_the_end_of_a_job_frees_only_the_key_it_holds(pen: Pen) -> None:
     (first,) = await pen.active("a", deduplication=SIMPLE)
     await pen.settle(Complete(first))
     await pen.add("b", deduplication=SIMPLE)
-    await pen.engine.remove(pen.queue, ["a"])
+    await pen.engine.jobs.remove(pen.queue, ["a"])
     assert await is_held(pen)
 
 
 async def test_a_throttle_holds_its_key_for_its_time_and_no_longer(pen: Pen) -> None:
     await pen.add("a", deduplication=THROTTLE)
     await pen.advance(1_000)
-    assert await pen.add("b", deduplication=THROTTLE) == [Added("a", AddStatus.DEDUPLICATED)]
+    assert await pen.add("b", deduplication=THROTTLE) == [Result("a", AddStatus.DEDUPLICATED)]
     await pen.advance(1_000)
-    assert await pen.add("c", deduplication=THROTTLE) == [Added("c", AddStatus.CREATED)]
+    assert await pen.add("c", deduplication=THROTTLE) == [Result("c", AddStatus.CREATED)]
 
 
 async def test_a_throttle_holds_its_key_though_its_job_has_completed(pen: Pen) -> None:
     (lease,) = await pen.active("a", deduplication=THROTTLE)
     await pen.settle(Complete(lease))
-    assert await pen.add("b", deduplication=THROTTLE) == [Added("a", AddStatus.DEDUPLICATED)]
+    assert await pen.add("b", deduplication=THROTTLE) == [Result("a", AddStatus.DEDUPLICATED)]
 
 
 @pytest.mark.parametrize("keep", [Keep(count=0), Keep(count=1)])
@@ -158,11 +158,11 @@ async def test_a_throttle_ends_when_somebody_removes_its_job(pen: Pen, way: str)
     await pen.add("a", deduplication=THROTTLE)
     match way:
         case "remove":
-            await pen.engine.remove(pen.queue, ["a"])
+            await pen.engine.jobs.remove(pen.queue, ["a"])
         case "drain":
-            await pen.engine.drain(pen.queue)
+            await pen.engine.queues.drain(pen.queue)
         case _:
-            await pen.engine.clean(pen.queue, JobState.WAITING, 0, 1)
+            await pen.engine.queues.clean(pen.queue, JobState.WAITING, 0, 1)
     assert not await is_held(pen, THROTTLE)
 
 
@@ -171,9 +171,9 @@ async def test_each_further_add_of_an_extending_rule_starts_the_time_anew(pen: P
     await pen.add("a", deduplication=rule)
     for _ in range(3):
         await pen.advance(1_500)
-        assert await pen.add("b", deduplication=rule) == [Added("a", AddStatus.DEDUPLICATED)]
+        assert await pen.add("b", deduplication=rule) == [Result("a", AddStatus.DEDUPLICATED)]
     await pen.advance(2_000)
-    assert await pen.add("b", deduplication=rule) == [Added("b", AddStatus.CREATED)]
+    assert await pen.add("b", deduplication=rule) == [Result("b", AddStatus.CREATED)]
 
 
 async def test_a_replacing_rule_puts_the_last_data_into_the_job_that_is_delayed(pen: Pen) -> None:
@@ -211,21 +211,21 @@ async def test_a_debounced_job_is_due_its_time_after_the_last(pen: Pen) -> None:
 
 async def test_a_debounced_job_that_has_started_is_not_replaced(pen: Pen) -> None:
     await pen.add(job("a", "1", deduplication=DEBOUNCE))
-    await pen.engine.promote(pen.queue, ["a"])
+    await pen.engine.jobs.promote(pen.queue, ["a"])
     lease = await pen.one()
-    assert await pen.add("b", deduplication=DEBOUNCE) == [Added("a", AddStatus.DEDUPLICATED)]
+    assert await pen.add("b", deduplication=DEBOUNCE) == [Result("a", AddStatus.DEDUPLICATED)]
     assert await pen.settle(Complete(lease)) == [None]
     assert (await pen.job("a")).state is JobState.COMPLETED
 
 
 async def test_adds_do_not_keep_out_what_follows_a_debounced_job_that_runs(pen: Pen) -> None:
     await pen.add("a", deduplication=DEBOUNCE)
-    await pen.engine.promote(pen.queue, ["a"])
+    await pen.engine.jobs.promote(pen.queue, ["a"])
     await pen.one(lease_ms=60_000)
     await pen.advance(1_000)
-    assert await pen.add("b", deduplication=DEBOUNCE) == [Added("a", AddStatus.DEDUPLICATED)]
+    assert await pen.add("b", deduplication=DEBOUNCE) == [Result("a", AddStatus.DEDUPLICATED)]
     await pen.advance(1_000)
-    assert await pen.add("c", deduplication=DEBOUNCE) == [Added("c", AddStatus.CREATED)]
+    assert await pen.add("c", deduplication=DEBOUNCE) == [Result("c", AddStatus.CREATED)]
 
 
 async def test_after_its_quiet_time_a_debounce_begins_anew(pen: Pen) -> None:
@@ -233,4 +233,4 @@ async def test_after_its_quiet_time_a_debounce_begins_anew(pen: Pen) -> None:
     await pen.advance(2_000)
     await pen.finished("unrelated")
     (added,) = await pen.add("b", deduplication=DEBOUNCE)
-    assert added == Added("b", AddStatus.CREATED)
+    assert added == Result("b", AddStatus.CREATED)

@@ -230,7 +230,7 @@ async def test_a_due_job_keeps_its_priority(pen: Pen) -> None:
 
 async def test_due_jobs_are_made_ready_even_in_a_paused_queue(pen: Pen) -> None:
     await pen.add("a", delay=1)
-    await pen.engine.pause(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
     await pen.advance(1_000)
     assert await pen.fetch() == []
     assert await pen.counts() == {"waiting": 1}
@@ -257,7 +257,7 @@ async def test_without_delayed_jobs_nothing_is_due(pen: Pen) -> None:
 
 async def test_a_paused_queue_still_says_when_the_next_job_is_due(pen: Pen) -> None:
     await pen.add("a", delay=2)
-    await pen.engine.pause(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
     assert (await pen.exchange(fetch=1)).next_due == (await pen.job("a")).due_ms
 
 
@@ -275,17 +275,17 @@ async def test_many_due_jobs_are_taken_in_due_order(pen: Pen) -> None:
 
 async def test_from_a_paused_queue_nothing_is_taken(pen: Pen) -> None:
     await pen.add("a")
-    await pen.engine.pause(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
     assert await pen.fetch() == []
     await pen.add("b")
     assert await pen.fetch() == []
-    await pen.engine.resume(pen.queue)
+    await pen.engine.queues.resume(pen.queue)
     assert await pen.order() == ["a", "b"]
 
 
 async def test_running_jobs_of_a_paused_queue_are_settled(pen: Pen) -> None:
     first, second = await pen.active("a", "b")
-    await pen.engine.pause(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
     answer = await pen.exchange([Complete(first), retry(second)], 2)
     assert list(answer.results) == [None, None]
     assert list(answer.leases) == []
@@ -294,15 +294,15 @@ async def test_running_jobs_of_a_paused_queue_are_settled(pen: Pen) -> None:
 
 async def test_pausing_twice_is_pausing_once(pen: Pen) -> None:
     await pen.add("a")
-    await pen.engine.pause(pen.queue)
-    await pen.engine.pause(pen.queue)
-    await pen.engine.resume(pen.queue)
-    await pen.engine.resume(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
+    await pen.engine.queues.resume(pen.queue)
+    await pen.engine.queues.resume(pen.queue)
     assert await pen.order() == ["a"]
 
 
 async def test_a_pause_holds_one_queue_only(pen: Pen, other_pen: Pen) -> None:
-    await pen.engine.pause(pen.queue)
+    await pen.engine.queues.pause(pen.queue)
     await other_pen.add("a")
     assert await other_pen.order() == ["a"]
 
@@ -311,9 +311,9 @@ async def test_a_pause_holds_one_queue_only(pen: Pen, other_pen: Pen) -> None:
 async def test_a_pause_holds_for_every_process(pen: Pen, store: Store) -> None:
     await pen.add("a")
     elsewhere = Pen(store.engine(), QUEUE, store)
-    await elsewhere.engine.pause(QUEUE)
+    await elsewhere.engine.queues.pause(QUEUE)
     assert await pen.fetch() == []
-    await elsewhere.engine.resume(QUEUE)
+    await elsewhere.engine.queues.resume(QUEUE)
     assert await pen.order() == ["a"]
 
 

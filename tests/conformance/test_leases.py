@@ -19,7 +19,7 @@ from tests.conformance.support import (
     on_shared_stores,
     retry,
 )
-from toril.engine.base import LeaseKeeper, Stalled
+from toril.engine.contract.hot_path import LeaseKeeper, Stalled
 from toril.model.job import Lease
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
 from toril.model.settlement import Complete, Release, Settlement
@@ -100,7 +100,7 @@ async def test_a_keeper_with_nothing_to_keep_loses_nothing(keeper: LeaseKeeper) 
 
 async def test_a_lease_of_an_obliterated_queue_is_lost(pen: Pen, keeper: LeaseKeeper) -> None:
     (lease,) = await pen.active("a")
-    await pen.engine.obliterate(QUEUE, force=True)
+    await pen.engine.queues.obliterate(QUEUE, force=True)
     assert keeper.extend([lease], LEASE_MS) == [lease]
 
 
@@ -146,7 +146,7 @@ async def test_what_has_arrived_is_kept_by_name_only(pen: Pen, keeper: LeaseKeep
 async def test_a_worker_learns_which_of_its_jobs_to_stop(pen: Pen, keeper: LeaseKeeper) -> None:
     a, b = await pen.active("a", "b")
     assert keeper.cancelled([a, b]) == []
-    assert await pen.engine.cancel(QUEUE, ["b"]) == ["b"]
+    assert await pen.engine.jobs.cancel(QUEUE, ["b"]) == ["b"]
     assert keeper.cancelled([a, b]) == [b]
     assert keeper.cancelled([a]) == []
 
@@ -157,14 +157,14 @@ async def test_only_who_holds_the_lease_learns_of_the_cancellation(
     (old,) = await pen.active("a")
     await pen.settle(Release(old))
     new = await pen.one()
-    await pen.engine.cancel(QUEUE, ["a"])
+    await pen.engine.jobs.cancel(QUEUE, ["a"])
     assert keeper.cancelled([old]) == []
     assert keeper.cancelled([old, new]) == [new]
 
 
 async def test_a_running_job_that_was_cancelled_goes_on_until_it_is_settled(pen: Pen) -> None:
     (lease,) = await pen.active("a")
-    await pen.engine.cancel(QUEUE, ["a"])
+    await pen.engine.jobs.cancel(QUEUE, ["a"])
     found = await pen.job("a")
     assert (found.state, found.cancel_requested) == (JobState.ACTIVE, True)
     assert await pen.settle(fail(lease)) == [None]
@@ -174,7 +174,7 @@ async def test_a_running_job_that_was_cancelled_goes_on_until_it_is_settled(pen:
 
 async def test_a_cancelled_job_that_completes_all_the_same_is_completed(pen: Pen) -> None:
     (lease,) = await pen.active("a")
-    await pen.engine.cancel(QUEUE, ["a"])
+    await pen.engine.jobs.cancel(QUEUE, ["a"])
     assert await pen.settle(Complete(lease, "1")) == [None]
     assert (await pen.job("a")).state is JobState.COMPLETED
 
@@ -185,7 +185,7 @@ async def test_a_cancelled_job_that_is_given_back_is_to_be_failed_and_not_run(
     pen: Pen, settle: Again, delay_ms: int
 ) -> None:
     (lease,) = await pen.active("a")
-    await pen.engine.cancel(QUEUE, ["a"])
+    await pen.engine.jobs.cancel(QUEUE, ["a"])
     assert await pen.settle(settle(lease, delay_ms)) == [None]
     assert (await pen.one()).deferred_failure == CANCEL_REASON
 
@@ -288,7 +288,7 @@ async def test_a_poisoned_job_that_is_run_again_by_hand_begins_anew(pen: Pen) ->
     await pen.advance(LEASE_MS)
     await rescue(pen, max_stalls=0)
     await pen.settle(fail(await pen.one()))
-    await pen.engine.retry(QUEUE, ["a"])
+    await pen.engine.jobs.retry(QUEUE, ["a"])
     lease = await pen.one()
     assert (lease.deferred_failure, lease.stalls) == (None, 0)
 
@@ -297,14 +297,14 @@ async def test_poison_that_was_cancelled_and_is_run_again_begins_anew(pen: Pen) 
     await pen.active("a")
     await pen.advance(LEASE_MS)
     await rescue(pen, max_stalls=0)
-    assert await pen.engine.cancel(QUEUE, ["a"]) == ["a"]
-    assert await pen.engine.retry(QUEUE, ["a"]) == ["a"]
+    assert await pen.engine.jobs.cancel(QUEUE, ["a"]) == ["a"]
+    assert await pen.engine.jobs.retry(QUEUE, ["a"]) == ["a"]
     assert (await pen.one()).deferred_failure is None
 
 
 async def test_a_cancelled_job_that_stalls_is_to_be_failed_and_not_run(pen: Pen) -> None:
     await pen.active("a")
-    await pen.engine.cancel(QUEUE, ["a"])
+    await pen.engine.jobs.cancel(QUEUE, ["a"])
     await pen.advance(LEASE_MS)
     assert ids(await rescue(pen)) == ["a"]
     assert (await pen.one()).deferred_failure == CANCEL_REASON

@@ -19,7 +19,7 @@ from tests.conformance.support import (
     retry,
 )
 from toril.model.job import Lease
-from toril.model.options import RateLimit
+from toril.model.limits import Limits, RateLimit
 from toril.model.settlement import Complete, Release, Settlement
 
 TWO_A_SECOND = RateLimit(2, per=1)
@@ -29,7 +29,7 @@ TWO_A_SECOND = RateLimit(2, per=1)
 
 
 async def test_no_more_jobs_start_in_a_window_than_the_limit_lets_through(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     await pen.add("a", "b", "c", "d", "e")
     assert ids(await pen.fetch(9)) == ["a", "b"]
     assert await pen.fetch(9) == []
@@ -40,7 +40,7 @@ async def test_no_more_jobs_start_in_a_window_than_the_limit_lets_through(pen: P
 
 
 async def test_several_calls_share_a_window(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     await pen.add("a", "b", "c")
     assert ids(await pen.fetch(1)) == ["a"]
     await pen.advance(500)
@@ -51,7 +51,7 @@ async def test_several_calls_share_a_window(pen: Pen) -> None:
 
 
 async def test_a_window_begins_with_the_first_job_that_starts(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     assert await pen.fetch(1) == []
     await pen.advance(800)
     await pen.add("a", "b", "c")
@@ -63,7 +63,7 @@ async def test_a_window_begins_with_the_first_job_that_starts(pen: Pen) -> None:
 
 
 async def test_who_is_limited_is_told_until_when(pen: Pen, store: Store) -> None:
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     await pen.add("a", "b", "c")
     before = await store.now()
     first = await pen.exchange(fetch=9)
@@ -79,12 +79,12 @@ async def test_who_is_limited_is_told_until_when(pen: Pen, store: Store) -> None
 async def test_where_no_limit_holds_nobody_is_told_of_one(pen: Pen) -> None:
     await pen.add("a")
     assert (await pen.exchange(fetch=9)).limited_until is None
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     assert (await pen.exchange(fetch=9)).limited_until is None
 
 
 async def test_a_limit_that_is_not_used_up_holds_nobody_back(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     await pen.add("a")
     first = await pen.exchange(fetch=9)
     assert (ids(first.leases), first.limited_until) == (["a"], None)
@@ -94,7 +94,7 @@ async def test_a_limit_that_is_not_used_up_holds_nobody_back(pen: Pen) -> None:
 
 
 async def test_a_rate_limit_counts_jobs_whatever_became_of_them(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     await pen.add("a", "b", "c")
     a, b = await pen.fetch(9)
     answer = await pen.exchange([Complete(a), Release(b)], 9)
@@ -103,7 +103,7 @@ async def test_a_rate_limit_counts_jobs_whatever_became_of_them(pen: Pen) -> Non
 
 
 async def test_a_rate_limit_holds_over_all_workers(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(5, per=2))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(5, per=2)))
     await pen.add(*(f"j{n}" for n in range(20)))
     taken = await asyncio.gather(*(pen.fetch(2, worker=f"w{n}") for n in range(10)))
     assert sum(len(leases) for leases in taken) == 5
@@ -112,7 +112,7 @@ async def test_a_rate_limit_holds_over_all_workers(pen: Pen) -> None:
 @on_shared_stores
 async def test_a_rate_limit_holds_over_all_processes(pen: Pen, store: Store) -> None:
     elsewhere = Pen(store.engine(), QUEUE, store)
-    await elsewhere.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
+    await elsewhere.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
     await pen.add("a", "b", "c")
     assert ids(await pen.fetch(1)) == ["a"]
     assert ids(await elsewhere.fetch(2)) == ["b"]
@@ -120,7 +120,7 @@ async def test_a_rate_limit_holds_over_all_processes(pen: Pen, store: Store) -> 
 
 
 async def test_a_rate_limit_holds_one_queue_only(pen: Pen, other_pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(1, per=2))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=2)))
     await pen.add("a", "b")
     await other_pen.add("a", "b")
     assert len(await pen.fetch(9)) == 1
@@ -128,12 +128,12 @@ async def test_a_rate_limit_holds_one_queue_only(pen: Pen, other_pen: Pen) -> No
 
 
 async def test_a_new_rate_limit_holds_from_the_next_call(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(1, per=2))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=2)))
     await pen.add("a", "b", "c", "d")
     assert len(await pen.fetch(9)) == 1
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(3, per=2))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(3, per=2)))
     assert len(await pen.fetch(9)) == 2
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(1, per=2))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=2)))
     assert len(await pen.fetch(9)) == 0
 
 
@@ -141,7 +141,7 @@ async def test_a_new_rate_limit_holds_from_the_next_call(pen: Pen) -> None:
 
 
 async def test_no_more_jobs_run_at_once_than_the_limit_lets_through(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=2)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=2))
     await pen.add("a", "b", "c", "d")
     a, _ = await pen.fetch(9)
     assert await pen.fetch(9) == []
@@ -155,7 +155,7 @@ async def test_no_more_jobs_run_at_once_than_the_limit_lets_through(pen: Pen) ->
 async def test_each_end_of_an_attempt_makes_room(
     pen: Pen, settle: Callable[[Lease], Settlement]
 ) -> None:
-    await pen.engine.register(QUEUE, concurrency=1)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1))
     await pen.add("a", "b")
     lease = await pen.one()
     assert await pen.fetch() == []
@@ -164,14 +164,14 @@ async def test_each_end_of_an_attempt_makes_room(
 
 
 async def test_a_concurrency_limit_holds_over_all_workers(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=5)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=5))
     await pen.add(*(f"j{n}" for n in range(20)))
     taken = await asyncio.gather(*(pen.fetch(2, worker=f"w{n}") for n in range(10)))
     assert sum(len(leases) for leases in taken) == 5
 
 
 async def test_a_dead_workers_slots_are_free_after_the_rescue(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=1)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1))
     await pen.active("a")
     await pen.add("b")
     await pen.advance(LEASE_MS)
@@ -180,10 +180,10 @@ async def test_a_dead_workers_slots_are_free_after_the_rescue(pen: Pen) -> None:
 
 
 async def test_a_lowered_concurrency_lets_the_running_end(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=3)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=3))
     await pen.add("a", "b", "c", "d")
     a, b, _ = await pen.fetch(9)
-    await pen.engine.register(QUEUE, concurrency=1)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1))
     assert await pen.fetch(9) == []
     answer = await pen.exchange([Complete(a), Complete(b)], 9)
     assert list(answer.results) == [None, None]
@@ -191,7 +191,7 @@ async def test_a_lowered_concurrency_lets_the_running_end(pen: Pen) -> None:
 
 
 async def test_the_tighter_of_two_limits_holds(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=1, rate_limit=TWO_A_SECOND)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1, rate=TWO_A_SECOND))
     await pen.add("a", "b", "c", "d")
     a = await pen.one()
     assert await pen.fetch(9) == []
@@ -205,18 +205,18 @@ async def test_the_tighter_of_two_limits_holds(pen: Pen) -> None:
 
 
 async def test_a_limit_that_is_not_given_stays_as_it_is(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=3)
-    await pen.engine.register(QUEUE, rate_limit=TWO_A_SECOND)
-    await pen.engine.register(QUEUE)
-    (info,) = await pen.engine.queues()
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=3))
+    await pen.engine.queues.register(QUEUE, Limits(rate=TWO_A_SECOND))
+    await pen.engine.queues.register(QUEUE)
+    (info,) = await pen.engine.queues.all()
     assert (info.concurrency, info.rate_limit) == (3, TWO_A_SECOND)
-    await pen.engine.register(QUEUE, concurrency=4)
-    (info,) = await pen.engine.queues()
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=4))
+    (info,) = await pen.engine.queues.all()
     assert (info.concurrency, info.rate_limit) == (4, TWO_A_SECOND)
 
 
 async def test_a_queue_has_no_limits_unless_they_are_set(pen: Pen) -> None:
-    (info,) = await pen.engine.queues()
+    (info,) = await pen.engine.queues.all()
     assert (info.concurrency, info.rate_limit) == (None, None)
     await pen.add(*(f"j{n}" for n in range(500)))
     assert len(await pen.fetch(500)) == 500

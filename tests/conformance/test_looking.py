@@ -18,7 +18,8 @@ from tests.conformance.support import (
     jobs,
     retry,
 )
-from toril.engine.base import Ending, Note
+from toril.engine.contract.hot_path import Note
+from toril.engine.contract.jobs import Ending
 from toril.errors import ValidationError
 from toril.model.options import Keep
 from toril.model.settlement import Complete, Fail, Release
@@ -39,7 +40,7 @@ async def one_in_each_state(pen: Pen) -> dict[JobState, str]:
 
 
 async def test_counts_tell_every_stored_state(pen: Pen) -> None:
-    assert await pen.engine.counts(QUEUE) == dict.fromkeys(STORED, 0)
+    assert await pen.engine.queues.counts(QUEUE) == dict.fromkeys(STORED, 0)
 
 
 async def test_counts_follow_each_step_of_a_job(pen: Pen) -> None:
@@ -48,25 +49,25 @@ async def test_counts_follow_each_step_of_a_job(pen: Pen) -> None:
 
     await pen.add("a", "b", delay=1)
     await are(delayed=2)
-    await pen.engine.promote(QUEUE, ["a"])
+    await pen.engine.jobs.promote(QUEUE, ["a"])
     await are(delayed=1, waiting=1)
     lease = await pen.one()
     await are(delayed=1, active=1)
     await pen.settle(retry(lease))
     await are(delayed=1, waiting=1)
-    await pen.engine.change(QUEUE, "a", priority=3)
+    await pen.engine.jobs.change(QUEUE, "a", priority=3)
     await are(delayed=1, prioritized=1)
     lease = await pen.one()
     await pen.settle(fail(lease))
     await are(delayed=1, failed=1)
-    await pen.engine.retry(QUEUE, ["a"])
+    await pen.engine.jobs.retry(QUEUE, ["a"])
     await are(delayed=1, prioritized=1)
     lease = await pen.one()
     await pen.settle(Complete(lease))
     await are(delayed=1, completed=1)
-    await pen.engine.remove(QUEUE, ["a"])
+    await pen.engine.jobs.remove(QUEUE, ["a"])
     await are(delayed=1)
-    await pen.engine.cancel(QUEUE, ["b"])
+    await pen.engine.jobs.cancel(QUEUE, ["b"])
     await are(failed=1)
 
 
@@ -80,9 +81,9 @@ async def test_counts_are_those_of_the_listings(pen: Pen) -> None:
         *(Complete(lease, keep=Keep(count=0)) for lease in leases[25:30]),
     )
     await pen.add(*jobs("p1", "p2", priority=4), *jobs("j00", "j11", "j39"))
-    await pen.engine.clean(QUEUE, JobState.FAILED, 0, 2)
-    await pen.engine.cancel(QUEUE, ["p1", "j21", "j35"])
-    counts = await pen.engine.counts(QUEUE)
+    await pen.engine.queues.clean(QUEUE, JobState.FAILED, 0, 2)
+    await pen.engine.jobs.cancel(QUEUE, ["p1", "j21", "j35"])
+    counts = await pen.engine.queues.counts(QUEUE)
     for state in STORED:
         assert len(await pen.listed(states=[state])) == counts[state]
     assert len(await pen.listed()) == sum(counts.values())
@@ -100,7 +101,7 @@ async def test_counts_are_kept_apart_by_queue(pen: Pen, other_pen: Pen) -> None:
 
 async def test_jobs_are_returned_in_the_order_of_their_ids(pen: Pen) -> None:
     await pen.add(job("a", "1"), job("b", "2"), job("c", "3"))
-    found = await pen.engine.get(QUEUE, ["c", "nobody", "a", "c"])
+    found = await pen.engine.jobs.get(QUEUE, ["c", "nobody", "a", "c"])
     assert [None if one is None else (one.id, one.data) for one in found] == [
         ("c", 3),
         None,
@@ -110,7 +111,7 @@ async def test_jobs_are_returned_in_the_order_of_their_ids(pen: Pen) -> None:
 
 
 async def test_asking_for_no_job_returns_none(pen: Pen) -> None:
-    assert await pen.engine.get(QUEUE, []) == []
+    assert await pen.engine.jobs.get(QUEUE, []) == []
 
 
 async def test_a_new_job_is_as_it_was_added(pen: Pen) -> None:
@@ -147,7 +148,7 @@ async def test_a_jobs_steps_are_dated_by_the_stores_clock(pen: Pen) -> None:
 async def test_each_state_has_its_listing(pen: Pen) -> None:
     by_state = await one_in_each_state(pen)
     for state, wanted in by_state.items():
-        page = await pen.engine.page(QUEUE, states=[state])
+        page = await pen.engine.jobs.page(QUEUE, states=[state])
         assert [(found.id, found.state) for found in page.jobs] == [(wanted, state)]
         assert page.cursor is None
     assert await pen.listed(states=[JobState.WAITING_CHILDREN]) == []
@@ -241,19 +242,19 @@ async def test_pages_through_all_jobs_have_no_gaps_and_no_doubles(pen: Pen, limi
 
 async def test_a_page_holds_as_many_jobs_as_were_asked_for(pen: Pen) -> None:
     await pen.add("a", "b", "c")
-    page = await pen.engine.page(QUEUE, states=[JobState.WAITING], limit=2)
+    page = await pen.engine.jobs.page(QUEUE, states=[JobState.WAITING], limit=2)
     assert ids(page.jobs) == ["a", "b"]
     assert page.cursor is not None
-    page = await pen.engine.page(QUEUE, states=[JobState.WAITING], limit=2, cursor=page.cursor)
+    page = await pen.engine.jobs.page(QUEUE, states=[JobState.WAITING], limit=2, cursor=page.cursor)
     assert ids(page.jobs) == ["c"]
     assert page.cursor is None
 
 
 async def test_a_listing_goes_on_though_its_jobs_have_gone(pen: Pen) -> None:
     await pen.add("a", "b", "c", "d")
-    page = await pen.engine.page(QUEUE, states=[JobState.WAITING], limit=2)
-    await pen.engine.remove(QUEUE, ["a", "b"])
-    page = await pen.engine.page(QUEUE, states=[JobState.WAITING], limit=2, cursor=page.cursor)
+    page = await pen.engine.jobs.page(QUEUE, states=[JobState.WAITING], limit=2)
+    await pen.engine.jobs.remove(QUEUE, ["a", "b"])
+    page = await pen.engine.jobs.page(QUEUE, states=[JobState.WAITING], limit=2, cursor=page.cursor)
     assert ids(page.jobs) == ["c", "d"]
 
 
@@ -339,14 +340,14 @@ async def test_a_cursor_that_no_page_gave_is_refused(
     pen: Pen, cursor: str, state: JobState
 ) -> None:
     with pytest.raises(ValidationError, match="cursor"):
-        await pen.engine.page(QUEUE, states=[state], cursor=cursor)
+        await pen.engine.jobs.page(QUEUE, states=[state], cursor=cursor)
 
 
 async def test_another_listings_cursor_is_refused_or_harmless(pen: Pen) -> None:
     await pen.add("a", "b", "c")
-    page = await pen.engine.page(QUEUE, limit=1)
+    page = await pen.engine.jobs.page(QUEUE, limit=1)
     with pytest.raises(ValidationError, match="cursor"):
-        await pen.engine.page(QUEUE, states=[JobState.WAITING], cursor=page.cursor)
+        await pen.engine.jobs.page(QUEUE, states=[JobState.WAITING], cursor=page.cursor)
 
 
 # Progress and logs
@@ -357,7 +358,7 @@ async def test_notes_of_a_running_job_are_stored(pen: Pen) -> None:
     await pen.engine.note(QUEUE, [Note(lease, '{"done":1}', ["one", "two"])])
     await pen.engine.note(QUEUE, [Note(lease, None, ["three"])])
     assert (await pen.job("a")).progress == {"done": 1}
-    assert await pen.engine.logs(QUEUE, "a") == ["one", "two", "three"]
+    assert await pen.engine.jobs.logs(QUEUE, "a") == ["one", "two", "three"]
 
 
 async def test_the_latest_progress_counts(pen: Pen) -> None:
@@ -372,8 +373,8 @@ async def test_notes_of_several_jobs_go_to_their_own(pen: Pen) -> None:
     a, b = await pen.active("a", "b")
     notes = [Note(a, "1", ["a1"]), Note(b, "2", ["b1"]), Note(a, None, ["a2"])]
     await pen.engine.note(QUEUE, notes)
-    assert await pen.engine.logs(QUEUE, "a") == ["a1", "a2"]
-    assert await pen.engine.logs(QUEUE, "b") == ["b1"]
+    assert await pen.engine.jobs.logs(QUEUE, "a") == ["a1", "a2"]
+    assert await pen.engine.jobs.logs(QUEUE, "b") == ["b1"]
     assert [(await pen.job(i)).progress for i in "ab"] == [1, 2]
 
 
@@ -383,15 +384,15 @@ async def test_notes_without_a_lease_are_dropped(pen: Pen) -> None:
     new = await pen.one()
     await pen.engine.note(QUEUE, [Note(old, "1", ["lost"]), Note(other, "2", ["kept"])])
     assert (await pen.job("a")).progress is None
-    assert await pen.engine.logs(QUEUE, "a") == []
-    assert await pen.engine.logs(QUEUE, "b") == ["kept"]
+    assert await pen.engine.jobs.logs(QUEUE, "a") == []
+    assert await pen.engine.jobs.logs(QUEUE, "b") == ["kept"]
     await pen.engine.note(QUEUE, [Note(new, "3", ["kept"])])
     assert (await pen.job("a")).progress == 3
 
 
 async def test_notes_to_a_queue_that_is_not_there_are_dropped(pen: Pen) -> None:
     (lease,) = await pen.active("a")
-    await pen.engine.obliterate(QUEUE, force=True)
+    await pen.engine.queues.obliterate(QUEUE, force=True)
     await pen.engine.note(QUEUE, [Note(lease, "1", ["lost"])])
 
 
@@ -403,17 +404,17 @@ async def test_progress_and_log_outlast_the_attempt(pen: Pen) -> None:
     await pen.engine.note(QUEUE, [Note(lease, None, ["second attempt"])])
     await pen.settle(Complete(lease))
     assert (await pen.job("a")).progress == 50
-    assert await pen.engine.logs(QUEUE, "a") == ["first attempt", "second attempt"]
+    assert await pen.engine.jobs.logs(QUEUE, "a") == ["first attempt", "second attempt"]
 
 
 async def test_a_log_is_read_from_a_line_on_and_no_further_than_asked(pen: Pen) -> None:
     (lease,) = await pen.active("a")
     lines = [f"line {n}" for n in range(50)]
     await pen.engine.note(QUEUE, [Note(lease, None, lines[:20]), Note(lease, None, lines[20:])])
-    assert await pen.engine.logs(QUEUE, "a") == lines
-    assert await pen.engine.logs(QUEUE, "a", start=10, limit=5) == lines[10:15]
-    assert await pen.engine.logs(QUEUE, "a", start=48) == lines[48:]
-    assert await pen.engine.logs(QUEUE, "a", start=50) == []
+    assert await pen.engine.jobs.logs(QUEUE, "a") == lines
+    assert await pen.engine.jobs.logs(QUEUE, "a", start=10, limit=5) == lines[10:15]
+    assert await pen.engine.jobs.logs(QUEUE, "a", start=48) == lines[48:]
+    assert await pen.engine.jobs.logs(QUEUE, "a", start=50) == []
 
 
 @pytest.mark.parametrize(
@@ -422,11 +423,11 @@ async def test_a_log_is_read_from_a_line_on_and_no_further_than_asked(pen: Pen) 
 async def test_a_log_line_may_be_any_text(pen: Pen, line: str) -> None:
     (lease,) = await pen.active("a")
     await pen.engine.note(QUEUE, [Note(lease, None, [line])])
-    assert await pen.engine.logs(QUEUE, "a") == [line]
+    assert await pen.engine.jobs.logs(QUEUE, "a") == [line]
 
 
 async def test_the_log_of_a_job_that_is_not_there_is_empty(pen: Pen) -> None:
-    assert await pen.engine.logs(QUEUE, "nobody") == []
+    assert await pen.engine.jobs.logs(QUEUE, "nobody") == []
 
 
 # Endings
@@ -437,7 +438,7 @@ async def test_endings_tell_how_jobs_ended_and_which_go_on(pen: Pen) -> None:
     await pen.settle(Complete(done, '"result"'), Fail(broken, error(broken, "why")))
     await pen.add("is-waiting")
     wanted = ["done", "broken", "running", "is-waiting", "nobody"]
-    found = await pen.engine.endings(QUEUE, wanted)
+    found = await pen.engine.jobs.endings(QUEUE, wanted)
     assert set(found) == {"done", "broken", "running", "is-waiting"}
     assert found["done"] == Ending(JobState.COMPLETED, '"result"', None)
     assert found["running"] is None
@@ -451,8 +452,8 @@ async def test_endings_tell_how_jobs_ended_and_which_go_on(pen: Pen) -> None:
 
 async def test_a_job_that_runs_again_has_not_ended(pen: Pen) -> None:
     await pen.finished("a")
-    await pen.engine.retry(QUEUE, ["a"])
-    assert await pen.engine.endings(QUEUE, ["a"]) == {"a": None}
+    await pen.engine.jobs.retry(QUEUE, ["a"])
+    assert await pen.engine.jobs.endings(QUEUE, ["a"]) == {"a": None}
 
 
 async def test_a_job_that_completes_in_its_second_life_has_no_error_for_an_ending(
@@ -460,9 +461,11 @@ async def test_a_job_that_completes_in_its_second_life_has_no_error_for_an_endin
 ) -> None:
     (lease,) = await pen.active("a")
     await pen.settle(fail(lease))
-    await pen.engine.retry(QUEUE, ["a"])
+    await pen.engine.jobs.retry(QUEUE, ["a"])
     await pen.settle(Complete(await pen.one(), "1"))
-    assert await pen.engine.endings(QUEUE, ["a"]) == {"a": Ending(JobState.COMPLETED, "1", None)}
+    assert await pen.engine.jobs.endings(QUEUE, ["a"]) == {
+        "a": Ending(JobState.COMPLETED, "1", None)
+    }
 
 
 async def test_looking_changes_nothing(pen: Pen, store: Store) -> None:
@@ -471,14 +474,14 @@ async def test_looking_changes_nothing(pen: Pen, store: Store) -> None:
     tail = await pen.tail()
     before = await pen.counts()
     await asyncio.gather(
-        pen.engine.get(QUEUE, list(by_state.values())),
+        pen.engine.jobs.get(QUEUE, list(by_state.values())),
         pen.listed(),
-        pen.engine.logs(QUEUE, "is-waiting"),
-        pen.engine.endings(QUEUE, ["is-failed"]),
-        pen.engine.metrics(QUEUE, 60_000),
-        pen.engine.events(QUEUE, tail.cursor),
-        other.engine.get(OTHER_QUEUE, ["a"]),
+        pen.engine.jobs.logs(QUEUE, "is-waiting"),
+        pen.engine.jobs.endings(QUEUE, ["is-failed"]),
+        pen.engine.queues.overview([QUEUE], 60_000),
+        pen.engine.events.read({QUEUE: tail.cursor}),
+        other.engine.jobs.get(OTHER_QUEUE, ["a"]),
     )
     assert await tail.read() == []
     assert await pen.counts() == before
-    assert [info.ref for info in await pen.engine.queues()] == [QUEUE]
+    assert [info.ref for info in await pen.engine.queues.all()] == [QUEUE]

@@ -16,12 +16,18 @@ from tests.conformance.support import (
     fail,
     ids,
     job,
+    news_of,
     on_shared_stores,
+    tail_of,
+    window_of,
 )
-from toril.engine.base import AddStatus, Batch, Engine, Fetch, Note, QueueInfo
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import AddStatus, Batch, Fetch, Note
+from toril.engine.contract.queues import QueueInfo
 from toril.errors import ConflictError, EngineError, NotFoundError
 from toril.model.job import QueueRef
-from toril.model.options import Deduplication, RateLimit
+from toril.model.limits import Limits, RateLimit
+from toril.model.options import Deduplication
 from toril.model.settlement import Complete
 from toril.model.state import JobState
 
@@ -34,14 +40,14 @@ Call = Callable[[Engine], Awaitable[object]]
 
 
 async def test_a_new_store_has_no_queues(engine: Engine) -> None:
-    assert await engine.queues() == []
+    assert await engine.queues.all() == []
 
 
 async def test_registering_makes_a_queue_visible(engine: Engine) -> None:
-    await engine.register(QUEUE)
-    assert await engine.queues() == [QueueInfo(QUEUE)]
-    await engine.register(QUEUE)
-    assert await engine.queues() == [QueueInfo(QUEUE)]
+    await engine.queues.register(QUEUE)
+    assert await engine.queues.all() == [QueueInfo(QUEUE)]
+    await engine.queues.register(QUEUE)
+    assert await engine.queues.all() == [QueueInfo(QUEUE)]
 
 
 async def test_queues_are_listed_by_prefix_and_name(engine: Engine) -> None:
@@ -49,23 +55,23 @@ async def test_queues_are_listed_by_prefix_and_name(engine: Engine) -> None:
         QueueRef(*ref) for ref in (("{shop}", "b"), (PREFIX, "z"), ("{shop}", "a"), (PREFIX, "a"))
     ]
     for ref in refs:
-        await engine.register(ref)
-    assert [info.ref for info in await engine.queues()] == sorted(refs)
+        await engine.queues.register(ref)
+    assert [info.ref for info in await engine.queues.all()] == sorted(refs)
 
 
 async def test_a_queue_is_listed_with_what_is_set(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(100, per=2.5), concurrency=7)
-    await pen.engine.pause(QUEUE)
-    assert await pen.engine.queues() == [QueueInfo(QUEUE, True, 7, RateLimit(100, per=2.5))]
-    await pen.engine.resume(QUEUE)
-    assert not (await pen.engine.queues())[0].paused
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(100, per=2.5), concurrency=7))
+    await pen.engine.queues.pause(QUEUE)
+    assert await pen.engine.queues.all() == [QueueInfo(QUEUE, True, 7, RateLimit(100, per=2.5))]
+    await pen.engine.queues.resume(QUEUE)
+    assert not (await pen.engine.queues.all())[0].paused
 
 
 @on_shared_stores
 async def test_a_queue_is_there_for_every_process(pen: Pen, store: Store) -> None:
     await pen.add("a")
     elsewhere = Pen(store.engine(), QUEUE, store)
-    assert [info.ref for info in await elsewhere.engine.queues()] == [QUEUE]
+    assert [info.ref for info in await elsewhere.engine.queues.all()] == [QUEUE]
     assert await elsewhere.counts() == {"waiting": 1}
 
 
@@ -78,37 +84,37 @@ async def test_draining_removes_what_waits_and_nothing_else(pen: Pen) -> None:
     await pen.add("is-waiting")
     await pen.add("is-prioritized", priority=1)
     await pen.add("is-delayed", delay=600)
-    assert await pen.engine.drain(QUEUE) == 2
+    assert await pen.engine.queues.drain(QUEUE) == 2
     assert sorted(await pen.listed()) == ["is-active", "is-completed", "is-delayed", "is-failed"]
-    assert await pen.engine.drain(QUEUE, delayed=True) == 1
+    assert await pen.engine.queues.drain(QUEUE, delayed=True) == 1
     assert sorted(await pen.listed()) == ["is-active", "is-completed", "is-failed"]
-    assert await pen.engine.drain(QUEUE, delayed=True) == 0
+    assert await pen.engine.queues.drain(QUEUE, delayed=True) == 0
 
 
 async def test_draining_with_the_delayed_takes_both(pen: Pen) -> None:
     await pen.add("a", "b")
     await pen.add("c", delay=600)
-    assert await pen.engine.drain(QUEUE, delayed=True) == 3
+    assert await pen.engine.queues.drain(QUEUE, delayed=True) == 3
     assert await pen.counts() == {}
 
 
 async def test_many_jobs_are_drained_in_one_call(pen: Pen) -> None:
     await pen.add(*(f"j{n}" for n in range(2_300)))
     await pen.add(*(f"d{n}" for n in range(1_200)), delay=600)
-    assert await pen.engine.drain(QUEUE, delayed=True) == 3_500
+    assert await pen.engine.queues.drain(QUEUE, delayed=True) == 3_500
     assert await pen.counts() == {}
 
 
 async def test_a_drained_queue_takes_jobs_again(pen: Pen) -> None:
     await pen.add("a")
-    await pen.engine.drain(QUEUE)
+    await pen.engine.queues.drain(QUEUE)
     await pen.add("a")
     assert await pen.order() == ["a"]
 
 
 async def test_draining_one_queue_leaves_others(pen: Pen, other_pen: Pen) -> None:
     await other_pen.add("a")
-    assert await pen.engine.drain(QUEUE, delayed=True) == 0
+    assert await pen.engine.queues.drain(QUEUE, delayed=True) == 0
     assert await other_pen.order() == ["a"]
 
 
@@ -119,9 +125,9 @@ async def test_an_obliterated_queue_is_gone_with_all_it_held(pen: Pen, other_pen
     await pen.finished("done")
     await pen.add(job("a", tags=["t"]), job("b", delay=600))
     await other_pen.add("a")
-    assert await pen.engine.obliterate(QUEUE) == 3
-    assert [info.ref for info in await pen.engine.queues()] == [OTHER_QUEUE]
-    assert await pen.engine.get(QUEUE, ["done", "a", "b"]) == [None] * 3
+    assert await pen.engine.queues.obliterate(QUEUE) == 3
+    assert [info.ref for info in await pen.engine.queues.all()] == [OTHER_QUEUE]
+    assert await pen.engine.jobs.get(QUEUE, ["done", "a", "b"]) == [None] * 3
     assert await other_pen.order() == ["a"]
 
 
@@ -129,59 +135,59 @@ async def test_a_queue_with_active_jobs_is_not_obliterated(pen: Pen) -> None:
     await pen.active("a")
     await pen.add("b")
     with pytest.raises(ConflictError, match="active"):
-        await pen.engine.obliterate(QUEUE)
+        await pen.engine.queues.obliterate(QUEUE)
     assert await pen.counts() == {"active": 1, "waiting": 1}
 
 
 async def test_a_queue_with_active_jobs_is_obliterated_by_force(pen: Pen) -> None:
     await pen.active("a", "b")
     await pen.add("c")
-    assert await pen.engine.obliterate(QUEUE, force=True) == 3
-    assert await pen.engine.queues() == []
+    assert await pen.engine.queues.obliterate(QUEUE, force=True) == 3
+    assert await pen.engine.queues.all() == []
 
 
 async def test_a_large_queue_is_obliterated_in_one_call(pen: Pen) -> None:
     await pen.add(*(f"j{n}" for n in range(2_300)))
-    assert await pen.engine.obliterate(QUEUE) == 2_300
-    assert await pen.engine.queues() == []
+    assert await pen.engine.queues.obliterate(QUEUE) == 2_300
+    assert await pen.engine.queues.all() == []
 
 
 async def test_a_queue_is_obliterated_once(pen: Pen) -> None:
-    await pen.engine.obliterate(QUEUE)
+    await pen.engine.queues.obliterate(QUEUE)
     with pytest.raises(NotFoundError, match=QUEUE.name):
-        await pen.engine.obliterate(QUEUE)
+        await pen.engine.queues.obliterate(QUEUE)
 
 
 async def test_an_obliterated_queues_successor_knows_nothing_of_it(pen: Pen) -> None:
     rule = Deduplication.throttle(60, "key")
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(1, per=60), concurrency=1)
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=60), concurrency=1))
     await pen.add(job("a", tags=["t"], deduplication=rule), batch=Batch("producer", 7))
     lease = await pen.one()
     await pen.engine.note(QUEUE, [Note(lease, "1", ["line"])])
     await pen.settle(fail(lease))
-    await pen.engine.pause(QUEUE)
-    await pen.engine.obliterate(QUEUE)
+    await pen.engine.queues.pause(QUEUE)
+    await pen.engine.queues.obliterate(QUEUE)
 
-    await pen.engine.register(QUEUE)
-    assert await pen.engine.queues() == [QueueInfo(QUEUE)]
+    await pen.engine.queues.register(QUEUE)
+    assert await pen.engine.queues.all() == [QueueInfo(QUEUE)]
     assert await pen.counts() == {}
     assert await pen.listed(tag="t") == []
-    found = await pen.engine.metrics(QUEUE, 600_000)
+    found = await window_of(pen.engine, QUEUE, 600_000)
     assert (found.completed, found.failed, dict(found.histogram)) == (0, 0, {})
     (added,) = await pen.add(job("a", deduplication=rule), batch=Batch("producer", 7))
     assert added.status is AddStatus.CREATED
     await pen.add("b")
     assert ids(await pen.fetch(9)) == ["a", "b"]
-    assert await pen.engine.logs(QUEUE, "a") == []
+    assert await pen.engine.jobs.logs(QUEUE, "a") == []
 
 
 async def test_a_queue_that_is_made_after_an_obliterated_one_inherits_nothing(
     pen: Pen, store: Store
 ) -> None:
     await pen.add(job("a", tags=["t"]))
-    await pen.engine.obliterate(QUEUE)
+    await pen.engine.queues.obliterate(QUEUE)
     heir = Pen(pen.engine, UNKNOWN, store)
-    await heir.engine.register(UNKNOWN)
+    await heir.engine.queues.register(UNKNOWN)
     assert await heir.counts() == {}
     assert await heir.listed() == await heir.listed(tag="t") == []
     tail = await heir.tail()
@@ -189,50 +195,49 @@ async def test_a_queue_that_is_made_after_an_obliterated_one_inherits_nothing(
 
 
 async def test_a_queue_tells_of_itself_what_the_list_tells(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(3, per=2), concurrency=7)
-    await pen.engine.pause(QUEUE)
-    assert [await pen.engine.info(QUEUE)] == await pen.engine.queues()
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(3, per=2), concurrency=7))
+    await pen.engine.queues.pause(QUEUE)
+    assert [await pen.engine.queues.info(QUEUE)] == await pen.engine.queues.all()
 
 
 # Queues that are not there
 
 MAKING: dict[str, Call] = {
-    "register": lambda engine: engine.register(UNKNOWN),
+    "register": lambda engine: engine.queues.register(UNKNOWN),
     "add": lambda engine: engine.add(UNKNOWN, [job("a")]),
     "add nothing": lambda engine: engine.add(UNKNOWN, []),
     "exchange": lambda engine: engine.exchange(UNKNOWN, [], Fetch(1, "worker", 1_000)),
 }
 
 SILENT: dict[str, tuple[Call, object]] = {
-    "get": (lambda engine: engine.get(UNKNOWN, ["a"]), [None]),
-    "logs": (lambda engine: engine.logs(UNKNOWN, "a"), []),
-    "endings": (lambda engine: engine.endings(UNKNOWN, ["a"]), {}),
-    "info": (lambda engine: engine.info(UNKNOWN), None),
+    "get": (lambda engine: engine.jobs.get(UNKNOWN, ["a"]), [None]),
+    "logs": (lambda engine: engine.jobs.logs(UNKNOWN, "a"), []),
+    "endings": (lambda engine: engine.jobs.endings(UNKNOWN, ["a"]), {}),
+    "info": (lambda engine: engine.queues.info(UNKNOWN), None),
     "rescue": (lambda engine: engine.rescue(UNKNOWN, 1), []),
     "note": (lambda engine: engine.note(UNKNOWN, []), None),
 }
 
 REFUSED: dict[str, Call] = {
-    "pause": lambda engine: engine.pause(UNKNOWN),
-    "resume": lambda engine: engine.resume(UNKNOWN),
-    "drain": lambda engine: engine.drain(UNKNOWN),
-    "clean": lambda engine: engine.clean(UNKNOWN, JobState.COMPLETED, 0, 1),
-    "obliterate": lambda engine: engine.obliterate(UNKNOWN, force=True),
-    "counts": lambda engine: engine.counts(UNKNOWN),
-    "page": lambda engine: engine.page(UNKNOWN),
-    "metrics": lambda engine: engine.metrics(UNKNOWN, 60_000),
-    "promote": lambda engine: engine.promote(UNKNOWN, ["a"]),
-    "retry": lambda engine: engine.retry(UNKNOWN, ["a"]),
-    "remove": lambda engine: engine.remove(UNKNOWN, ["a"]),
-    "cancel": lambda engine: engine.cancel(UNKNOWN, ["a"]),
-    "change": lambda engine: engine.change(UNKNOWN, "a", data="1"),
+    "pause": lambda engine: engine.queues.pause(UNKNOWN),
+    "resume": lambda engine: engine.queues.resume(UNKNOWN),
+    "drain": lambda engine: engine.queues.drain(UNKNOWN),
+    "clean": lambda engine: engine.queues.clean(UNKNOWN, JobState.COMPLETED, 0, 1),
+    "obliterate": lambda engine: engine.queues.obliterate(UNKNOWN, force=True),
+    "counts": lambda engine: engine.queues.counts(UNKNOWN),
+    "page": lambda engine: engine.jobs.page(UNKNOWN),
+    "promote": lambda engine: engine.jobs.promote(UNKNOWN, ["a"]),
+    "retry": lambda engine: engine.jobs.retry(UNKNOWN, ["a"]),
+    "remove": lambda engine: engine.jobs.remove(UNKNOWN, ["a"]),
+    "cancel": lambda engine: engine.jobs.cancel(UNKNOWN, ["a"]),
+    "change": lambda engine: engine.jobs.change(UNKNOWN, "a", data="1"),
 }
 
 
 @pytest.mark.parametrize("call", MAKING.values(), ids=MAKING)
 async def test_who_works_with_a_queue_makes_it(engine: Engine, call: Call) -> None:
     await call(engine)
-    assert await engine.queues() == [QueueInfo(UNKNOWN)]
+    assert await engine.queues.all() == [QueueInfo(UNKNOWN)]
 
 
 @pytest.mark.parametrize(("call", "nothing"), SILENT.values(), ids=SILENT)
@@ -240,15 +245,14 @@ async def test_who_asks_for_jobs_of_a_queue_that_is_not_there_gets_nothing(
     pen: Pen, call: Call, nothing: object
 ) -> None:
     assert await call(pen.engine) == nothing
-    assert await pen.engine.queues() == [QueueInfo(QUEUE)]
+    assert await pen.engine.queues.all() == [QueueInfo(QUEUE)]
 
 
 async def test_a_queue_that_is_not_there_has_no_events(pen: Pen) -> None:
-    told, cursor = await pen.engine.events(UNKNOWN, None)
+    cursor = await tail_of(pen.engine, UNKNOWN)
+    told, _ = await news_of(pen.engine, UNKNOWN, cursor)
     assert list(told) == []
-    told, _ = await pen.engine.events(UNKNOWN, cursor)
-    assert list(told) == []
-    assert await pen.engine.queues() == [QueueInfo(QUEUE)]
+    assert await pen.engine.queues.all() == [QueueInfo(QUEUE)]
 
 
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
@@ -257,22 +261,22 @@ async def test_a_queue_that_is_not_there_is_neither_looked_at_nor_controlled(
 ) -> None:
     with pytest.raises(NotFoundError, match="unknown"):
         await call(pen.engine)
-    assert await pen.engine.queues() == [QueueInfo(QUEUE)]
+    assert await pen.engine.queues.all() == [QueueInfo(QUEUE)]
 
 
 # The engine
 
 
 async def test_the_first_call_opens_the_engine(engine: Engine) -> None:
-    assert await engine.queues() == []
+    assert await engine.queues.all() == []
 
 
 async def test_an_engine_is_opened_once(engine: Engine) -> None:
     await engine.open()
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     await engine.open()
     await asyncio.gather(*(engine.open() for _ in range(5)))
-    assert await engine.queues() == [QueueInfo(QUEUE)]
+    assert await engine.queues.all() == [QueueInfo(QUEUE)]
 
 
 async def test_an_engine_that_was_never_opened_can_be_closed(engine: Engine) -> None:
@@ -281,7 +285,7 @@ async def test_an_engine_that_was_never_opened_can_be_closed(engine: Engine) -> 
 
 
 async def test_closing_twice_is_closing_once(engine: Engine) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     await engine.close()
     await engine.close()
 
@@ -297,7 +301,7 @@ async def test_calls_that_are_under_way_are_finished_before_the_engine_closes(pe
 async def test_a_closed_engine_refuses_calls_until_it_is_opened_again(pen: Pen) -> None:
     await pen.engine.close()
     with pytest.raises(EngineError, match="closed"):
-        await pen.engine.queues()
+        await pen.engine.queues.all()
     with pytest.raises(EngineError, match="closed"):
         await pen.add("a")
     await pen.engine.open()

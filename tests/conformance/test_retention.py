@@ -41,7 +41,7 @@ async def test_a_job_may_be_removed_at_once(pen: Pen, end: str) -> None:
     await finish(pen, end, Keep(count=0), "a", "b")
     assert await pen.listed() == ["old"]
     assert await pen.counts() == {end: 1}
-    assert list(await pen.engine.endings(pen.queue, ["a", "old"])) == ["old"]
+    assert list(await pen.engine.jobs.endings(pen.queue, ["a", "old"])) == ["old"]
 
 
 @each_end
@@ -117,8 +117,8 @@ async def test_a_job_that_is_not_kept_leaves_nothing_behind(pen: Pen) -> None:
     (lease,) = await pen.active(job("a", tags=["t"]))
     await pen.settle(Complete(lease, '"result"', Keep(count=0)))
     assert await pen.listed(tag="t") == []
-    assert await pen.engine.logs(pen.queue, "a") == []
-    assert await pen.engine.get(pen.queue, ["a"]) == [None]
+    assert await pen.engine.jobs.logs(pen.queue, "a") == []
+    assert await pen.engine.jobs.get(pen.queue, ["a"]) == [None]
     await pen.add(job("a"))
     found = await pen.job("a")
     assert (found.result_json, found.errors, found.tags) == (None, (), ())
@@ -126,7 +126,7 @@ async def test_a_job_that_is_not_kept_leaves_nothing_behind(pen: Pen) -> None:
 
 async def test_a_job_that_runs_again_is_not_counted_among_the_finished(pen: Pen) -> None:
     await finish(pen, "failed", None, "a", "b")
-    await pen.engine.retry(pen.queue, ["a"])
+    await pen.engine.jobs.retry(pen.queue, ["a"])
     again = await pen.one()
     (last,) = await pen.active("c")
     await pen.settle(fail(last, Keep(count=2)))

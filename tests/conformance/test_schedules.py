@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.support import LEASE_MS, Pen, fail, ids, job, on_shared_stores
-from toril.engine.base import ScheduleInfo
+from toril.engine.contract.schedules import ScheduleInfo
 from toril.errors import NotFoundError, ValidationError
 from toril.model.job import Lease
 from toril.model.job_options import JobOptions
@@ -23,11 +23,11 @@ async def make(pen: Pen, schedule_id: str = "s", **rule: Any) -> int:
     """Make a schedule; return when its next job is due."""
     if "cron" not in rule:
         rule.setdefault("every_ms", EVERY)
-    return await pen.engine.upsert_schedule(pen.queue, Schedule.of(schedule_id, **rule))
+    return await pen.engine.schedules.upsert(pen.queue, Schedule.of(schedule_id, **rule))
 
 
 async def info(pen: Pen) -> ScheduleInfo:
-    (found,) = await pen.engine.schedules(pen.queue)
+    (found,) = await pen.engine.schedules.all(pen.queue)
     return found
 
 
@@ -126,7 +126,7 @@ async def test_a_job_that_is_retried_by_hand_does_not_double_the_chain(pen: Pen)
     await make(pen)
     lease = await pen.one()
     await pen.settle(fail(lease))
-    await pen.engine.retry(pen.queue, [lease.id])
+    await pen.engine.jobs.retry(pen.queue, [lease.id])
     assert (await run(pen)).id == lease.id
     assert await pen.counts() == {"completed": 1, "delayed": 1}
 
@@ -177,7 +177,7 @@ async def test_no_job_is_due_after_the_end(pen: Pen) -> None:
 async def test_the_last_job_of_a_schedule_that_has_ended_can_be_removed(pen: Pen) -> None:
     await make(pen, limit=1)
     lease = await run(pen)
-    assert await pen.engine.remove(pen.queue, [lease.id]) == [lease.id]
+    assert await pen.engine.jobs.remove(pen.queue, [lease.id]) == [lease.id]
 
 
 # Changing
@@ -229,11 +229,11 @@ async def test_a_time_that_has_a_job_already_is_passed_over(pen: Pen) -> None:
     due = await make(pen, cron="0 0 1 1 *")
     (lease,) = (await pass_until(pen, due), await pen.fetch(1))[1]
     await pen.settle(Complete(lease))
-    await pen.engine.remove_schedule(pen.queue, "s")
+    await pen.engine.schedules.remove(pen.queue, "s")
     first = await make(pen)
-    await pen.engine.promote(pen.queue, [f"repeat:s:{first}"])
+    await pen.engine.jobs.promote(pen.queue, [f"repeat:s:{first}"])
     await run(pen)
-    await pen.engine.remove_schedule(pen.queue, "s")
+    await pen.engine.schedules.remove(pen.queue, "s")
     await pen.engine.add(pen.queue, [job(f"repeat:s:{first + EVERY}", delay=3600)])
     await make(pen, start_ms=first + EVERY)
     assert (await info(pen)).next_ms == first + 2 * EVERY
@@ -253,16 +253,16 @@ async def test_a_schedule_without_a_job_is_refused_and_changes_nothing(pen: Pen)
 async def test_a_removed_schedule_takes_its_next_job_along(pen: Pen) -> None:
     await make(pen)
     await run(pen)
-    assert await pen.engine.remove_schedule(pen.queue, "s")
+    assert await pen.engine.schedules.remove(pen.queue, "s")
     assert await pen.counts() == {"completed": 1}
-    assert await pen.engine.schedules(pen.queue) == []
-    assert not await pen.engine.remove_schedule(pen.queue, "s")
+    assert await pen.engine.schedules.all(pen.queue) == []
+    assert not await pen.engine.schedules.remove(pen.queue, "s")
 
 
 async def test_a_schedule_that_is_removed_while_its_job_runs_makes_no_further(pen: Pen) -> None:
     await make(pen)
     lease = await pen.one()
-    await pen.engine.remove_schedule(pen.queue, "s")
+    await pen.engine.schedules.remove(pen.queue, "s")
     await pen.settle(Release(lease))
     await run(pen)
     assert await pen.counts() == {"completed": 1}
@@ -277,21 +277,21 @@ async def test_the_job_that_carries_a_schedule_on_stays(pen: Pen, is_due: bool) 
     state = JobState.WAITING if is_due else JobState.DELAYED
     engine, queue = pen.engine, pen.queue
     await pen.advance(10)
-    assert await engine.remove(queue, [carrier, "a"]) == ["a"]
-    assert await engine.cancel(queue, [carrier, "b"]) == ["b"]
-    assert carrier not in await engine.clean(queue, state, 0, 100)
-    assert await engine.drain(queue, delayed=True) <= 2
-    assert await engine.drain(queue, delayed=True) == 0
+    assert await engine.jobs.remove(queue, [carrier, "a"]) == ["a"]
+    assert await engine.jobs.cancel(queue, [carrier, "b"]) == ["b"]
+    assert carrier not in await engine.queues.clean(queue, state, 0, 100)
+    assert await engine.queues.drain(queue, delayed=True) <= 2
+    assert await engine.queues.drain(queue, delayed=True) == 0
     assert await pen.listed(states=[state]) == [carrier]
 
 
 async def test_an_obliterated_queue_has_no_schedules(pen: Pen) -> None:
     await make(pen)
-    await pen.engine.obliterate(pen.queue)
+    await pen.engine.queues.obliterate(pen.queue)
     with pytest.raises(NotFoundError):
-        await pen.engine.schedules(pen.queue)
-    await pen.engine.register(pen.queue)
-    assert await pen.engine.schedules(pen.queue) == []
+        await pen.engine.schedules.all(pen.queue)
+    await pen.engine.queues.register(pen.queue)
+    assert await pen.engine.schedules.all(pen.queue) == []
 
 
 # Looking
@@ -312,8 +312,8 @@ async def test_schedules_are_listed_as_they_were_made_the_next_one_first(pen: Pe
     )
     soon = Schedule.of("soon", every_ms=60_000, offset_ms=5)
     for one in (late, soon):
-        await pen.engine.upsert_schedule(pen.queue, one)
-    found = await pen.engine.schedules(pen.queue)
+        await pen.engine.schedules.upsert(pen.queue, one)
+    found = await pen.engine.schedules.all(pen.queue)
     assert [one.schedule for one in found] == [soon, late]
     assert [one.iterations for one in found] == [1, 1]
     assert found[0].next_ms < found[1].next_ms
@@ -321,5 +321,5 @@ async def test_schedules_are_listed_as_they_were_made_the_next_one_first(pen: Pe
 
 async def test_queues_have_schedules_of_their_own(pen: Pen, other_pen: Pen) -> None:
     await make(pen)
-    assert await other_pen.engine.schedules(other_pen.queue) == []
+    assert await other_pen.engine.schedules.all(other_pen.queue) == []
     assert await other_pen.fetch(1) == []

@@ -19,7 +19,8 @@ from tests.conformance.support import (
     on_shared_stores,
     retry,
 )
-from toril.engine.base import Ending, Refusal
+from toril.engine.contract.hot_path import Refusal
+from toril.engine.contract.jobs import Ending
 from toril.model.job import Job, Lease
 from toril.model.options import Keep
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
@@ -34,7 +35,7 @@ Settle = Callable[[Lease], Settlement]
 
 async def picture(pen: Pen) -> tuple[list[Job], dict[str, str]]:
     """Return all that can be seen of the queue's jobs."""
-    page = await pen.engine.page(pen.queue, limit=1000)
+    page = await pen.engine.jobs.page(pen.queue, limit=1000)
     return list(page.jobs), await pen.counts()
 
 
@@ -124,7 +125,7 @@ async def test_a_job_that_is_not_there_is_missing(pen: Pen, settle: Settle) -> N
 
 async def test_a_job_that_was_obliterated_is_missing(pen: Pen) -> None:
     (lease,) = await pen.active("a")
-    await pen.engine.obliterate(pen.queue, force=True)
+    await pen.engine.queues.obliterate(pen.queue, force=True)
     assert await pen.settle(Complete(lease)) == [MISSING]
 
 
@@ -222,7 +223,7 @@ async def test_a_failed_jobs_last_error_is_its_ending(pen: Pen) -> None:
     await pen.settle(Retry(lease, error(lease, "first")))
     lease = await pen.one()
     await pen.settle(Fail(lease, error(lease, "last")))
-    ending = (await pen.engine.endings(pen.queue, ["a"]))["a"]
+    ending = (await pen.engine.jobs.endings(pen.queue, ["a"]))["a"]
     assert isinstance(ending, Ending)
     assert ending.state is JobState.FAILED
     assert ending.error is not None
@@ -302,7 +303,7 @@ async def test_the_last_error_is_kept_however_often_a_job_was_tried(pen: Pen) ->
 
     await pen.add("a")
     await run(60, "first life")
-    await pen.engine.retry(pen.queue, ["a"])
+    await pen.engine.jobs.retry(pen.queue, ["a"])
     await run(30, "second life")
 
 

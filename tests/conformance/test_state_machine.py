@@ -19,14 +19,16 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.conformance.support import QUEUE, ManualClock, error, job
+from tests.conformance.support import QUEUE, ManualClock, Result, error, job
 from tests.redis_server import RedisServer
-from toril.engine.base import Added, AddStatus, Batch, Engine, Exchange, Fetch, Refusal
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import AddStatus, Batch, Exchange, Fetch, Refusal
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.connection.endpoint import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConflictError
 from toril.model.job import Job, Lease, NewJob
+from toril.model.limits import Limits
 from toril.model.options import Deduplication, Keep
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
@@ -109,9 +111,9 @@ class Model:
 
     # Adding
 
-    def add(self, new: NewJob) -> Added:
+    def add(self, new: NewJob) -> Result:
         if new.id in self.jobs:
-            return Added(new.id, AddStatus.DUPLICATE)
+            return Result(new.id, AddStatus.DUPLICATE)
         rule = new.options.deduplication
         key = None if rule is None else rule.key
         if rule is not None and key is not None:
@@ -123,11 +125,11 @@ class Model:
                 if not (rule.replace and replaces):
                     if rule.extend and not rule.replace:
                         self.keys[key] = (owner, expires)
-                    return Added(owner, AddStatus.DEDUPLICATED)
+                    return Result(owner, AddStatus.DEDUPLICATED)
                 del self.jobs[owner]
             self.keys[key] = (new.id, expires)
         self._create(new, key)
-        return Added(new.id, AddStatus.CREATED)
+        return Result(new.id, AddStatus.CREATED)
 
     def _owner(self, key: str) -> str | None:
         owner, expires = self.keys.get(key, (None, None))
@@ -282,7 +284,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.due_times: set[int] = set()
         self.sequence = 0
         self.last_batch: list[NewJob] = []
-        self.run(self.engine.register, QUEUE)
+        self.run(self.engine.queues.register, QUEUE)
 
     def run(self, call: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         async def made() -> T:
@@ -346,7 +348,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.last_batch = new
         batch = Batch("producer", self.sequence)
         answer = self.run(self.engine.add, QUEUE, new, batch)
-        assert answer == [self.model.add(one) for one in new]
+        assert [Result(a.id, a.status) for a in answer] == [self.model.add(one) for one in new]
 
     @precondition(lambda self: self.sequence)
     @rule(back=st.integers(0, 2))
@@ -457,7 +459,7 @@ class EngineMachine(RuleBasedStateMachine):
         self, among: list[Record], many: int, age: Callable[[Record], int]
     ) -> list[Record]:
         """Check that the engine has removed so many, none of them younger than one it left."""
-        there = self.run(self.engine.get, QUEUE, [record.id for record in among])
+        there = self.run(self.engine.jobs.get, QUEUE, [record.id for record in among])
         gone = [record for record, found in zip(among, there, strict=True) if found is None]
         left = [record for record, found in zip(among, there, strict=True) if found is not None]
         assert len(gone) == max(many, 0)
@@ -505,7 +507,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(ids=some_ids)
     def promote(self, ids: list[str]) -> None:
         self.tick()
-        answer = self.run(self.engine.promote, QUEUE, ids)
+        answer = self.run(self.engine.jobs.promote, QUEUE, ids)
         found = self.records(ids, DELAYED)
         assert set(answer) == set(found)
         for i in answer:
@@ -514,7 +516,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(ids=some_ids)
     def retry(self, ids: list[str]) -> None:
         self.tick()
-        answer = self.run(self.engine.retry, QUEUE, ids)
+        answer = self.run(self.engine.jobs.retry, QUEUE, ids)
         found = self.records(ids, *FINAL)
         assert set(answer) == set(found)
         for i in answer:
@@ -527,7 +529,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(ids=some_ids)
     def remove(self, ids: list[str]) -> None:
         self.tick()
-        answer = self.run(self.engine.remove, QUEUE, ids)
+        answer = self.run(self.engine.jobs.remove, QUEUE, ids)
         found = self.records(ids, *(STORED - {ACTIVE}))
         assert set(answer) == set(found)
         for record in found.values():
@@ -536,7 +538,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(ids=some_ids)
     def cancel(self, ids: list[str]) -> None:
         self.tick()
-        answer = self.run(self.engine.cancel, QUEUE, ids)
+        answer = self.run(self.engine.jobs.cancel, QUEUE, ids)
         found = self.records(ids, *INITIAL, ACTIVE)
         assert set(answer) == set(found)
         for record in found.values():
@@ -547,17 +549,17 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule()
     def pause(self) -> None:
-        self.run(self.engine.pause, QUEUE)
+        self.run(self.engine.queues.pause, QUEUE)
         self.model.paused = True
 
     @rule()
     def resume(self) -> None:
-        self.run(self.engine.resume, QUEUE)
+        self.run(self.engine.queues.resume, QUEUE)
         self.model.paused = False
 
     @rule(concurrency=st.sampled_from([1, 3, 1_000]))
     def limit(self, concurrency: int) -> None:
-        self.run(self.engine.register, QUEUE, concurrency=concurrency)
+        self.run(self.engine.queues.register, QUEUE, Limits(concurrency=concurrency))
         self.model.concurrency = concurrency
 
     @rule(i=st.sampled_from(IDS), priority=priorities)
@@ -566,7 +568,7 @@ class EngineMachine(RuleBasedStateMachine):
         assume(record is not None and record.priority != priority)
         assert record is not None
         self.tick()
-        change = (self.engine.change, QUEUE, i)
+        change = (self.engine.jobs.change, QUEUE, i)
         if record.state not in READY | {DELAYED}:
             with pytest.raises(ConflictError):
                 self.run(*change, priority=priority)
@@ -582,7 +584,7 @@ class EngineMachine(RuleBasedStateMachine):
         assume(record is not None and (delay_ms or record.state is DELAYED))
         assert record is not None
         self.tick()
-        change = (self.engine.change, QUEUE, i)
+        change = (self.engine.jobs.change, QUEUE, i)
         if record.state not in READY | {DELAYED}:
             with pytest.raises(ConflictError):
                 self.run(*change, delay_ms=delay_ms)
@@ -605,7 +607,7 @@ class EngineMachine(RuleBasedStateMachine):
 
         self.tick()
         old = [r for r in self.model.in_state(state) if age(r) <= self.model.now - grace_ms]
-        answer = self.run(self.engine.clean, QUEUE, state, grace_ms, limit)
+        answer = self.run(self.engine.queues.clean, QUEUE, state, grace_ms, limit)
         keys = dict(self.model.keys)
         # Which of those that have not finished are the first is the state's own order.
         gone = self.oldest_went(old, min(limit, len(old)), age if state in FINAL else lambda _: 0)
@@ -619,7 +621,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.tick()
         states = (*READY, DELAYED) if delayed else tuple(READY)
         wanted = self.model.in_state(*states)
-        assert self.run(self.engine.drain, QUEUE, delayed=delayed) == len(wanted)
+        assert self.run(self.engine.queues.drain, QUEUE, delayed=delayed) == len(wanted)
         for record in wanted:
             self.model.remove(record)
 
@@ -642,11 +644,11 @@ class EngineMachine(RuleBasedStateMachine):
         self,
     ) -> tuple[dict[JobState, int], list[Job | None], list[Job], list[Job], list[Job]]:
         async def listing(state: JobState) -> list[Job]:
-            return list((await self.engine.page(QUEUE, states=[state])).jobs)
+            return list((await self.engine.jobs.page(QUEUE, states=[state])).jobs)
 
         return await asyncio.gather(
-            self.engine.counts(QUEUE),
-            self.engine.get(QUEUE, IDS),
+            self.engine.queues.counts(QUEUE),
+            self.engine.jobs.get(QUEUE, IDS),
             listing(JobState.WAITING),
             listing(JobState.PRIORITIZED),
             listing(DELAYED),

@@ -25,7 +25,7 @@ from tests.conformance.support import (
     retry,
 )
 from toril.model.job import Lease
-from toril.model.options import RateLimit
+from toril.model.limits import Limits, RateLimit
 from toril.model.settlement import Complete, Release
 
 LONG_MS = 600_000
@@ -36,7 +36,7 @@ async def an_idle_worker(pen: Pen) -> asyncio.Task[None]:
     for _ in range(20):
         answer = await pen.exchange(fetch=1)
         assert list(answer.leases) == []
-        waiting = asyncio.create_task(pen.engine.wait(pen.queue, None, answer.signal))
+        waiting = asyncio.create_task(pen.engine.wait(pen.queue, None, answer.token))
         await pen.counts()
         if not waiting.done():
             return waiting
@@ -62,15 +62,15 @@ async def add_delayed(pen: Pen, lease: Lease) -> None:
 
 
 async def promote(pen: Pen, lease: Lease) -> None:
-    assert await pen.engine.promote(QUEUE, ["is-delayed"]) == ["is-delayed"]
+    assert await pen.engine.jobs.promote(QUEUE, ["is-delayed"]) == ["is-delayed"]
 
 
 async def put_forward(pen: Pen, lease: Lease) -> None:
-    await pen.engine.change(QUEUE, "is-delayed", delay_ms=1)
+    await pen.engine.jobs.change(QUEUE, "is-delayed", delay_ms=1)
 
 
 async def run_again(pen: Pen, lease: Lease) -> None:
-    assert await pen.engine.retry(QUEUE, ["is-completed"]) == ["is-completed"]
+    assert await pen.engine.jobs.retry(QUEUE, ["is-completed"]) == ["is-completed"]
 
 
 async def release(pen: Pen, lease: Lease) -> None:
@@ -145,7 +145,7 @@ async def test_work_that_came_between_the_exchange_and_the_wait_ends_it_at_once(
     answer = await pen.exchange(fetch=1)
     assert list(answer.leases) == []
     await news(pen, lease)
-    await ends(pen.engine.wait(QUEUE, None, answer.signal))
+    await ends(pen.engine.wait(QUEUE, None, answer.token))
 
 
 @on_shared_stores
@@ -155,18 +155,18 @@ async def test_work_of_another_process_between_the_exchange_and_the_wait_ends_it
     elsewhere = Pen(store.engine(), QUEUE, store)
     answer = await pen.exchange(fetch=1)
     await elsewhere.add("a")
-    await ends(pen.engine.wait(QUEUE, None, answer.signal))
+    await ends(pen.engine.wait(QUEUE, None, answer.token))
     assert ids(await pen.fetch()) == ["a"]
 
 
 async def test_a_wait_ends_at_its_time(pen: Pen, store: Store) -> None:
     answer = await pen.exchange(fetch=1)
-    await ends(pen.engine.wait(QUEUE, await store.now() + 20, answer.signal))
+    await ends(pen.engine.wait(QUEUE, await store.now() + 20, answer.token))
 
 
 async def test_a_wait_for_what_is_past_ends_at_once(pen: Pen, store: Store) -> None:
     answer = await pen.exchange(fetch=1)
-    await ends(pen.engine.wait(QUEUE, await store.now() - LONG_MS, answer.signal))
+    await ends(pen.engine.wait(QUEUE, await store.now() - LONG_MS, answer.token))
 
 
 @pytest.mark.parametrize("bounded", [False, True])
@@ -175,7 +175,7 @@ async def test_a_wait_goes_on_while_there_is_nothing(
 ) -> None:
     answer = await pen.exchange(fetch=1)
     until = await store.now() + LONG_MS if bounded else None
-    waiting = asyncio.create_task(pen.engine.wait(QUEUE, until, answer.signal))
+    waiting = asyncio.create_task(pen.engine.wait(QUEUE, until, answer.token))
     for n in range(20):
         await other_pen.add(f"j{n}")
         await pen.counts()
@@ -199,28 +199,28 @@ async def test_every_waiting_worker_is_woken(pen: Pen) -> None:
 
 
 async def test_a_resumed_queue_wakes_its_workers(pen: Pen) -> None:
-    await pen.engine.pause(QUEUE)
+    await pen.engine.queues.pause(QUEUE)
     await pen.add("a")
     waiting = await an_idle_worker(pen)
-    await pen.engine.resume(QUEUE)
+    await pen.engine.queues.resume(QUEUE)
     await ends(waiting)
 
 
 async def test_a_wider_limit_wakes_the_workers(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, concurrency=1)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1))
     await pen.active("a")
     await pen.add("b")
     waiting = await an_idle_worker(pen)
-    await pen.engine.register(QUEUE, concurrency=2)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=2))
     await ends(waiting)
 
 
 async def test_a_wider_rate_limit_wakes_the_workers(pen: Pen) -> None:
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(1, per=60))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=60)))
     await pen.active("a")
     await pen.add("b")
     waiting = await an_idle_worker(pen)
-    await pen.engine.register(QUEUE, rate_limit=RateLimit(2, per=60))
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(2, per=60)))
     await ends(waiting)
 
 
@@ -228,7 +228,7 @@ async def test_a_wider_rate_limit_wakes_the_workers(pen: Pen) -> None:
 async def test_a_slot_that_becomes_free_wakes_a_worker_that_waited_for_it(
     pen: Pen, settle: Callable[..., Complete]
 ) -> None:
-    await pen.engine.register(QUEUE, concurrency=1)
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1))
     await pen.add("a", "b")
     lease = await pen.one(worker="one")
     waiting = await an_idle_worker(pen)
@@ -263,7 +263,9 @@ async def test_a_wait_can_be_given_up(pen: Pen) -> None:
 
 async def test_a_wait_for_events_ends_when_something_happens(pen: Pen) -> None:
     tail = await pen.tail()
-    waiting = asyncio.create_task(pen.engine.wait_event(QUEUE, tail.cursor, PROMPT * 100))
+    waiting = asyncio.create_task(
+        pen.engine.events.read({QUEUE: tail.cursor}, timeout=PROMPT * 100)
+    )
     await pen.counts()
     await pen.add("a")
     await ends(waiting)
@@ -276,8 +278,10 @@ async def test_a_wait_for_events_ends_when_another_process_does_something(
 ) -> None:
     elsewhere = Pen(store.engine(), QUEUE, store)
     tail = await elsewhere.tail()
-    await elsewhere.engine.wait_event(QUEUE, tail.cursor, 0)
-    waiting = asyncio.create_task(elsewhere.engine.wait_event(QUEUE, tail.cursor, PROMPT * 100))
+    await elsewhere.engine.events.read({QUEUE: tail.cursor}, timeout=0)
+    waiting = asyncio.create_task(
+        elsewhere.engine.events.read({QUEUE: tail.cursor}, timeout=PROMPT * 100)
+    )
     (lease,) = await pen.active("a")
     await ends(waiting)
     await pen.settle(Complete(lease))
@@ -287,18 +291,20 @@ async def test_a_wait_for_events_ends_when_another_process_does_something(
 async def test_what_has_happened_already_ends_a_wait_for_events_at_once(pen: Pen) -> None:
     tail = await pen.tail()
     await pen.add("a")
-    await ends(pen.engine.wait_event(QUEUE, tail.cursor, PROMPT * 100))
+    await ends(pen.engine.events.read({QUEUE: tail.cursor}, timeout=PROMPT * 100))
 
 
 async def test_a_wait_for_events_ends_after_its_time(pen: Pen) -> None:
     tail = await pen.tail()
-    await ends(pen.engine.wait_event(QUEUE, tail.cursor, 0.02))
-    await ends(pen.engine.wait_event(QUEUE, tail.cursor, 0))
+    await ends(pen.engine.events.read({QUEUE: tail.cursor}, timeout=0.02))
+    await ends(pen.engine.events.read({QUEUE: tail.cursor}, timeout=0))
 
 
 async def test_events_of_another_queue_end_no_wait(pen: Pen, other_pen: Pen) -> None:
     tail = await pen.tail()
-    waiting = asyncio.create_task(pen.engine.wait_event(QUEUE, tail.cursor, PROMPT * 100))
+    waiting = asyncio.create_task(
+        pen.engine.events.read({QUEUE: tail.cursor}, timeout=PROMPT * 100)
+    )
     for n in range(10):
         await other_pen.add(job(f"j{n}"))
         await pen.counts()

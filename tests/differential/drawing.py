@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.differential.dice import Dice
-from toril.engine.redis.scripts.packing import as_json
-from toril.model.codec import encode_options
+from toril.engine.redis.scripts.script import as_json
 from toril.model.job import AttemptError, Lease, NewJob
-from toril.model.job_options import JobOptions
+from toril.model.job_options import JobOptions, encode_options
 from toril.model.options import Deduplication, Keep
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
 

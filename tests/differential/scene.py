@@ -59,7 +59,7 @@ class Scene:
     def open(self) -> None:
         """Make the queues, as a first look at them does."""
         for queue, theirs in ((QUEUE, self.bullmq), (PARENTS, self.lab.their_parents)):
-            self.run(self.engine.register(queue))
+            self.run(self.engine.queues.register(queue))
             self.run(theirs.open())
         self.compare("open")
 

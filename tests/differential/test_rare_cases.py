@@ -8,7 +8,7 @@ import pytest
 
 from tests.differential.drawing import FLAGS, new_job
 from tests.differential.lab import PARENTS, PREFIX, QUEUE, Lab
-from toril.engine.base import Added, AddStatus, Fetch, Refusal
+from toril.engine.contract.hot_path import Added, AddStatus, Fetch, Refusal
 from toril.engine.redis import RedisEngine
 from toril.model.job import AttemptError, Lease, QueueRef
 from toril.model.options import Deduplication
@@ -45,7 +45,7 @@ def test_a_job_that_has_got_the_id_of_the_holder_of_a_key_is_not_replaced(
 
     added = add(lab, engine, "job-b", delay=5, deduplication=REPLACED)
 
-    assert added == Added("job-a", AddStatus.DEDUPLICATED)
+    assert (added.id, added.status) == ("job-a", AddStatus.DEDUPLICATED)
     assert lab.ours.exists(f"{PREFIX}job-a")
     assert lab.ours.zscore(f"{PREFIX}delayed", "job-a")
 
@@ -66,7 +66,7 @@ def test_bullmq_replaces_it(lab: Lab, engine: RedisEngine) -> None:
 @pytest.fixture
 def parent_that_goes_on(lab: Lab, engine: RedisEngine) -> list[Lease]:
     """A parent that runs while a child of it does: another child failed, and let it go on."""
-    lab.runner.run(engine.register(QUEUE))
+    lab.runner.run(engine.queues.register(QUEUE))
     children = [
         {"id": "child-a", "opts": {"continueParentOnFailure": True}},
         {"id": "child-b", "opts": {}},
@@ -105,7 +105,7 @@ def test_a_parent_that_failed_in_the_batch_of_its_child_is_not_to_be_failed_agai
     lab: Lab, engine: RedisEngine
 ) -> None:
     run = lab.runner.run
-    run(engine.register(QUEUE))
+    run(engine.queues.register(QUEUE))
     children = [{"id": f"child-{one}", "opts": {one: True}} for one in FLAGS[:2]]
     run(lab.guest.add_flow({"queue": QUEUE.name, "id": "parent", "opts": {}}, children))
     strict, lenient = fetch(lab, engine, 2)
@@ -125,14 +125,14 @@ def test_a_parent_elsewhere_goes_on_when_its_last_child_is_taken_away_and_tells_
     lab: Lab, engine: RedisEngine, how: str
 ) -> None:
     """BullMQ tells nothing, and of a parent in the same queue it removes all."""
-    lab.runner.run(engine.register(QUEUE))
-    lab.runner.run(engine.register(PARENTS))
+    lab.runner.run(engine.queues.register(QUEUE))
+    lab.runner.run(engine.queues.register(PARENTS))
     flow = {"queue": PARENTS.name, "id": "parent", "opts": {}}
     lab.runner.run(lab.guest.add_flow(flow, [{"id": "child", "opts": {}}]))
     if how == "drain":
-        assert lab.runner.run(engine.drain(QUEUE)) == 1
+        assert lab.runner.run(engine.queues.drain(QUEUE)) == 1
     else:
-        assert lab.runner.run(engine.clean(QUEUE, JobState.WAITING, 0, 10)) == ["child"]
+        assert lab.runner.run(engine.queues.clean(QUEUE, JobState.WAITING, 0, 10)) == ["child"]
     [parent] = fetch(lab, engine, 1, PARENTS)
     assert parent.id == "parent"
     told = [entry["event"] for _, entry in lab.ours.xrange("bull:parents:events")]
@@ -144,7 +144,7 @@ def test_what_waits_for_the_end_of_a_job_takes_no_other_jobs_id(
 ) -> None:
     """BullMQ writes over the other job, which stands in two places then."""
     run, rule = lab.runner.run, {"id": "key", "keepLastIfActive": True}
-    run(engine.register(QUEUE))
+    run(engine.queues.register(QUEUE))
     run(lab.guest.add_one({"jobId": "first", "deduplication": rule}))
     [first] = fetch(lab, engine, 1)
     run(lab.guest.add_one({"jobId": "job-a", "deduplication": rule}))

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from tests.differential.keyspace import KeySpace, parsed, read
 from tests.differential.lab import PREFIX, QUEUE, Lab
 from tests.differential.oracle import ServerClock, Taken
-from toril.engine.base import Fetch
+from toril.engine.contract.hot_path import Fetch
 from toril.model.job import Lease
 from toril.model.job_options import JobOptions
 from toril.model.schedule import Schedule
@@ -68,7 +68,7 @@ class Schedules(RuleBasedStateMachine):
         self.lab.pass_time(ALIKE_MS - self.lab.now % ALIKE_MS)
         self.begin = self.lab.now
         self.held: list[tuple[Lease, Taken]] = []
-        self.run(self.engine.register(QUEUE))
+        self.run(self.engine.queues.register(QUEUE))
         self.run(self.bullmq.open())
         self.space = read(self.lab.theirs, PREFIX)
 
@@ -101,7 +101,7 @@ class Schedules(RuleBasedStateMachine):
         schedule = Schedule.of(one, name="send", data=data, options=given, **how)
         if schedule.cron is not None and self.is_taken(schedule):
             return  # Toril takes the next time, BullMQ refuses
-        self.run(self.engine.upsert_schedule(QUEUE, schedule))
+        self.run(self.engine.schedules.upsert(QUEUE, schedule))
         options = {"attempts": 2} | ({"priority": priority} if priority else {})
         theirs = {NAMES[name]: value for name, value in how.items()}
         self.run(
@@ -128,7 +128,7 @@ class Schedules(RuleBasedStateMachine):
         waiting = self.carriers() & {*self.waiting()}
         if any(turn_of(job_id)[0] == one for job_id in waiting):
             return  # Toril removes it, BullMQ leaves it
-        gone = self.run(self.engine.remove_schedule(QUEUE, one))
+        gone = self.run(self.engine.schedules.remove(QUEUE, one))
         assert gone == (self.run(self.scheduler.removeJobScheduler(one)) == 0)
         self.compare()
 
@@ -174,7 +174,7 @@ class Schedules(RuleBasedStateMachine):
         waiting = self.space.members("wait")
         if len(waiting) > 1 and self.carriers() & {*waiting}:
             return  # BullMQ takes the first ones off the list, whichever it has removed
-        self.run(self.engine.drain(QUEUE, delayed=True))
+        self.run(self.engine.queues.drain(QUEUE, delayed=True))
         self.run(self.bullmq.queue.drain(delayed=True))
         self.compare()
 

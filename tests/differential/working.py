@@ -11,8 +11,7 @@ from tests.differential.lab import QUEUE
 from tests.differential.oracle import Taken
 from tests.differential.scene import Held, Scene
 from tests.differential.steps import step
-from toril.engine.base import Exchange, Fetch, Note
-from toril.engine.redis.hot_path import exchange
+from toril.engine.contract.hot_path import Exchange, Fetch, Note
 from toril.model.settlement import Release, Settlement
 
 LEASE_MS = 1_000

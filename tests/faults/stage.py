@@ -28,12 +28,12 @@ from tests.faults.programs.producer import ProducerConfig
 from tests.faults.programs.worker import QUEUE, WorkerConfig
 from tests.redis_server import RedisServer
 from toril import EngineError, QueueManager
+from toril.application.stores import open_engine
 from toril.clock import Clock
-from toril.engine.base import Engine
+from toril.engine.contract.engine import Engine
 from toril.engine.redis.connection.endpoint import parse
 from toril.engine.redis.connection.wire import Wire
 from toril.engine.sqlite import SqliteEngine
-from toril.stores import open_engine
 
 ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")  # a file system whose fsync never makes anybody late

@@ -386,4 +386,4 @@ async def test_a_queue_that_only_node_has_used_is_found_by_its_name(node, server
     await node.queue("of-node").add("echo")
     async with QueueManager(server.url, settings=Settings()) as manager:
         assert not (await manager.queue("of-node").info()).paused
-        assert "of-node" in {str(i.ref) for i in await manager.engine.queues()}
+        assert "of-node" in {str(i.ref) for i in await manager.engine.queues.all()}

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from tests.interop.waiting import until, until_state
 from toril import JobState, QueueManager, RateLimit, Settings
-from toril.engine.base import Fetch
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.connection.endpoint import parse
 

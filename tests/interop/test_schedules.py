@@ -34,7 +34,7 @@ def engine(manager, ours):
 
 
 async def make(engine, schedule_id="s", **rule):
-    return await engine.upsert_schedule(QUEUE, Schedule.of(schedule_id, name="echo", **rule))
+    return await engine.schedules.upsert(QUEUE, Schedule.of(schedule_id, name="echo", **rule))
 
 
 async def make_theirs(theirs, schedule_id="s", *, name="echo", **rule):
@@ -150,7 +150,7 @@ async def test_node_sees_what_toril_made(theirs, engine):
         data='{"a":[1,{}]}',
         options=options,
     )
-    due = await engine.upsert_schedule(QUEUE, schedule)
+    due = await engine.schedules.upsert(QUEUE, schedule)
 
     seen = {
         "key": "s",
@@ -181,7 +181,7 @@ async def test_toril_sees_what_node_made(theirs, engine):
         {"name": "echo", "data": {"a": 1}, "opts": {"attempts": 4}},
     )
 
-    (found,) = await engine.schedules(QUEUE)
+    (found,) = await engine.schedules.all(QUEUE)
 
     schedule = found.schedule
     assert (schedule.id, schedule.name, schedule.data) == ("s", "echo", '{"a":1}')
@@ -196,7 +196,7 @@ async def test_either_side_removes_what_the_other_made(theirs, engine):
     await make_theirs(theirs, "theirs", pattern="0 0 1 1 *")
 
     assert await theirs.call("removeJobScheduler", "ours") is True
-    assert await engine.remove_schedule(QUEUE, "theirs") is True
+    assert await engine.schedules.remove(QUEUE, "theirs") is True
 
     assert await theirs.call("getJobSchedulers") == []
     assert await no_job_is_left(theirs)
@@ -227,7 +227,7 @@ async def test_neither_side_removes_the_job_that_carries_a_schedule_on(theirs, e
     due = await make(engine, cron="0 0 1 1 *")
 
     await theirs.call("drain", True)
-    assert await engine.drain(QUEUE, delayed=True) == 0
+    assert await engine.queues.drain(QUEUE, delayed=True) == 0
     assert await theirs.state(f"repeat:s:{due}") == "delayed"
 
 
@@ -236,7 +236,7 @@ async def test_neither_side_removes_the_job_that_carries_a_schedule_on(theirs, e
 
 async def test_a_failed_job_that_is_retried_does_not_double_the_chain(theirs, engine, work):
     await theirs.follow()
-    await engine.upsert_schedule(
+    await engine.schedules.upsert(
         QUEUE, Schedule.of("s", every_ms=60_000, name="hopeless", data='{"reason":"no"}')
     )
     await work()
@@ -254,7 +254,7 @@ async def test_the_schedule_of_a_killed_toril_worker_goes_on_at_node(
 ):
     await theirs.follow()
     victim = await start_toril_worker("q", lease=LEASE)
-    await engine.upsert_schedule(QUEUE, Schedule.of("s", every_ms=EVERY, name="hold"))
+    await engine.schedules.upsert(QUEUE, Schedule.of("s", every_ms=EVERY, name="hold"))
     await until(lambda: theirs.all_heard("active"))
     victim.kill()
 

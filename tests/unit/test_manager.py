@@ -15,7 +15,7 @@ from toril import (
     ValidationError,
     WorkerSettings,
 )
-from toril.stores import open_engine
+from toril.application.stores import open_engine
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+from tests.conformance.support import news_of, tail_of
 from tests.worker.waiting import failure_of, lines_of, until, until_state
 from toril import JobFailed, JobStalled, JobState, LeaseLost
-from toril.engine.base import Fetch
+from toril.engine.contract.hot_path import Fetch
 
 
 async def die(engine, queue, n=1):
@@ -251,7 +252,7 @@ async def test_what_a_suspended_worker_settles_after_its_lease_is_refused(
     async with program("lease", file_url, tmp_path / "marks") as suspended:
         await lines_of(tmp_path / "marks", 1)
         os.kill(suspended.pid, signal.SIGSTOP)
-        _, cursor = await manager.engine.events(manager.queue("q").ref, None)
+        cursor = await tail_of(manager.engine, manager.queue("q").ref)
         await manager.start_workers(settings=settings(lease=1))
         await until(lambda: taken_by_us(handle, suspended.pid))
         os.kill(suspended.pid, signal.SIGCONT)
@@ -261,7 +262,7 @@ async def test_what_a_suspended_worker_settles_after_its_lease_is_refused(
         assert (await handle.job()).state is JobState.ACTIVE
         gate.set()
         assert await handle.result(10) == "the second worker's"
-    events, _ = await manager.engine.events(manager.queue("q").ref, cursor)
+    events, _ = await news_of(manager.engine, manager.queue("q").ref, cursor)
 
     assert [e.kind for e in events if e.job_id == handle.id and e.kind == "completed"] == [
         "completed"

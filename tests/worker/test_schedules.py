@@ -17,7 +17,7 @@ async def test_a_worker_runs_the_jobs_of_a_schedule_as_they_become_due(manager):
     manager.register_processor("reports", process)
     await manager.start_workers()
     queue = QueueRef("bull", "reports")
-    first = await manager.engine.upsert_schedule(queue, Schedule.of("s", every_ms=100))
+    first = await manager.engine.schedules.upsert(queue, Schedule.of("s", every_ms=100))
 
     await five.wait()
 

@@ -12,12 +12,11 @@ from time import perf_counter
 from benchmarks.measurement import Measurement, Params, Runs
 from benchmarks.peers.toril.session import QUEUE, Place, session
 from toril import QueueManager
-from toril.engine.base import Fetch
-from toril.model.codec import encode_options
+from toril.engine.contract.hot_path import Fetch
 from toril.model.ids import new_id
 from toril.model.job import NewJob, QueueRef
-from toril.model.job_options import JobOptions
-from toril.model.limits import KeyLimits
+from toril.model.job_options import JobOptions, encode_options
+from toril.model.limits import KeyLimits, Limits
 from toril.model.settlement import Complete
 
 BATCH = 50
@@ -56,7 +55,7 @@ async def _gather(manager: QueueManager, kind: str, count: int) -> None:
     engine, queue = manager.engine, manager.queue(QUEUE).ref
     options = JobOptions.of({"delay": "1d"}) if kind == "delayed" else JobOptions()
     if kind == "tenants":
-        await engine.register(queue, by_key=KeyLimits("tenant", concurrency=10))
+        await engine.queues.register(queue, Limits(by_key=KeyLimits("tenant", concurrency=10)))
         for _ in range(BATCH * TURNS // count + 2):
             await _add(manager, queue, options, count)
         return

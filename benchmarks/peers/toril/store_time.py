@@ -6,11 +6,10 @@ from redis.asyncio import Redis
 
 from benchmarks.measurement import Measurement, Params, Stored
 from benchmarks.peers.toril.session import QUEUE, Place, completed, session
-from toril.engine.base import Fetch
-from toril.model.codec import encode_options
+from toril.engine.contract.hot_path import Fetch
 from toril.model.ids import new_id
 from toril.model.job import NewJob
-from toril.model.job_options import JobOptions
+from toril.model.job_options import JobOptions, encode_options
 from toril.model.settlement import Complete
 
 BATCH = 100

@@ -26,6 +26,7 @@ from toril.clock import SystemClock
 from toril.model import codec
 from toril.model.claim import decode_claim, has_claim
 from toril.model.job import Job
+from toril.model.job_options import encode_options
 from toril.model.state import STORED
 
 _STATES = sorted(state.value for state in STORED)
@@ -117,7 +118,7 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
             ("worker", found.worker),
             ("cancel requested", found.cancel_requested),
             ("tags", ", ".join(found.tags) or None),
-            ("options", codec.encode_options(found.options)),
+            ("options", encode_options(found.options)),
             ("data", found.data_json),
             ("payload", _payload(found)),
             ("progress", found.progress_json),
@@ -157,7 +158,7 @@ def document(found: Job) -> dict[str, Any]:
         "state": found.state,
         "priority": found.priority,
         "data": found.data,
-        "options": codec.decode(codec.encode_options(found.options)),
+        "options": codec.decode(encode_options(found.options)),
         "created_at": iso(found.created_ms),
         "due_at": iso(found.due_ms),
         "started_at": iso(found.started_ms),

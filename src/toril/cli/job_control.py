@@ -44,7 +44,7 @@ _VERBS = (
         "retried",
         "Run failed jobs again, with all their attempts",
         frozenset({JobState.FAILED}),
-        lambda queue, ids: queue.engine.retry(queue.ref, ids),
+        lambda queue, ids: queue.engine.jobs.retry(queue.ref, ids),
         lambda queue, name, tag: queue.retry_jobs(name=name, tag=tag),
     ),
     _Verb(
@@ -52,7 +52,7 @@ _VERBS = (
         "removed",
         "Remove jobs that do not run",
         STORED - {JobState.ACTIVE},
-        lambda queue, ids: queue.engine.remove(queue.ref, ids),
+        lambda queue, ids: queue.engine.jobs.remove(queue.ref, ids),
         lambda queue, name, tag: queue.remove_jobs(name=name, tag=tag),
     ),
     _Verb(
@@ -60,7 +60,7 @@ _VERBS = (
         "promoted",
         "Let delayed jobs run now",
         frozenset({JobState.DELAYED}),
-        lambda queue, ids: queue.engine.promote(queue.ref, ids),
+        lambda queue, ids: queue.engine.jobs.promote(queue.ref, ids),
         lambda queue, name, tag: queue.promote_jobs(name=name, tag=tag),
     ),
     _Verb(
@@ -68,7 +68,7 @@ _VERBS = (
         "cancelled",
         "Fail jobs that wait, and stop those that run",
         STORED - FINAL,
-        lambda queue, ids: queue.engine.cancel(queue.ref, ids),
+        lambda queue, ids: queue.engine.jobs.cancel(queue.ref, ids),
         lambda queue, name, tag: queue.cancel_jobs(name=name, tag=tag),
     ),
 )
@@ -162,7 +162,7 @@ async def _reasons(
     """
     succeeded = set(done)
     left = [job_id for job_id in dict.fromkeys(ids) if job_id not in succeeded]
-    jobs = await queue.engine.get(queue.ref, left) if left else []
+    jobs = await queue.engine.jobs.get(queue.ref, left) if left else []
     reasons = {
         job_id: f"there is no job {job_id!r} in queue {str(queue)!r}"
         if found is None

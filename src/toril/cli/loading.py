@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import toril
+from toril.application.manager import QueueManager
 from toril.errors import ConfigurationError, TorilError, did_you_mean
-from toril.manager import QueueManager
 
 FORM = "MODULE:ATTR"
 

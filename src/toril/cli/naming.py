@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from toril.application.manager import QueueManager
 from toril.cli.options import opened
 from toril.errors import NotFoundError, did_you_mean
-from toril.manager import QueueManager
 from toril.model.job import DEFAULT_PREFIX, QueueRef
 from toril.queues.queue import Queue
 
@@ -32,8 +32,8 @@ async def existing(manager: QueueManager, name: str) -> Queue:
     wanted = name if ":" in name or manager.prefix == DEFAULT_PREFIX else f"{manager.prefix}:{name}"
     prefix, colon, rest = wanted.partition(":")
     ref = QueueRef(prefix, rest) if colon else QueueRef(manager.prefix, wanted)
-    if await manager.engine.info(ref) is None:
-        known = [str(info.ref) for info in await manager.engine.queues()]
+    if await manager.engine.queues.info(ref) is None:
+        known = [str(info.ref) for info in await manager.engine.queues.all()]
         raise NotFoundError(
             f"there is no queue {name!r} in {manager.engine.location}; {did_you_mean(name, known)}"
         )
@@ -56,4 +56,4 @@ def _complete(context: click.Context, _: click.Parameter, incomplete: str) -> li
 
 async def _names(url: str | None) -> list[str]:
     async with opened(url) as manager:
-        return [str(info.ref) for info in await manager.engine.queues()]
+        return [str(info.ref) for info in await manager.engine.queues.all()]

@@ -10,11 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from toril.application.manager import QueueManager
+from toril.application.stores import open_engine
 from toril.config import Settings
-from toril.engine.base import Engine
+from toril.engine.contract.engine import Engine
 from toril.errors import ConfigurationError, StoreUnavailableError
-from toril.manager import QueueManager
-from toril.stores import open_engine
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from toril.cli.naming import existing, queue_argument
 from toril.cli.options import json_option, opened, runs, store_options, yes_option
 from toril.errors import ConflictError
 from toril.model.durations import to_ms
-from toril.model.options import RateLimit
+from toril.model.limits import RateLimit
 from toril.model.state import READY, STORED, JobState
 
 _REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})

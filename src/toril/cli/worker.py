@@ -8,17 +8,18 @@ import sys
 
 import click
 
+from toril.application.manager import QueueManager
+from toril.application.stores import open_engine
 from toril.cli.console import counted, say
 from toril.cli.exits import Exit
 from toril.cli.loading import FORM, load
 from toril.cli.options import run_loop, store_options
 from toril.config import Settings
 from toril.errors import ConfigurationError, did_you_mean
-from toril.manager import QueueManager
 from toril.queues.queue import Queue
-from toril.stores import open_engine
+from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
-from toril.worker.worker import Worker, WorkerSettings
+from toril.worker.worker import Worker
 
 _DEFAULTS = WorkerSettings()
 
@@ -120,9 +121,9 @@ def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettin
     lines = [f"working on {manager.engine.location}, {at_once} at once:"]
     for queue in queues:
         handlers = [f"{task.name} ({task.run_in})" for task in queue.tasks.values()]
-        if queue.fallback is not None:
+        if queue.default_processor is not None:
             other = "any other name" if handlers else "any name"
-            handlers.append(f"{other} ({queue.fallback.run_in})")
+            handlers.append(f"{other} ({queue.default_processor.run_in})")
         lines.append(f"  {queue}: {', '.join(handlers)}")
     return "\n".join([*lines, "Ctrl-C stops it"])
 

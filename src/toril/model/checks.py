@@ -38,6 +38,25 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def check_integer(value: Any, field: str, least: int, most: int | None = None) -> int:
+    """Return an integer that is within bounds.
+
+    Args:
+        value: What was given.
+        field: The name to put into the error.
+        least: The smallest that is allowed.
+        most: The largest that is allowed; None is no limit.
+
+    Raises:
+        ValidationError: It is no integer, too small or too large.
+    """
+    if is_integer(value) and least <= value and (most is None or value <= most):
+        found: int = value
+        return found
+    bounds = f"≥ {least}" if most is None else f"from {least} to {most}"
+    raise ValidationError(field, f"must be an integer {bounds}, not {value!r}")
+
+
 def check_text(value: Any, field: str, limit: int = MAX_ID_LENGTH) -> str:
     """Return text that is short enough to be a name or an id.
 

@@ -1,4 +1,4 @@
-"""JSON in and out, within limits, and BullMQ's names of options; of `repeat` see repeating.py."""
+"""JSON in and out, within the limits that every language's reader keeps."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
 from toril.errors import ValidationError
-from toril.model.checks import check_text, is_integer
-from toril.model.durations import to_ms
-from toril.model.job_options import JobOptions
-from toril.model.options import Backoff, Deduplication, Keep
 
 MAX_BYTES = 1 << 20
 """The largest payload, unless a queue allows another: 1 MiB."""
@@ -212,185 +207,3 @@ def payload_hash(name: str, data: str) -> str:
     """
     canonical = json.dumps(decode(data), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{name}\n{canonical}".encode()).hexdigest()[:40]
-
-
-def encode_options(options: JobOptions) -> str:
-    """Return options as BullMQ's JSON, with our own beside them; defaults are left out.
-
-    Source: BullMQ 6, the job hash's `opts` field; `de` is its short name for
-    deduplication, times are milliseconds, ages of what is kept are seconds.
-
-    Raises:
-        ValidationError: The metadata have no JSON form.
-    """
-    out: dict[str, Any] = {"attempts": options.attempts}
-    if options.metadata is not None:
-        encode(options.metadata, "metadata")
-        out["metadata"] = options.metadata
-    for ours, theirs in _PLAIN:
-        value = getattr(options, ours)
-        if value:
-            out[theirs] = value
-    if options.scheduled_ms is not None:
-        out["scheduledAt"] = options.scheduled_ms
-    if options.backoff is not None:
-        out["backoff"] = _backoff_out(options.backoff)
-    if options.keep_completed is not None:
-        out["removeOnComplete"] = _keep_out(options.keep_completed)
-    if options.keep_failed is not None:
-        out["removeOnFail"] = _keep_out(options.keep_failed)
-    if options.deduplication is not None:
-        out["de"] = _deduplication_out(options.deduplication)
-    return _encoder.encode(out).decode()
-
-
-_PLAIN = (
-    ("priority", "priority"),
-    ("delay_ms", "delay"),
-    ("job_id", "jobId"),
-    ("lifo", "lifo"),
-    ("timeout_ms", "timeout"),
-    ("ttl_ms", "ttl"),
-    ("tags", "tags"),
-    ("correlation_id", "correlationId"),
-)
-
-
-def _backoff_out(backoff: Backoff) -> dict[str, Any]:
-    out: dict[str, Any] = {"type": backoff.kind, "delay": backoff.delay_ms}
-    if backoff.cap_ms is not None:
-        out["maxDelay"] = backoff.cap_ms
-    if backoff.jitter:
-        out["jitter"] = backoff.jitter
-    return out
-
-
-def _keep_out(keep: Keep) -> Any:
-    if keep.age is None:
-        return True if keep.count == 0 else {} if keep.count is None else keep.count
-    out: dict[str, Any] = {"age": to_ms(keep.age, "age") / 1000}
-    if keep.count is not None:
-        out["count"] = keep.count
-    return out
-
-
-def _deduplication_out(dedup: Deduplication) -> dict[str, Any]:
-    out: dict[str, Any] = {} if dedup.key is None else {"id": dedup.key}
-    if dedup.ttl_ms is not None:
-        out["ttl"] = dedup.ttl_ms
-    if dedup.extend:
-        out["extend"] = True
-    if dedup.replace:
-        out["replace"] = True
-    return out
-
-
-def decode_options(text: str) -> JobOptions:
-    """Return a job's options from BullMQ's JSON. What we do not know is passed over.
-
-    Jobs of one kind share their options' text, so the answers are kept; but not where
-    they hold metadata, which a handler could change under the next job.
-    """
-    return _parse_options(text) if '"metadata"' in text else _known_options(text)
-
-
-@lru_cache(maxsize=1024)
-def _known_options(text: str) -> JobOptions:
-    return _parse_options(text)
-
-
-def _parse_options(text: str) -> JobOptions:
-    """Read what can be read: one job that another program wrote must not end a worker."""
-    try:
-        found = decode(text)
-    except (ValueError, RecursionError):
-        found = {}
-    if not isinstance(found, dict):
-        found = {}
-    values: dict[str, Any] = {}
-    for ours, theirs, read in _READERS:
-        if theirs in found:
-            try:
-                values[ours] = read(found[theirs])
-            except (TypeError, ValueError, OverflowError):
-                continue
-    return JobOptions(**values)
-
-
-def _whole(value: Any) -> int:
-    if not is_integer(value) or not 0 <= value <= MAX_SAFE_INTEGER:
-        raise ValueError(value)
-    found: int = value
-    return found
-
-
-def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else _whole(value)
-
-
-def _limit_or_none(value: Any) -> int | None:
-    """Read a limit of time; 0 is none, as it is for most who write it."""
-    return None if value is None else _whole(value) or None
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else check_text(value, "text")
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return tuple(check_text(word, "tag") for word in value)
-
-
-def _mapping_or_none(value: Any) -> dict[str, Any] | None:
-    return dict(value) if isinstance(value, Mapping) else None
-
-
-def _backoff_in(found: Any) -> Backoff | None:
-    if isinstance(found, Mapping):
-        return Backoff(
-            str(found.get("type", "fixed")),
-            int(found.get("delay", 0)),
-            found.get("maxDelay"),
-            float(found.get("jitter", 0.0)),
-        )
-    if isinstance(found, int | float) and not isinstance(found, bool) and found > 0:
-        return Backoff("fixed", int(found))  # BullMQ's short form
-    return None
-
-
-def _keep_in(found: Any) -> Keep | None:
-    if isinstance(found, Mapping):
-        return Keep(found.get("count"), found.get("age")) if found else None
-    return Keep.parse(found, "removeOnComplete")
-
-
-def _deduplication_in(found: Any) -> Deduplication | None:
-    if not isinstance(found, Mapping):
-        return None
-    return Deduplication(
-        found.get("id"),
-        found.get("ttl"),
-        bool(found.get("extend", False)),
-        bool(found.get("replace", False)),
-    )
-
-
-_READERS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-    ("priority", "priority", _whole),
-    ("delay_ms", "delay", _whole),
-    ("scheduled_ms", "scheduledAt", _whole_or_none),
-    ("attempts", "attempts", lambda value: max(1, _whole(value))),
-    ("backoff", "backoff", _backoff_in),
-    ("job_id", "jobId", _text_or_none),
-    ("keep_completed", "removeOnComplete", _keep_in),
-    ("keep_failed", "removeOnFail", _keep_in),
-    ("lifo", "lifo", bool),
-    ("timeout_ms", "timeout", _limit_or_none),
-    ("ttl_ms", "ttl", _limit_or_none),
-    ("tags", "tags", _words),
-    ("metadata", "metadata", _mapping_or_none),
-    ("correlation_id", "correlationId", _text_or_none),
-    ("deduplication", "de", _deduplication_in),
-)

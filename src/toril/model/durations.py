@@ -11,6 +11,9 @@ from toril.errors import ValidationError
 Duration: TypeAlias = float | timedelta | str
 """Seconds as a number, a timedelta, or text of numbers with units: "250ms", "30s", "1h30m"."""
 
+DEFAULT_GRACE: Duration = 86_400.0
+"""How long finished jobs stay when a queue is cleaned, unless a caller says otherwise: a day."""
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 _MAX_SECONDS = 1000 * 365.25 * 86_400  # a thousand years from now is a date still

@@ -9,7 +9,7 @@ import msgspec
 
 from toril.model import codec
 from toril.model.durations import from_epoch_ms
-from toril.model.job_options import JobOptions
+from toril.model.job_options import JobOptions, decode_options
 from toril.model.state import JobState
 
 DEFAULT_NAME = "__default__"
@@ -90,7 +90,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     @property
     def options(self) -> JobOptions:
         """The options."""
-        return codec.decode_options(self.options_json)
+        return decode_options(self.options_json)
 
 
 class AttemptError(msgspec.Struct, frozen=True, gc=False):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 
 from toril.errors import ValidationError, did_you_mean
-from toril.model.checks import check_job_id, check_text, is_integer
-from toril.model.durations import Duration, to_epoch_ms, to_ms
+from toril.model import codec
+from toril.model.durations import Duration
+from toril.model.option_table import OPTIONS
 from toril.model.options import Backoff, Deduplication, Keep, KeepLike, Priority
 
-MAX_ATTEMPTS = 10_000
-MAX_TAGS = 50
-MAX_TAG_LENGTH = 100
+HandlerKind: TypeAlias = Literal["auto", "async", "thread", "process"]
+"""Where a handler runs; "auto" is async for coroutine functions and a thread for the others."""
 
 
 class JobOptionArgs(TypedDict, total=False):
@@ -103,17 +104,19 @@ class JobOptions(msgspec.Struct, frozen=True):
             return DEFAULT_OPTIONS
         values: dict[str, Any] = {}
         for name, value in args.items():
-            read = _READERS.get(name)
-            if read is None:
+            option = _BY_NAME.get(name)
+            if option is None:
                 hint = _hint(_snake(str(name)))
                 raise ValidationError(str(name), f"unknown option; {hint}")
-            field, parsed = read(value)
-            values[field] = parsed
+            values[option.field] = option.read(value)
         _apply_preset(values)
         return cls(**_reconciled(values))
 
 
 DEFAULT_OPTIONS = JobOptions()
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+_DEFAULTS = {option.field: getattr(DEFAULT_OPTIONS, option.field) for option in OPTIONS}
 
 
 def _apply_preset(values: dict[str, Any]) -> None:
@@ -152,7 +155,7 @@ _ELSEWHERE = {
 
 def _hint(name: str) -> str:
     ours = _ELSEWHERE.get(name)
-    return did_you_mean(name, _READERS) if ours is None else f"here it is called {ours!r}"
+    return did_you_mean(name, _BY_NAME) if ours is None else f"here it is called {ours!r}"
 
 
 def _snake(name: str) -> str:
@@ -160,86 +163,50 @@ def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
-def _read_attempts(value: Any) -> tuple[str, int]:
-    if not is_integer(value) or not 1 <= value <= MAX_ATTEMPTS:
-        raise ValidationError("attempts", f"{value!r} is not a number from 1 to {MAX_ATTEMPTS}")
-    return "attempts", value
+_encode = msgspec.json.Encoder().encode
 
 
-def _read_job_id(value: Any) -> tuple[str, str]:
-    return "job_id", check_job_id(value)
+def encode_options(options: JobOptions) -> str:
+    """Return options as the JSON that is stored; defaults are left out, but for the attempts.
+
+    Raises:
+        ValidationError: The metadata have no JSON form.
+    """
+    out: dict[str, Any] = {"attempts": options.attempts}
+    for option in OPTIONS:
+        value = getattr(options, option.field)
+        if value != _DEFAULTS[option.field]:
+            out[option.key] = option.write(value)
+    return _encode(out).decode()
 
 
-def _read_flag(field: str) -> Any:
-    def read(value: Any) -> tuple[str, bool]:
-        if not isinstance(value, bool):
-            raise ValidationError(field, f"{value!r} is not True or False")
-        return field, value
+def decode_options(text: str) -> JobOptions:
+    """Return a job's options from stored JSON. Unknown keys are ignored.
 
-    return read
-
-
-def _read_positive_ms(field: str) -> Any:
-    def read(value: Any) -> tuple[str, int | None]:
-        if value is None:
-            return f"{field}_ms", None
-        ms = to_ms(value, field)
-        if ms < 1:
-            raise ValidationError(field, f"{value!r} leaves no time; leave it out for no limit")
-        return f"{field}_ms", ms
-
-    return read
+    Jobs of one kind share their options' text, so the answers are cached; but not if they hold
+    metadata, which a handler could change under the next job.
+    """
+    return _parse_options(text) if '"metadata"' in text else _cached_options(text)
 
 
-def _read_tags(value: Any) -> tuple[str, tuple[str, ...]]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValidationError("tags", f"{value!r} is not a list of words")
-    if len(value) > MAX_TAGS:
-        raise ValidationError("tags", f"{len(value)} are too many; {MAX_TAGS} are allowed")
-    for tag in value:
-        check_text(tag, "tags", MAX_TAG_LENGTH)
-    return "tags", tuple(dict.fromkeys(value))
+@lru_cache(maxsize=1024)
+def _cached_options(text: str) -> JobOptions:
+    return _parse_options(text)
 
 
-def _read_metadata(value: Any) -> tuple[str, dict[str, Any] | None]:
-    if value is None:
-        return "metadata", None
-    if not isinstance(value, Mapping):
-        raise ValidationError("metadata", f"{value!r} is not a mapping")
-    return "metadata", dict(value)
-
-
-def _read_correlation_id(value: Any) -> tuple[str, str | None]:
-    return "correlation_id", None if value is None else check_text(value, "correlation_id")
-
-
-def _read_deduplication(value: Any) -> tuple[str, Deduplication | None]:
-    if value is not None and not isinstance(value, Deduplication):
-        raise ValidationError(
-            "deduplication",
-            f"{value!r} is not understood; give Deduplication.simple(), .throttle(ttl) "
-            "or .debounce(ttl)",
-        )
-    return "deduplication", value
-
-
-_READERS: dict[str, Any] = {
-    "priority": lambda v: ("priority", Priority.parse(v)),
-    "delay": lambda v: ("delay_ms", to_ms(v, "delay")),
-    "scheduled_at": lambda v: ("scheduled_ms", to_epoch_ms(v, "scheduled_at")),
-    "attempts": _read_attempts,
-    "backoff": lambda v: ("backoff", None if v is None else Backoff.parse(v)),
-    "job_id": _read_job_id,
-    "remove_on_complete": lambda v: ("keep_completed", Keep.parse(v, "remove_on_complete")),
-    "remove_on_fail": lambda v: ("keep_failed", Keep.parse(v, "remove_on_fail")),
-    "lifo": _read_flag("lifo"),
-    "timeout": _read_positive_ms("timeout"),
-    "ttl": _read_positive_ms("ttl"),
-    "tags": _read_tags,
-    "metadata": _read_metadata,
-    "correlation_id": _read_correlation_id,
-    "deduplication": _read_deduplication,
-}
-
-HandlerKind: TypeAlias = Literal["auto", "async", "thread", "process"]
-"""Where a handler runs; "auto" is async for coroutine functions and a thread for the others."""
+def _parse_options(text: str) -> JobOptions:
+    """Read what can be read: one job that another program wrote must not end a worker."""
+    try:
+        found = codec.decode(text)
+    except (ValueError, RecursionError):
+        found = {}
+    if not isinstance(found, dict):
+        found = {}
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.key in found:
+            try:
+                values[option.field] = option.parse(found[option.key])
+            except (TypeError, ValueError, OverflowError):
+                continue
+    return JobOptions(**values)

@@ -10,7 +10,47 @@ from typing import Any, TypeAlias
 from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.checks import check_text, is_integer
-from toril.model.options import RateLimit
+from toril.model.durations import Duration, to_ms
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many jobs may start in a time, over all workers of a queue.
+
+    Without `burst` at most `max` jobs start in each window of `per` seconds, and a window
+    begins with the first job that starts after the last: Node.js workers keep to it, too.
+    With `burst` it is a token bucket, which only Toril's workers know: jobs start `max` in
+    `per` seconds, evenly, and after a rest up to `burst` at once.
+
+    Attributes:
+        max: The number of jobs, at least 1.
+        per: The time, in seconds.
+        burst: How many may start at once after a rest; None is a fixed window.
+        by: The field of a job's metadata or payload whose every value has a limit of its own;
+            None is one limit for the whole queue.
+    """
+
+    max: int
+    per: Duration
+    burst: int | None = None
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is not positive, and a field without a name."""
+        if not is_integer(self.max) or self.max < 1:
+            raise ValidationError("rate_limit.max", f"{self.max!r} is not a number from 1")
+        if self.per_ms < 1:
+            raise ValidationError("rate_limit.per", f"{self.per!r} is shorter than a millisecond")
+        if self.burst is not None and (not is_integer(self.burst) or self.burst < 1):
+            raise ValidationError("rate_limit.burst", f"{self.burst!r} is not a number from 1")
+        if self.by is not None:
+            check_text(self.by, "rate_limit.by")
+
+    @property
+    def per_ms(self) -> int:
+        """The time in milliseconds."""
+        return to_ms(self.per, "rate_limit.per")
+
 
 RateLimits: TypeAlias = RateLimit | Sequence[RateLimit]
 """One limit, or one for the queue and one by a field."""

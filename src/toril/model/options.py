@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -159,13 +158,14 @@ class Backoff(msgspec.Struct, frozen=True):
         """Whether a strategy registered by name has to be asked."""
         return self.kind not in _OWN_BACKOFFS
 
-    def delay_for(self, attempts_made: int) -> int:
+    def delay_for(self, attempts_made: int, draw: float = 0.0) -> int:
         """Return the delay before the next attempt, in milliseconds.
 
-        Jitter is subtracted, as in BullMQ: between (1 - jitter)·delay and delay.
+        Jitter is subtracted, as in BullMQ: the result is between (1 - jitter)·delay and delay.
 
         Args:
             attempts_made: How many attempts have failed, at least 1.
+            draw: A random number, 0 to 1, that says how much of the jitter to subtract.
         """
         delay = self.delay_ms
         if self.kind == "exponential":
@@ -174,7 +174,7 @@ class Backoff(msgspec.Struct, frozen=True):
         if self.cap_ms is not None:
             delay = min(delay, self.cap_ms)
         if self.jitter:
-            delay -= int(delay * self.jitter * random.random())  # noqa: S311 - no secret
+            delay -= int(delay * self.jitter * draw)
         return delay
 
 
@@ -239,45 +239,6 @@ def _not_a_keep(value: object, field: str) -> ValidationError:
     return ValidationError(
         field, f"{value!r} is not understood; give True, False, a count, or Keep(count, age)"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How many jobs may start in a time, over all workers of a queue.
-
-    Without `burst` at most `max` jobs start in each window of `per` seconds, and a window
-    begins with the first job that starts after the last: Node.js workers keep to it, too.
-    With `burst` it is a token bucket, which only Toril's workers know: jobs start `max` in
-    `per` seconds, evenly, and after a rest up to `burst` at once.
-
-    Attributes:
-        max: The number of jobs, at least 1.
-        per: The time, in seconds.
-        burst: How many may start at once after a rest; None is a fixed window.
-        by: The field of a job's metadata or payload whose every value has a limit of its own;
-            None is one limit for the whole queue.
-    """
-
-    max: int
-    per: Duration
-    burst: int | None = None
-    by: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is not positive, and a field without a name."""
-        if not is_integer(self.max) or self.max < 1:
-            raise ValidationError("rate_limit.max", f"{self.max!r} is not a number from 1")
-        if self.per_ms < 1:
-            raise ValidationError("rate_limit.per", f"{self.per!r} is shorter than a millisecond")
-        if self.burst is not None and (not is_integer(self.burst) or self.burst < 1):
-            raise ValidationError("rate_limit.burst", f"{self.burst!r} is not a number from 1")
-        if self.by is not None:
-            check_text(self.by, "rate_limit.by")
-
-    @property
-    def per_ms(self) -> int:
-        """The time in milliseconds."""
-        return to_ms(self.per, "rate_limit.per")
 
 
 class Deduplication(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, TypeAlias, assert_never
 
 import msgspec
@@ -65,8 +66,23 @@ class Unrecoverable(OutcomeSignal):
     """No attempt can succeed: the job fails at once, whatever attempts are left."""
 
 
-CANCELLED = Cancel.__name__
-"""The error type of a job that was cancelled, however that came about."""
+class ErrorKind(StrEnum):
+    """The types of errors that Toril itself gives attempts; others are names of exceptions."""
+
+    BAD_ARGUMENTS = "ArgumentsInvalid"
+    BAD_RESULT = "ResultNotJSON"
+    CANCELLED = "Cancel"  # however that came about
+    CHILDREN = "ChildrenNotCompleted"
+    EXPIRED = "Expired"
+    FOLLOW_UP_REFUSED = "FollowUpRefused"
+    INTERRUPTED = "Interrupted"
+    NO_HANDLER = "HandlerNotFound"
+    PAYLOAD_LOST = "PayloadLost"
+    PROCESS_DIED = "ProcessDied"
+    STALLED = "Stalled"
+    TIMEOUT = "Timeout"
+    UNRECOVERABLE = "Unrecoverable"
+
 
 CANCEL_REASON = "cancelled on request"
 """The message of that error when it was not the handler's own decision."""
@@ -97,7 +113,7 @@ class Errored(msgspec.Struct, tag=True, frozen=True):
     after_ms: int | None = None
 
 
-class Ended(msgspec.Struct, tag=True, frozen=True):
+class Discarded(msgspec.Struct, tag=True, frozen=True):
     """No further attempt is to be made: unrecoverable, cancelled, expired, or poison.
 
     Attributes:
@@ -107,7 +123,7 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
     error: AttemptError
 
 
-class GivenBack(msgspec.Struct, tag=True, frozen=True):
+class Released(msgspec.Struct, tag=True, frozen=True):
     """The attempt did not count: snoozed, or interrupted by a shutdown.
 
     Attributes:
@@ -121,13 +137,13 @@ class Forfeited(msgspec.Struct, tag=True, frozen=True):
     """The lease is lost: nothing may be written, somebody else has the job."""
 
 
-Outcome: TypeAlias = Succeeded | Errored | Ended | GivenBack | Forfeited
+Outcome: TypeAlias = Succeeded | Errored | Discarded | Released | Forfeited
 
 RetryDelay: TypeAlias = Callable[[JobOptions, int, AttemptError], int]
 """Gives the wait in milliseconds from the options, the attempts made, and the error."""
 
 
-def settle(
+def settlement_for(
     lease: Lease, options: JobOptions, outcome: Outcome, retry_delay: RetryDelay
 ) -> Settlement | None:
     """Decide what an attempt's end means for its job.
@@ -152,9 +168,9 @@ def settle(
             if delay is None:
                 delay = retry_delay(options, made, outcome.error)
             return settlement.Retry(lease, outcome.error, delay)
-        case Ended():
+        case Discarded():
             return settlement.Fail(lease, outcome.error, options.keep_failed)
-        case GivenBack():
+        case Released():
             return settlement.Release(lease, outcome.delay_ms)
         case Forfeited():
             return None
@@ -173,9 +189,11 @@ def from_signal(signal: OutcomeSignal, error: AttemptError) -> Outcome:
         case Retry():
             return Errored(error, signal.after_ms)
         case Snooze():
-            return GivenBack(signal.delay_ms)
-        case _:
-            return Ended(error)
+            return Released(signal.delay_ms)
+        case Cancel() | Unrecoverable():
+            return Discarded(error)
+        case _:  # a user's own class: it ends the attempt, and nothing says that another may help
+            return Discarded(error)
 
 
 def is_signal(value: Any) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from toril.errors import ValidationError
 from toril.model import codec
+from toril.model.job_options import encode_options
 from toril.model.schedule import DEFAULT_TZ, Schedule
 
 PREFIX = "repeat:"
@@ -59,7 +60,7 @@ def turn_of(a_job_id: str) -> Turn | None:
 
 def first_options(schedule: Schedule) -> str:
     """Return the options of a schedule's first job, but for what its time decides."""
-    return _with(codec.decode(codec.encode_options(schedule.options)), schedule.id, _rule(schedule))
+    return _with(codec.decode(encode_options(schedule.options)), schedule.id, _rule(schedule))
 
 
 def next_options(schedule_id: str, options_json: str, number: int) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from toril.errors import ValidationError
+
 
 class JobState(StrEnum):
     """Where a job is. The values are BullMQ's names, so that both sides speak alike."""
@@ -69,3 +71,23 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.WAITING, JobState.PRIORITIZED}),
 }
 """From each stored state, the states that may follow. Removal is possible from each but active."""
+
+
+def parse_state(state: JobState | str, field: str = "state") -> JobState:
+    """Return a stored state by its name.
+
+    Args:
+        state: The state, or its name as BullMQ writes it.
+        field: The name to put into the error.
+
+    Raises:
+        ValidationError: No engine stores such a state.
+    """
+    try:
+        parsed = JobState(state)
+    except ValueError:
+        parsed = None
+    if parsed not in STORED:
+        known = ", ".join(s for s in JobState if s in STORED)
+        raise ValidationError(field, f"must be one of {known}, not {state!r}")
+    return parsed

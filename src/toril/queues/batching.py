@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from toril.engine.base import Added, Engine
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Added
 from toril.model.job import NewJob, QueueRef
 
 _MOST_JOBS = 1000

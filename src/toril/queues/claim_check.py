@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from toril.model.codec import encode_options, payload_hash
+from toril.model.codec import payload_hash
 from toril.model.job import NewJob
+from toril.model.job_options import encode_options
 from toril.payloads import PayloadStore
 
 _AT_ONCE = 8

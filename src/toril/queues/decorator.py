@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from toril.errors import ConfigurationError
 from toril.model.checks import check_text
 from toril.model.job_options import HandlerKind
 from toril.queues.context import JobContext
+from toril.queues.submission import Submission
 from toril.queues.task import AsyncTask, SyncTask, Task, is_async, resolve_kind
-
-if TYPE_CHECKING:
-    from toril.queues.queue import Queue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,14 +50,27 @@ class TaskDecorator:
 
     def __init__(
         self,
-        queue: Queue,
+        submission: Submission,
+        add: Callable[[Task[..., Any]], None],
+        *,
         name: str | None,
         run_in: HandlerKind,
         concurrency: int | None,
         options: Mapping[str, Any],
     ) -> None:
-        self.name = name
-        self._queue = queue
+        """Prepare.
+
+        Args:
+            submission: Where the task's jobs go.
+            add: Takes the task that was made.
+            name: The name of its jobs; the function's own unless given.
+            run_in: Where it runs.
+            concurrency: How many of its jobs one worker runs at once.
+            options: Options of its jobs, the queue's defaults included.
+        """
+        self._submission = submission
+        self._add = add
+        self._name = name
         self._run_in = run_in
         self._concurrency = concurrency
         self._options = options
@@ -79,19 +90,19 @@ class TaskDecorator:
     def __call__(self, function: Callable[..., Any]) -> Task[..., Any]:
         make: type[Task[..., Any]] = AsyncTask if is_async(function) else SyncTask
         task = make(
-            self._queue,
+            self._submission,
             function,
             self._name_of(function),
             options=self._options,
             run_in=self._run_in,
             concurrency=self._concurrency,
         )
-        self._queue.add_task(task)
+        self._add(task)
         return task
 
     def _name_of(self, function: Callable[..., Any]) -> str:
-        if self.name is not None:
-            return check_text(self.name, "name")
+        if self._name is not None:
+            return check_text(self._name, "name")
         name = getattr(function, "__name__", None)
         if name is None:
             raise ConfigurationError(f'{function!r} has no name: give it one, @queue.task("name")')

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from toril.engine.base import Added, AddStatus
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Added, AddStatus
+from toril.engine.contract.rules import no_such_job
 from toril.errors import (
     ConflictError,
     JobCancelledError,
     JobFailedError,
     JobRemovedError,
-    NotFoundError,
     ResultTimeoutError,
     ValidationError,
 )
 from toril.model.durations import Duration, to_ms
-from toril.model.job import Job
+from toril.model.job import Job, QueueRef
 from toril.model.options import Priority
-from toril.model.outcome import CANCELLED
+from toril.model.outcome import ErrorKind
 from toril.model.state import JobState
-
-if TYPE_CHECKING:
-    from toril.queues.queue import Queue
+from toril.queues.results import Results
 
 R = TypeVar("R")
+
+
+class Origin(Protocol):
+    """What a handle needs of its queue."""
+
+    @property
+    def ref(self) -> QueueRef:
+        """The queue."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """Where its jobs live."""
+        ...
+
+    @property
+    def results(self) -> Results:
+        """Tells how its jobs ended."""
+        ...
+
+    def encode(self, data: Any) -> str:
+        """Return a payload as JSON."""
+        ...
+
+    async def check_in(self, data: str) -> str:
+        """Return a payload as its job is to carry it."""
+        ...
 
 
 class JobHandle(Generic[R]):
@@ -34,65 +60,74 @@ class JobHandle(Generic[R]):
 
     Attributes:
         id: The job's id.
-        created: False if the call found a job that was there already; the id is that job's.
+        created: False if the call found an existing job; the id is that job's.
         deduplicated: Another job holds the deduplication key; the id is that job's.
         fallback: The job went to a local spool because the main store was away.
+        stored_in: The store that has the job, without a password.
     """
 
-    __slots__ = ("_queue", "_result_type", "created", "deduplicated", "fallback", "id")
+    __slots__ = (
+        "_origin",
+        "_result_type",
+        "created",
+        "deduplicated",
+        "fallback",
+        "id",
+        "stored_in",
+    )
 
-    def __init__(self, queue: Queue, added: Added, result_type: Any = Any) -> None:
+    def __init__(self, origin: Origin, added: Added, result_type: Any = Any) -> None:
         """Hold a job.
 
         Args:
-            queue: Where it is.
+            origin: Its queue.
             added: What the engine answered.
-            result_type: What the result is converted to.
+            result_type: The type to which the result is converted.
         """
-        self._queue = queue
+        self._origin = origin
         self._result_type = result_type
+        self.stored_in = added.stored_in
         self.id = added.id
         self.created = added.status is AddStatus.CREATED
         self.deduplicated = added.status is AddStatus.DEDUPLICATED
         self.fallback = False
 
     def __repr__(self) -> str:
-        return f"<JobHandle {self.id} in {self._queue}>"
+        return f"<JobHandle {self.id} in {self.queue}>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, JobHandle):
             return NotImplemented
-        return (self._queue.ref, self.id) == (other._queue.ref, other.id)
+        return (self.queue, self.id) == (other.queue, other.id)
 
     def __hash__(self) -> int:
-        return hash((self._queue.ref, self.id))
+        return hash((self.queue, self.id))
 
     @property
-    def queue(self) -> Queue:
+    def queue(self) -> QueueRef:
         """The queue it is in."""
-        return self._queue
+        return self._origin.ref
 
     @property
-    def stored_in(self) -> str:
-        """Where it is stored, without a password."""
-        return self._queue.engine.location
+    def _engine(self) -> Engine:
+        return self._origin.engine
 
     async def job(self) -> Job:
         """Return the job as it is now.
 
         Raises:
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
-        job = await self._queue.get(self.id)
+        (job,) = await self._engine.jobs.get(self.queue, [self.id])
         if job is None:
-            raise NotFoundError(f"there is no job {self.id!r} in queue {str(self._queue)!r}")
+            raise no_such_job(self.queue, self.id)
         return job
 
     async def state(self) -> JobState:
         """Return the job's state.
 
         Raises:
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
         return (await self.job()).state
 
@@ -100,7 +135,7 @@ class JobHandle(Generic[R]):
         """Return what its handler last reported; None if it has not.
 
         Raises:
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
         return (await self.job()).progress
 
@@ -111,7 +146,7 @@ class JobHandle(Generic[R]):
             start: The first line's number, from 0.
             limit: How many at most.
         """
-        return await self._queue.engine.logs(self._queue.ref, self.id, start=start, limit=limit)
+        return await self._engine.jobs.logs(self.queue, self.id, start=start, limit=limit)
 
     async def result(self, timeout: Duration | None = None) -> R:
         """Wait until the job has ended, and return what its handler returned.
@@ -131,19 +166,19 @@ class JobHandle(Generic[R]):
         seconds = None if timeout is None else to_ms(timeout, "timeout") / 1000
         try:
             async with asyncio.timeout(seconds):
-                ending = await self._queue.results().of(self.id)
+                ending = await self._origin.results.of(self.queue, self.id)
         except TimeoutError:
             raise ResultTimeoutError(
                 self.id, f"job {self.id} did not end within {seconds:g} s"
             ) from None
         if ending is None:
             raise JobRemovedError(
-                self.id, f"job {self.id} is not in queue {str(self._queue)!r} any more"
+                self.id, f"job {self.id} is not in queue {str(self.queue)!r} any more"
             )
         if ending.state is JobState.FAILED:
             kind = ending.error.type if ending.error else "Error"
             reason = ending.error.message if ending.error else "unknown"
-            if kind == CANCELLED:
+            if kind == ErrorKind.CANCELLED:
                 raise JobCancelledError(self.id, f"job {self.id} was cancelled: {reason}")
             raise JobFailedError(self.id, kind, reason)
         return self._convert(ending.result_json)
@@ -161,9 +196,9 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It has ended already.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
-        if not await self._queue.engine.cancel(self._queue.ref, [self.id]):
+        if not await self._engine.jobs.cancel(self.queue, [self.id]):
             await self._refuse("cancelled")
 
     async def retry(self) -> None:
@@ -171,9 +206,9 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It has not ended.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
-        if not await self._queue.engine.retry(self._queue.ref, [self.id]):
+        if not await self._engine.jobs.retry(self.queue, [self.id]):
             await self._refuse("retried")
 
     async def promote(self) -> None:
@@ -181,9 +216,9 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It is not delayed.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
-        if not await self._queue.engine.promote(self._queue.ref, [self.id]):
+        if not await self._engine.jobs.promote(self.queue, [self.id]):
             await self._refuse("promoted")
 
     async def remove(self) -> None:
@@ -191,16 +226,15 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It is running, or a child of it is.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
-        if not await self._queue.engine.remove(self._queue.ref, [self.id]):
+        if not await self._engine.jobs.remove(self.queue, [self.id]):
+            if await self.state() is not JobState.ACTIVE:
+                raise ConflictError(f"job {self.id} cannot be removed while a child of it runs")
             await self._refuse("removed")
 
     async def _refuse(self, what: str) -> None:
-        job = await self.job()
-        if what == "removed" and job.state is not JobState.ACTIVE:
-            raise ConflictError(f"job {self.id} cannot be removed while a child of it runs")
-        raise ConflictError(f"job {self.id} is {job.state} and cannot be {what}")
+        raise ConflictError(f"job {self.id} is {await self.state()} and cannot be {what}")
 
     async def change_priority(self, priority: Priority | int | str) -> None:
         """Give the job another priority while it has not started.
@@ -210,10 +244,10 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It has started.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
         number = Priority.parse(priority)
-        await self._queue.engine.change(self._queue.ref, self.id, priority=number)
+        await self._engine.jobs.change(self.queue, self.id, priority=number)
 
     async def change_delay(self, delay: Duration) -> None:
         """Let the job wait for a time from now while it has not started.
@@ -223,10 +257,10 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It has started.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
         """
         delay_ms = to_ms(delay, "delay")
-        await self._queue.engine.change(self._queue.ref, self.id, delay_ms=delay_ms)
+        await self._engine.jobs.change(self.queue, self.id, delay_ms=delay_ms)
 
     async def change_data(self, data: Any) -> None:
         """Give the job another payload; one that runs sees it at its next attempt.
@@ -236,11 +270,9 @@ class JobHandle(Generic[R]):
 
         Raises:
             ConflictError: It has ended.
-            NotFoundError: It is not there any more.
+            NotFoundError: It no longer exists.
             ValidationError: The data have no JSON form, or are too large.
             EngineError: The store failed.
         """
-        text = self._queue.encode(data)
-        if self._queue.claims is not None:
-            text = await self._queue.claims.check_in_data(text)
-        await self._queue.engine.change(self._queue.ref, self.id, data=text)
+        text = await self._origin.check_in(self._origin.encode(data))
+        await self._engine.jobs.change(self.queue, self.id, data=text)

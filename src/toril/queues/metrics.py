@@ -6,8 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from toril.engine.base import MetricsWindow, QueueInfo
+from toril.engine.contract.queues import QueueOverview
+from toril.model.durations import Duration, to_ms
 from toril.model.state import JobState
+
+DEFAULT_WINDOW = 3600.0
+"""How far back numbers go unless a caller says otherwise, in seconds."""
 
 
 class QueueMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,16 +59,18 @@ class QueueMetrics(msgspec.Struct, frozen=True, kw_only=True):
         return self.waiting + self.prioritized
 
 
-def summarize(
-    info: QueueInfo, counts: Mapping[JobState, int], window: MetricsWindow
-) -> QueueMetrics:
-    """Put a queue's counts and its window together.
+def window_to_ms(window: Duration) -> int:
+    """Return a window in milliseconds: at least a minute, as counters are kept by the minute."""
+    return max(to_ms(window, "window"), 60_000)
+
+
+def summarize(overview: QueueOverview) -> QueueMetrics:
+    """Return a queue's numbers.
 
     Args:
-        info: The queue.
-        counts: Its jobs by state.
-        window: What it did.
+        overview: What the engine tells of it.
     """
+    info, counts, window = overview.info, overview.counts, overview.window
     ended = window.completed + window.failed
     attempts = sum(window.histogram.values())
     return QueueMetrics(

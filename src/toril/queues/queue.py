@@ -1,57 +1,39 @@
-"""A queue as an application holds it: add jobs, look at them, and control them."""
+"""A queue as an application holds it: handlers, adding, inspection and control in one object."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, Unpack, overload
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
-from toril.engine.base import Added, AddStatus, Engine, Page, QueueInfo
-from toril.errors import ConfigurationError, NotFoundError, ValidationError
+from toril.engine.contract.engine import Engine
+from toril.errors import ConfigurationError
 from toril.model import codec
-from toril.model.checks import check_text, is_integer
-from toril.model.claim import BEGINNING, KEY
-from toril.model.durations import Duration, to_ms
-from toril.model.events import EventBus, JobAdded
-from toril.model.ids import new_id
-from toril.model.job import DEFAULT_NAME, Job, NewJob, QueueRef
-from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions
-from toril.model.state import FINAL, STORED, JobState
+from toril.model.events import EventBus
+from toril.model.job import DEFAULT_NAME, NewJob, QueueRef
+from toril.model.job_options import HandlerKind, JobOptionArgs
 from toril.payloads import PayloadStore
-from toril.queues.batching import Batcher
-from toril.queues.claim_check import Claims
 from toril.queues.context import JobContext
+from toril.queues.control import Control
 from toril.queues.decorator import Processor, TaskDecorator
 from toril.queues.handle import JobHandle
-from toril.queues.metrics import QueueMetrics, summarize
+from toril.queues.preparation import Defaults, Preparation
 from toril.queues.results import Results
+from toril.queues.submission import Submission
 from toril.queues.task import AsyncTask, SyncTask, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_Known: TypeAlias = dict[tuple[str, int], tuple[JobOptions, str, Any]]
-"""What was made of options, by the job's name and their identity; they are kept alive with it."""
 
-_BULK_FIELDS = frozenset({"name", "data", "options"})
-_PAGE = 1000
-_CLEANED_AT_MOST = 10**9
-DEFAULT_WINDOW = 3600.0
-
-
-class Queue:
+class Queue(Control):
     """One queue. `QueueManager.register_queue` makes it.
 
     Attributes:
-        ref: Its prefix and name.
-        default_options: What its jobs are asked for unless they say otherwise.
+        default_options: Default options of its jobs.
         max_data_bytes: The largest payload that is stored with its job, and the largest result.
-        max_payload_bytes: The largest payload, wherever it is stored.
-        payloads: Where larger payloads go; None is nowhere.
-        claims: Gives their jobs claims on them; None where they go nowhere.
+        payloads: Where larger payloads go; None if nowhere.
         tasks: Its typed tasks by name.
-        fallback: What handles the jobs of other names, if anything does.
+        default_processor: Handles the jobs of all other names, if there is one.
     """
 
     def __init__(
@@ -60,6 +42,7 @@ class Queue:
         ref: QueueRef,
         *,
         bus: EventBus,
+        results: Results | None = None,
         default_options: Mapping[str, Any] | None = None,
         max_data_bytes: int = codec.MAX_BYTES,
         payloads: PayloadStore | None = None,
@@ -67,9 +50,10 @@ class Queue:
         """Make a queue; it is stored when the manager opens.
 
         Args:
-            store: Gives where its jobs live; asked when that is needed.
+            store: Returns where its jobs live; asked when that is needed.
             ref: Its prefix and name.
             bus: Told of jobs that are added.
+            results: Tells how jobs ended; shared with the manager's other queues.
             default_options: Options as in `JobOptionArgs`.
             max_data_bytes: The largest payload that is stored with its job.
             payloads: Where larger payloads go.
@@ -77,23 +61,22 @@ class Queue:
         Raises:
             ValidationError: A default option is refused.
         """
-        self.ref = ref
-        self._store = store
-        self.default_options = dict(default_options or {})
-        self.max_data_bytes = max_data_bytes
-        self.max_payload_bytes = max_data_bytes if payloads is None else payloads.max_bytes
-        self.payloads = payloads
-        self.claims = (
-            None if payloads is None else Claims(payloads, min(payloads.threshold, max_data_bytes))
+        super().__init__(
+            Submission(
+                store,
+                ref,
+                bus=bus,
+                results=results or Results(store),
+                max_data_bytes=max_data_bytes,
+                payloads=payloads,
+            )
         )
+        self.max_data_bytes = max_data_bytes
+        self.payloads = payloads
         self.tasks: dict[str, Task[..., Any]] = {}
-        self.fallback: Processor | None = None
-        self._bus = bus
-        parsed = JobOptions.of(self.default_options)
-        self._defaults = parsed, codec.encode_options(parsed)
-        # Futures belong to an event loop, and the sync facade has one of its own.
-        self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher] = WeakKeyDictionary()
-        self._results: WeakKeyDictionary[asyncio.AbstractEventLoop, Results] = WeakKeyDictionary()
+        self.default_processor: Processor | None = None
+        self._defaults = Defaults.of(default_options or {})
+        self._preparation = Preparation(self._submission.encode, self._defaults_of)
 
     def __str__(self) -> str:
         return str(self.ref)
@@ -102,16 +85,21 @@ class Queue:
         return f"<Queue {self.ref}>"
 
     @property
-    def engine(self) -> Engine:
-        """Where its jobs live."""
-        return self._store()
-
-    @property
     def name(self) -> str:
         """The name, without the prefix."""
         return self.ref.name
 
-    # Handlers
+    @property
+    def default_options(self) -> Mapping[str, Any]:
+        """Default options of its jobs, as they were written."""
+        return self._defaults.written
+
+    def _defaults_of(self, name: str) -> Defaults:
+        """Return the default options for a job: its task's, else the queue's."""
+        task = self.tasks.get(name)
+        if task is None:
+            return self._defaults
+        return Defaults(task.default_options, *task.prepared_options)
 
     @overload
     def task(
@@ -162,11 +150,15 @@ class Queue:
             ConfigurationError: The name is taken, or the function cannot be a task.
             ValidationError: An option is refused.
         """
-        decorator = TaskDecorator(self, name, run_in, concurrency, options)
-        if callable(name):
-            decorator.name = None
-            return decorator(name)
-        return decorator
+        decorator = TaskDecorator(
+            self._submission,
+            self.add_task,
+            name=None if callable(name) else name,
+            run_in=run_in,
+            concurrency=concurrency,
+            options={**self.default_options, **options},
+        )
+        return decorator(name) if callable(name) else decorator
 
     def add_task(self, task: Task[..., Any]) -> None:
         """Let workers run a task for the jobs of its name.
@@ -192,31 +184,15 @@ class Queue:
         Raises:
             ConfigurationError: The queue has one already.
         """
-        if self.fallback is not None:
+        if self.default_processor is not None:
             raise ConfigurationError(f"queue {str(self)!r} has a processor already")
-        self.fallback = Processor(function, run_in)
-        return self.fallback
+        self.default_processor = Processor(function, run_in)
+        return self.default_processor
 
     @property
     def has_handlers(self) -> bool:
         """Whether a worker here could run any of its jobs."""
-        return bool(self.tasks) or self.fallback is not None
-
-    # Adding
-
-    def encode(self, data: Any) -> str:
-        """Return a payload as JSON, within this queue's limit.
-
-        Raises:
-            ValidationError: It has no JSON form, is too large, or would be taken for a claim.
-        """
-        text = codec.encode(data, "data", self.max_payload_bytes)
-        if text.startswith(BEGINNING):
-            raise ValidationError(
-                f"data.{KEY}",
-                "a payload cannot begin with this key: it stands for one that is kept elsewhere",
-            )
-        return text
+        return bool(self.tasks) or self.default_processor is not None
 
     async def add(
         self, name: str = DEFAULT_NAME, data: Any = None, **options: Unpack[JobOptionArgs]
@@ -235,14 +211,14 @@ class Queue:
             ValidationError: Something is refused; the error names the field.
             EngineError: The store failed. After a `StoreBusyError` the job may be there.
         """
-        return await self.submit(self._prepare(name, data, options))
+        return await self._submission.submit(self._preparation.one(name, data, options))
 
     async def add_bulk(self, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
         """Add many jobs in one call: all of them, or none.
 
         Args:
-            jobs: For each a mapping with `name`, `data` and `options` (see
-                `JobOptionArgs`), each of which may be left out.
+            jobs: For each a mapping with `name`, `data` and `options` (see `JobOptionArgs`),
+                each of which may be left out.
 
         Returns:
             A handle on each, in order.
@@ -251,41 +227,10 @@ class Queue:
             ValidationError: One is refused; the error names its place and field.
             EngineError: The store failed.
         """
-        prepared: list[NewJob] = []
-        known: _Known = {}
-        for place, job in enumerate(jobs):
-            try:
-                prepared.append(self._prepare_one_of_many(job, known))
-            except ValidationError as error:
-                field = f"jobs[{place}].{error.field}".rstrip(".")
-                raise ValidationError(field, error.message) from None
-        return await self.add_jobs(prepared)
-
-    def _prepare_one_of_many(self, job: Mapping[str, Any], known: _Known) -> NewJob:
-        if type(job) is not dict and not isinstance(job, Mapping):
-            raise ValidationError("", f"{job!r} is no mapping with name, data and options")
-        if not job.keys() <= _BULK_FIELDS:
-            unknown = min(job.keys() - _BULK_FIELDS)
-            raise ValidationError(unknown, "a job has name, data and options")
-        name, options = job.get("name", DEFAULT_NAME), job.get("options")
-        try:  # jobs that share a name and a mapping share what is made of them
-            parsed, as_json, _ = known[name, id(options)]
-        except (KeyError, TypeError):
-            _checked_name(name)
-            parsed, as_json = (
-                self._prepare_options(name, options) if options else self._defaults_of(name)
-            )
-            known[name, id(options)] = parsed, as_json, options
-        return NewJob(
-            parsed.job_id or new_id(),
-            name,
-            self.encode(job.get("data")),
-            parsed,
-            as_json,
-        )
+        return await self._submission.submit_all(self._preparation.many(jobs))
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
-        """Add jobs that tasks prepared (`task.job(...)`): all of them, or none.
+        """Add jobs that tasks prepared with `task.job(...)`: all of them, or none.
 
         Args:
             jobs: The jobs.
@@ -296,298 +241,4 @@ class Queue:
         Raises:
             EngineError: The store failed.
         """
-        if not jobs:
-            return []
-        if self.claims is not None:
-            jobs = await self.claims.check_in(jobs)
-        added = await self.engine.add(self.ref, jobs)
-        if self._bus.wants(JobAdded):
-            for job, answer in zip(jobs, added, strict=True):
-                self._announce(job, answer)
-        return [JobHandle(self, answer) for answer in added]
-
-    async def submit(self, job: NewJob, result_type: Any = Any) -> JobHandle[Any]:
-        """Add one job, together with others that are added at the same time.
-
-        Args:
-            job: The job.
-            result_type: What its result is converted to.
-
-        Raises:
-            EngineError: The store failed.
-        """
-        if self.claims is not None and len(job.data) > self.claims.small:
-            (job,) = await self.claims.check_in([job])
-        loop = asyncio.get_running_loop()
-        batcher = self._batchers.get(loop)
-        if batcher is None:
-            batcher = self._batchers[loop] = Batcher(self.engine, self.ref)
-        added = await batcher.add(job)
-        if self._bus.wants(JobAdded):
-            self._announce(job, added)
-        return JobHandle(self, added, result_type)
-
-    def _announce(self, job: NewJob, added: Added) -> None:
-        self._bus.emit(JobAdded(self.ref, added.id, job.name, added.status is AddStatus.CREATED))
-
-    def _prepare(self, name: str, data: Any, options: Mapping[str, Any]) -> NewJob:
-        _checked_name(name)
-        parsed, as_json = (
-            self._prepare_options(name, options) if options else self._defaults_of(name)
-        )
-        return NewJob(parsed.job_id or new_id(), name, self.encode(data), parsed, as_json)
-
-    def _defaults_of(self, name: str) -> tuple[JobOptions, str]:
-        """Return what a job that says nothing is asked for: its task's options, if it has one."""
-        task = self.tasks.get(name)
-        return self._defaults if task is None else task.prepared_options
-
-    def _prepare_options(self, name: str, options: Mapping[str, Any]) -> tuple[JobOptions, str]:
-        if not isinstance(options, Mapping):
-            raise ValidationError("options", f"{options!r} is not a mapping")
-        task = self.tasks.get(name)
-        defaults = self.default_options if task is None else task.default_options
-        parsed = JobOptions.of({**defaults, **options})
-        return parsed, codec.encode_options(parsed)
-
-    # Looking
-
-    def handle(self, job_id: str) -> JobHandle[Any]:
-        """Return a handle on a job by its id, without looking whether it is there.
-
-        Args:
-            job_id: The job.
-        """
-        return JobHandle(self, Added(job_id, AddStatus.DUPLICATE))
-
-    def results(self) -> Results:
-        """Return what tells the endings of this queue's jobs on the running event loop."""
-        loop = asyncio.get_running_loop()
-        results = self._results.get(loop)
-        if results is None:
-            results = self._results[loop] = Results(self.engine, self.ref)
-        return results
-
-    async def get(self, job_id: str) -> Job | None:
-        """Return a job as it is now; None where it is not there.
-
-        Args:
-            job_id: The job.
-        """
-        return (await self.engine.get(self.ref, [job_id]))[0]
-
-    async def info(self) -> QueueInfo:
-        """Return whether the queue is paused, and its limits.
-
-        Raises:
-            NotFoundError: The queue has not been made yet.
-        """
-        info = await self.engine.info(self.ref)
-        if info is None:
-            raise NotFoundError(f"there is no queue {str(self)!r}")
-        return info
-
-    async def counts(self) -> dict[JobState, int]:
-        """Return the number of jobs in each state.
-
-        Raises:
-            NotFoundError: The queue has not been made yet.
-        """
-        return await self.engine.counts(self.ref)
-
-    async def metrics(self, window: Duration = DEFAULT_WINDOW) -> QueueMetrics:
-        """Return the queue's numbers now, and over the time before.
-
-        Args:
-            window: How far back, in seconds; it is rounded to minutes.
-
-        Raises:
-            NotFoundError: The queue has not been made yet.
-        """
-        info = await self.info()
-        window_ms = max(to_ms(window, "window"), 60_000)
-        return summarize(info, await self.counts(), await self.engine.metrics(self.ref, window_ms))
-
-    async def jobs(
-        self,
-        state: JobState | str | None = None,
-        *,
-        name: str | None = None,
-        tag: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page:
-        """Return a page of jobs.
-
-        Args:
-            state: In this state only; then next to run first, or last finished first.
-            name: With this name only.
-            tag: With this tag only.
-            limit: How many at most, 1 to 1000.
-            cursor: The page before's `cursor`.
-
-        Returns:
-            The jobs, and the cursor of the next page.
-
-        Raises:
-            ValidationError: The state, limit or cursor is refused.
-            NotFoundError: The queue has not been made yet.
-        """
-        if not 1 <= limit <= _PAGE:
-            raise ValidationError("limit", f"{limit} is not between 1 and {_PAGE}")
-        states = () if state is None else (parse_state(state),)
-        return await self.engine.page(
-            self.ref, states=states, name=name, tag=tag, limit=limit, cursor=cursor
-        )
-
-    async def each(
-        self,
-        state: JobState | str | None = None,
-        *,
-        name: str | None = None,
-        tag: str | None = None,
-    ) -> AsyncIterator[Job]:
-        """Go through all jobs, a page at a time; the arguments are those of `jobs`."""
-        cursor = None
-        while True:
-            page = await self.jobs(state, name=name, tag=tag, limit=_PAGE, cursor=cursor)
-            for job in page.jobs:
-                yield job
-            cursor = page.cursor
-            if cursor is None:
-                return
-
-    # Control
-
-    async def pause(self) -> None:
-        """Let workers take nothing more from the queue. Running jobs go on."""
-        await self.engine.pause(self.ref)
-
-    async def resume(self) -> None:
-        """Undo a pause."""
-        await self.engine.resume(self.ref)
-
-    async def lift_limits(self) -> None:
-        """Take away all limits of rate and concurrency; what they held back is ready."""
-        await self.engine.lift(self.ref)
-
-    async def drain(self, *, delayed: bool = False) -> int:
-        """Remove the jobs that wait.
-
-        Args:
-            delayed: The delayed ones too.
-
-        Returns:
-            How many were removed.
-        """
-        return await self.engine.drain(self.ref, delayed=delayed)
-
-    async def clean(
-        self,
-        grace: Duration = 0,
-        state: JobState | str = JobState.COMPLETED,
-        limit: int | None = None,
-    ) -> int:
-        """Remove jobs that have been in a state for a while.
-
-        Args:
-            grace: At least this long, in seconds.
-            state: The state.
-            limit: How many at most, oldest first; None is all.
-
-        Returns:
-            How many were removed.
-
-        Raises:
-            ConflictError: Jobs of that state cannot be removed.
-            ValidationError: There is no such state.
-        """
-        most = _CLEANED_AT_MOST if limit is None else limit
-        if not is_integer(most) or most < 1:
-            raise ValidationError("limit", f"{limit!r} is not a number from 1")
-        removed = await self.engine.clean(self.ref, parse_state(state), to_ms(grace, "grace"), most)
-        return len(removed)
-
-    async def obliterate(self, *, force: bool = False) -> int:
-        """Remove the queue and everything in it.
-
-        Args:
-            force: Even if jobs are active.
-
-        Returns:
-            How many jobs were removed.
-
-        Raises:
-            ConflictError: Jobs are active.
-        """
-        return await self.engine.obliterate(self.ref, force=force)
-
-    async def retry_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
-        """Run all failed jobs again, or those of a name or tag; return how many."""
-        return await self._for_all(self.engine.retry, {JobState.FAILED}, name, tag)
-
-    async def promote_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
-        """Let all delayed jobs run now, or those of a name or tag; return how many."""
-        return await self._for_all(self.engine.promote, {JobState.DELAYED}, name, tag)
-
-    async def cancel_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
-        """Cancel all jobs that have not ended, or those of a name or tag; return how many."""
-        return await self._for_all(self.engine.cancel, STORED - FINAL, name, tag)
-
-    async def remove_jobs(
-        self,
-        state: JobState | str | None = None,
-        *,
-        name: str | None = None,
-        tag: str | None = None,
-    ) -> int:
-        """Remove all jobs that are not active, or those of a state, name or tag.
-
-        Returns:
-            How many were removed.
-        """
-        states = STORED - {JobState.ACTIVE} if state is None else {parse_state(state)}
-        return await self._for_all(self.engine.remove, states, name, tag)
-
-    async def _for_all(
-        self,
-        operation: Callable[[QueueRef, Sequence[str]], Coroutine[Any, Any, list[str]]],
-        states: frozenset[JobState] | set[JobState],
-        name: str | None,
-        tag: str | None,
-    ) -> int:
-        """Do something to every job that fits, a page at a time."""
-        total, cursor = 0, None
-        while True:
-            page = await self.engine.page(
-                self.ref, states=sorted(states), name=name, tag=tag, limit=_PAGE, cursor=cursor
-            )
-            if page.jobs:
-                total += len(await operation(self.ref, [job.id for job in page.jobs]))
-            cursor = page.cursor
-            if cursor is None:
-                return total
-
-
-def _checked_name(name: Any) -> str:
-    return check_text(name, "name")
-
-
-def parse_state(state: JobState | str, field: str = "state") -> JobState:
-    """Return a state by its name.
-
-    Args:
-        state: The state, or its name as BullMQ writes it.
-        field: The name to put into the error.
-
-    Raises:
-        ValidationError: No engine stores such a state.
-    """
-    try:
-        parsed = JobState(state)
-    except ValueError:
-        parsed = None
-    if parsed not in STORED:
-        known = ", ".join(s for s in JobState if s in STORED)
-        raise ValidationError(field, f"{state!r} is no state of a stored job; known: {known}")
-    return parsed
+        return await self._submission.submit_all(jobs)

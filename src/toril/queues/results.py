@@ -1,126 +1,196 @@
-"""Waiting for results: one follower of a queue's events, however many wait."""
+"""Waiting for results: one follower an event loop, however many queues and waiters there are."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from weakref import WeakKeyDictionary
 
-from toril.engine.base import Ending, Engine, EventRecord
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.events import EventKind, EventRecord, News
+from toril.engine.contract.jobs import Ending
 from toril.model import codec
 from toril.model.job import AttemptError, QueueRef
 from toril.model.state import JobState
 
 _REMOVED = None
-_ENDINGS = frozenset({"completed", "failed", "removed"})
+_ENDINGS = frozenset({EventKind.COMPLETED, EventKind.FAILED, EventKind.REMOVED})
 _LOOK_AGAIN_SECONDS = 5.0
 
 
 class Results:
-    """Tells the endings of one queue's jobs on one event loop."""
+    """Tells how jobs ended, in any queues of one store."""
 
-    def __init__(self, engine: Engine, queue: QueueRef) -> None:
+    def __init__(self, store: Callable[[], Engine]) -> None:
         """Prepare.
 
         Args:
-            engine: Where the jobs are.
-            queue: The queue.
+            store: Returns where jobs live; asked when that is needed.
         """
-        self._engine = engine
-        self._queue = queue
-        self._loop = asyncio.get_running_loop()
-        self._waiting: defaultdict[str, list[asyncio.Future[Ending | None]]] = defaultdict(list)
-        self._cursor: asyncio.Future[str] | None = None
-        self._follower: asyncio.Task[None] | None = None
+        self._store = store
+        # Futures belong to an event loop, and the sync facade has a loop of its own.
+        self._followers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Follower] = (
+            WeakKeyDictionary()
+        )
 
-    async def of(self, job_id: str) -> Ending | None:
-        """Return how a job ended, once it has; None where it is not there any more.
+    async def of(self, queue: QueueRef, job_id: str) -> Ending | None:
+        """Return how a job ended, once it has; None if it no longer exists.
 
         Args:
+            queue: The queue.
             job_id: The job.
         """
-        future: asyncio.Future[Ending | None] = asyncio.get_running_loop().create_future()
-        self._waiting[job_id].append(future)
+        loop = asyncio.get_running_loop()
+        follower = self._followers.get(loop)
+        if follower is None:
+            follower = self._followers[loop] = _Follower(self._store)
+        return await follower.of(queue, job_id)
+
+
+class _Follower:
+    """Follows the events of the queues that somebody waits for, on one event loop."""
+
+    def __init__(self, store: Callable[[], Engine]) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._waiting: defaultdict[QueueRef, defaultdict[str, list[asyncio.Future[Ending | None]]]]
+        self._waiting = defaultdict(lambda: defaultdict(list))
+        self._cursors: dict[QueueRef, str] = {}
+        self._starting: dict[QueueRef, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[Mapping[QueueRef, News]] | None = None
+
+    async def of(self, queue: QueueRef, job_id: str) -> Ending | None:
+        future: asyncio.Future[Ending | None] = self._loop.create_future()
+        self._waiting[queue][job_id].append(future)
         try:
-            await self._follow()
-            # Looked at after the follower knows its place: an ending is seen here or there.
-            known = await self._engine.endings(self._queue, [job_id])
+            await self._follow(queue)
+            # Asked after the cursor is known: an ending is seen here or in the events.
+            known = await self._store().jobs.endings(queue, [job_id])
             if job_id not in known:
                 return _REMOVED
             return known[job_id] or await future
         finally:
-            self._waiting[job_id].remove(future)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            jobs = self._waiting[queue]
+            jobs[job_id].remove(future)
+            if not jobs[job_id]:
+                del jobs[job_id]
+            if not jobs:
+                del self._waiting[queue]
 
-    async def _follow(self) -> None:
-        if self._cursor is None or self._follower is None or self._follower.done():
-            self._cursor = asyncio.get_running_loop().create_future()
-            self._follower = asyncio.create_task(self._run(self._cursor))
-        await asyncio.shield(self._cursor)
+    async def _follow(self, queue: QueueRef) -> None:
+        if queue not in self._cursors:
+            starting = self._starting.get(queue)
+            if starting is None:
+                starting = self._starting[queue] = self._loop.create_task(self._start(queue))
+                starting.add_done_callback(lambda _: self._starting.pop(queue, None))
+            await asyncio.shield(starting)
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
 
-    async def _run(self, start: asyncio.Future[str]) -> None:
+    async def _start(self, queue: QueueRef) -> None:
+        tails = await self._store().events.tails([queue])
+        self._cursors.update(tails)
+        if self._reading is not None:  # read again, this queue too
+            self._reading.cancel()
+
+    async def _run(self) -> None:
+        look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
         try:
-            _, cursor = await self._engine.events(self._queue, None)
-            start.set_result(cursor)
-            look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
             while self._waiting:
-                await self._engine.wait_event(self._queue, cursor, _LOOK_AGAIN_SECONDS)
-                records, cursor = await self._engine.events(self._queue, cursor)
-                await self._tell(records)
+                await self._tell(await self._read())
                 if self._loop.time() >= look_again:
-                    # The record keeps the newest events only: who was slow may have missed one.
+                    # The store keeps the newest events only: a slow reader may have missed one.
                     look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
-                    await self._ask(list(self._waiting))
+                    for queue in list(self._waiting):
+                        await self._ask(queue)
         except Exception as error:  # noqa: BLE001 - it belongs to those who wait
-            if not start.done():
-                start.set_exception(error)
-            for futures in list(self._waiting.values()):
-                for future in futures:
-                    if not future.done():
-                        future.set_exception(error)
+            self._fail(error)
+        finally:
+            self._cursors.clear()
+            self._task = None
 
-    async def _tell(self, records: Sequence[EventRecord]) -> None:
+    async def _read(self) -> Mapping[QueueRef, News]:
+        """Return the news of the queues that somebody waits for."""
+        for queue in [queue for queue in self._cursors if queue not in self._waiting]:
+            del self._cursors[queue]
+        events = self._store().events
+        self._reading = self._loop.create_task(
+            events.read(dict(self._cursors), timeout=_LOOK_AGAIN_SECONDS)
+        )
+        try:
+            await asyncio.wait([self._reading])
+            news = {} if self._reading.cancelled() else self._reading.result()
+        finally:
+            reading, self._reading = self._reading, None
+            if not reading.done():
+                reading.cancel()
+                with suppress(asyncio.CancelledError):
+                    await reading
+        for queue, (_, cursor) in news.items():
+            self._cursors[queue] = cursor
+        return news
+
+    async def _tell(self, news: Mapping[QueueRef, News]) -> None:
         """Tell of endings among what happened.
 
-        The store itself is asked, once for all: a job may have been run again since. Of those
-        that left no record the event has to tell.
+        The store itself is asked, once for all jobs of a queue: one may have run again since.
+        If a job left no record, its event has to tell.
         """
-        told: dict[str, EventRecord] = {}
-        for record in records:
-            if record.job_id in self._waiting and record.kind in _ENDINGS:
-                if record.kind == "removed":
-                    told.setdefault(record.job_id, record)
-                else:
-                    told[record.job_id] = record
-        if not told:
-            return
-        known = await self._engine.endings(self._queue, list(told))
-        for job_id, record in told.items():
-            if job_id not in known:
-                self._resolve(job_id, _ending_of(record))
-            elif known[job_id] is not None:
-                self._resolve(job_id, known[job_id])
+        for queue, (records, _) in news.items():
+            told = _endings_in(records, self._waiting.get(queue, {}))
+            if not told:
+                continue
+            known = await self._store().jobs.endings(queue, list(told))
+            for job_id, record in told.items():
+                if job_id not in known:
+                    self._resolve(queue, job_id, _ending_of(record))
+                elif known[job_id] is not None:
+                    self._resolve(queue, job_id, known[job_id])
 
-    async def _ask(self, job_ids: Sequence[str]) -> None:
-        """Ask the store itself how jobs ended."""
-        known = await self._engine.endings(self._queue, job_ids)
+    async def _ask(self, queue: QueueRef) -> None:
+        """Ask the store itself how a queue's jobs ended."""
+        job_ids = list(self._waiting[queue]) if queue in self._waiting else []
+        known = await self._store().jobs.endings(queue, job_ids)
         for job_id in job_ids:
             ending = known.get(job_id, _REMOVED)
             if ending is not None or job_id not in known:
-                self._resolve(job_id, ending)
+                self._resolve(queue, job_id, ending)
 
-    def _resolve(self, job_id: str, ending: Ending | None) -> None:
-        for future in self._waiting.get(job_id, ()):
+    def _resolve(self, queue: QueueRef, job_id: str, ending: Ending | None) -> None:
+        futures = self._waiting[queue].get(job_id, ()) if queue in self._waiting else ()
+        for future in futures:
             if not future.done():
                 future.set_result(ending)
+
+    def _fail(self, error: Exception) -> None:
+        for jobs in self._waiting.values():
+            for future in (one for futures in jobs.values() for one in futures):
+                if not future.done():
+                    future.set_exception(error)
+
+
+def _endings_in(
+    records: Sequence[EventRecord], waited_for: Mapping[str, object]
+) -> dict[str, EventRecord]:
+    """Return the last ending of each job that is waited for; a removal only if nothing else."""
+    told: dict[str, EventRecord] = {}
+    for record in records:
+        if record.job_id in waited_for and record.kind in _ENDINGS:
+            if record.kind is EventKind.REMOVED:
+                told.setdefault(record.job_id, record)
+            else:
+                told[record.job_id] = record
+    return told
 
 
 def _ending_of(record: EventRecord) -> Ending | None:
     match record.kind:
-        case "completed":
+        case EventKind.COMPLETED:
             return Ending(JobState.COMPLETED, record.data)
-        case "failed":
+        case EventKind.FAILED:
             kind, message = codec.decode(record.data or '["Error",""]')
             return Ending(JobState.FAILED, error=AttemptError(0, kind, message))
         case _:

@@ -195,6 +195,41 @@ def blocking(
     return call
 
 
+def blocking_handle(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, JobHandle[R]]],
+) -> Callable[Concatenate[_HasThread, P], SyncJobHandle[R]]:
+    """Do as `blocking` for a method that returns a handle.
+
+    Args:
+        method: The coroutine method.
+    """
+
+    @wraps(method)
+    def call(self: _HasThread, /, *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
+        thread, target = self._thread, self._target
+        return SyncJobHandle(thread.run(method(target, *args, **kwargs)), thread)
+
+    return call
+
+
+def blocking_handles(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, list[JobHandle[R]]]],
+) -> Callable[Concatenate[_HasThread, P], list[SyncJobHandle[R]]]:
+    """Do as `blocking` for a method that returns handles.
+
+    Args:
+        method: The coroutine method.
+    """
+
+    @wraps(method)
+    def call(self: _HasThread, /, *args: P.args, **kwargs: P.kwargs) -> list[SyncJobHandle[R]]:
+        thread, target = self._thread, self._target
+        handles = thread.run(method(target, *args, **kwargs))
+        return [SyncJobHandle(handle, thread) for handle in handles]
+
+    return call
+
+
 class SyncFacade(_HasThread):
     """The root of facades: a target whose coroutine methods run in a thread.
 
@@ -211,16 +246,13 @@ class SyncFacade(_HasThread):
         self._target = target
         self._thread = thread
 
-    def _wrap(self, handle: JobHandle[R]) -> SyncJobHandle[R]:
-        return SyncJobHandle(handle, self._thread)
-
 
 class SyncQueue(SyncFacade):
     """A queue, for code without an event loop; see `Queue`."""
 
     pause = blocking(Queue.pause)
     resume = blocking(Queue.resume)
-    lift_limits = blocking(Queue.lift_limits)
+    clear_limits = blocking(Queue.clear_limits)
     drain = blocking(Queue.drain)
     clean = blocking(Queue.clean)
     obliterate = blocking(Queue.obliterate)
@@ -233,7 +265,11 @@ class SyncQueue(SyncFacade):
     cancel_jobs = blocking(Queue.cancel_jobs)
     remove_jobs = blocking(Queue.remove_jobs)
 
+    info = blocking(Queue.info)
+    add = blocking_handle(Queue.add)
+    add_bulk = blocking_handles(Queue.add_bulk)
+
     def handle(self, job_id: str) -> SyncJobHandle[Any]:
         """Return a handle on a job by its id."""
         queue: Queue = self._target
-        return self._wrap(queue.handle(job_id))
+        return SyncJobHandle(queue.handle(job_id), self._thread)

@@ -6,20 +6,17 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from toril.errors import ConfigurationError
 from toril.model.checks import is_integer
-from toril.model.codec import encode_options
 from toril.model.ids import new_id
 from toril.model.job import NewJob
-from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions
+from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions, encode_options
 from toril.queues.arguments import Arguments
 from toril.queues.context import current_job
 from toril.queues.handle import JobHandle
-
-if TYPE_CHECKING:
-    from toril.queues.queue import Queue
+from toril.queues.submission import Submission
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,13 +29,15 @@ class Task(Generic[P, R]):
         queue: The queue its jobs go to.
         name: The name of its jobs.
         function: The function.
+        default_options: Options of its jobs, the queue's defaults included.
+        prepared_options: The same, validated, and as they are stored.
         run_in: Where it runs: "async", "thread" or "process".
         concurrency: How many of its jobs one worker runs at once; None is no limit.
     """
 
     def __init__(
         self,
-        queue: Queue,
+        submission: Submission,
         function: Callable[..., Any],
         name: str,
         *,
@@ -49,10 +48,10 @@ class Task(Generic[P, R]):
         """Make a task; `queue.task` also registers it.
 
         Args:
-            queue: The queue its jobs go to.
+            submission: Where its jobs go.
             function: The function.
             name: The name of its jobs.
-            options: What its jobs are asked for, beyond the queue's defaults.
+            options: Options of its jobs, the queue's defaults included.
             run_in: Where it runs; "auto" is async for coroutine functions, else a thread.
             concurrency: How many of its jobs one worker runs at once.
 
@@ -63,13 +62,14 @@ class Task(Generic[P, R]):
         if not callable(function):
             raise ConfigurationError(f"{function!r} cannot be a task: give a function")
         update_wrapper(cast("Callable[..., Any]", self), function)
-        self.queue = queue
+        self._submission = submission
+        self.queue = submission.ref
         self.name = name
         self.function = function
         self.run_in = resolve_kind(function, run_in, name)
         self.concurrency = _checked_concurrency(concurrency, name)
         self.arguments = Arguments(function, name)
-        self._set_options({**queue.default_options, **options})
+        self._set_options(options)
 
     def __repr__(self) -> str:
         return f"<Task {self.name} in {self.queue}>"
@@ -84,7 +84,8 @@ class Task(Generic[P, R]):
             ValidationError: The arguments do not fit the function's signature or types.
             EngineError: The store failed.
         """
-        return await self.queue.submit(self.job(*args, **kwargs), self.arguments.result_type)
+        job = self.job(*args, **kwargs)
+        return await self._submission.submit(job, self.arguments.result_type)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """Return the job that `enqueue` would add, for `queue.add_jobs`.
@@ -93,11 +94,10 @@ class Task(Generic[P, R]):
             ValidationError: The arguments do not fit the function's signature or types.
         """
         return NewJob(
-            self._job_options.job_id or new_id(),
+            self.prepared_options[0].job_id or new_id(),
             self.name,
-            self.arguments.encode(args, kwargs, self.queue.max_payload_bytes),
-            self._job_options,
-            self._options_json,
+            self.arguments.encode(args, kwargs, self._submission.max_payload_bytes),
+            *self.prepared_options,
         )
 
     def options(self, **options: Unpack[JobOptionArgs]) -> Task[P, R]:
@@ -110,7 +110,7 @@ class Task(Generic[P, R]):
             ValidationError: An option is unknown or refused.
         """
         clone = copy(self)
-        clone._set_options({**self._options, **options})  # noqa: SLF001 - another of this class
+        clone._set_options({**self.default_options, **options})  # noqa: SLF001 - another of this class
         return clone
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -129,20 +129,10 @@ class Task(Generic[P, R]):
             args = args[len(names) :]
         return self.function(*args, **kwargs)
 
-    @property
-    def default_options(self) -> Mapping[str, Any]:
-        """What its jobs are asked for, the queue's defaults included."""
-        return self._options
-
-    @property
-    def prepared_options(self) -> tuple[JobOptions, str]:
-        """The same, validated, and as it is stored."""
-        return self._job_options, self._options_json
-
     def _set_options(self, options: Mapping[str, Any]) -> None:
-        self._options = options
-        self._job_options = JobOptions.of(options)
-        self._options_json = encode_options(self._job_options)
+        self.default_options = options
+        parsed = JobOptions.of(options)
+        self.prepared_options = parsed, encode_options(parsed)
 
 
 class AsyncTask(Task[P, R]):
@@ -191,5 +181,5 @@ def resolve_kind(function: Callable[..., Any], run_in: HandlerKind, name: str) -
 
 def _checked_concurrency(value: int | None, name: str) -> int | None:
     if value is not None and (not is_integer(value) or value < 1):
-        raise ConfigurationError(f"{name!r}: concurrency is {value!r}; give a number from 1")
+        raise ConfigurationError(f"{name!r}: concurrency must be an integer ≥ 1, not {value!r}")
     return value

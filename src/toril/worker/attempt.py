@@ -29,7 +29,7 @@ class Attempt:
         started: When, on the event loop's clock.
         stopped: Why it was told to end; None if it was not.
         task: Runs it; None until its first step.
-        settled: Its outcome has been handed over.
+        resolved: Its outcome has been handed over.
         deadline: Its place in the timer wheel.
         begun: It was handed over to be started.
         thread: What runs of it in a thread, which goes on when the task is cancelled.
@@ -41,7 +41,7 @@ class Attempt:
         "lease",
         "on_outcome",
         "options",
-        "settled",
+        "resolved",
         "started",
         "stopped",
         "task",
@@ -64,14 +64,14 @@ class Attempt:
         self.on_outcome = on_outcome
         self.stopped: Stop | None = None
         self.task: asyncio.Task[None] | None = None
-        self.settled = False
+        self.resolved = False
         self.deadline: tuple[int, int] | None = None
         self.begun = False
         self.thread: asyncio.Future[Any] | None = None
 
     def stop(self, why: Stop) -> None:
         """Tell the handler to end. The first reason counts."""
-        if self.stopped is None and not self.settled:
+        if self.stopped is None and not self.resolved:
             self.stopped = why
             if self.task is not None:
                 self.task.cancel()
@@ -80,8 +80,8 @@ class Attempt:
         """Whether the handler was told to end; a thread asks this through its context."""
         return self.stopped is not None
 
-    def settle(self, outcome: Outcome) -> None:
+    def resolve(self, outcome: Outcome) -> None:
         """Hand over the outcome, unless that was done before."""
-        if not self.settled:
-            self.settled = True
+        if not self.resolved:
+            self.resolved = True
             self.on_outcome(self, outcome)

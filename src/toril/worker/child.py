@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from toril.model.job import Lease
-from toril.model.outcome import Ended, Errored, Forfeited, GivenBack, Succeeded
+from toril.model.outcome import Discarded, Errored, Forfeited, Released, Succeeded
 from toril.queues.arguments import Arguments
 from toril.queues.context import JobContext, set_current_job
 from toril.worker.handlers import FunctionRef, Handler
@@ -79,7 +79,7 @@ class Done(msgspec.Struct, tag="done", frozen=True):
         outcome: What that means.
     """
 
-    outcome: Succeeded | Errored | Ended | GivenBack | Forfeited
+    outcome: Succeeded | Errored | Discarded | Released | Forfeited
 
 
 Request = Hello | Run

@@ -20,18 +20,17 @@ from toril.model.claim import has_claim
 from toril.model.job import AttemptError, Lease
 from toril.model.outcome import (
     CANCEL_REASON,
-    CANCELLED,
     STALL_REASON,
-    Ended,
+    Discarded,
     Errored,
+    ErrorKind,
     Forfeited,
-    GivenBack,
     Outcome,
+    Released,
     Succeeded,
 )
 from toril.payloads import PayloadStore, redeem
 from toril.queues.context import JobContext, set_current_job
-from toril.worker import failures
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.child import Run
 from toril.worker.deadlines import Deadlines
@@ -108,7 +107,7 @@ class Executor:
         self._discard_deadline(attempt)
         try:
             in_thread = attempt.thread is not None and not attempt.thread.done()
-            attempt.settle(_after_stop(attempt, outcome, still_running=in_thread))
+            attempt.resolve(_after_stop(attempt, outcome, still_running=in_thread))
         finally:
             if attempt.thread is None:
                 on_end(attempt)
@@ -124,7 +123,7 @@ class Executor:
         self._deadlines.close()
 
     def _abandon(self, attempt: Attempt) -> None:
-        if attempt.settled:
+        if attempt.resolved:
             return
         lease = attempt.lease
         _logger.warning(
@@ -132,32 +131,32 @@ class Executor:
             lease.name,
             lease.id,
         )
-        attempt.settle(_after_stop(attempt, GivenBack(), still_running=True))
+        attempt.resolve(_after_stop(attempt, Released(), still_running=True))
 
     def _refusal(self, attempt: Attempt) -> Outcome | None:
         """Return what a job that must not run ends in; None lets it run."""
         lease = attempt.lease
         if attempt.stopped is not None:
-            return GivenBack()
+            return Released()
         if lease.deferred_failure is not None:
-            return Ended(error_of(lease, _deferred_kind(lease), lease.deferred_failure))
+            return Discarded(error_of(lease, _deferred_kind(lease), lease.deferred_failure))
         ttl = attempt.options.ttl_ms
         if ttl is not None and lease.started_ms > lease.created_ms + ttl:
             late = (lease.started_ms - lease.created_ms - ttl) / 1000
             message = f"it could not start within {ttl / 1000:g} s; {late:.3f} s too late"
-            return Ended(error_of(lease, failures.EXPIRED, message))
+            return Discarded(error_of(lease, ErrorKind.EXPIRED, message))
         return None
 
     async def _perform(self, attempt: Attempt, routes: Routes) -> Outcome:
         lease = attempt.lease
         handler = routes.find(lease)
         if handler is None:
-            return Errored(error_of(lease, failures.NO_HANDLER, routes.missing(lease)))
+            return Errored(error_of(lease, ErrorKind.NO_HANDLER, routes.missing(lease)))
         if has_claim(lease.data):
             try:
                 lease = await self._with_payload(attempt, routes.payloads)
             except PayloadLostError as error:  # it would not be there at another attempt either
-                return Ended(error_of(lease, failures.PAYLOAD_LOST, str(error)))
+                return Discarded(error_of(lease, ErrorKind.PAYLOAD_LOST, str(error)))
         context = JobContext(lease, self._reports, attempt.is_stopped)
         set_current_job(context)
         if self._middleware:
@@ -247,14 +246,14 @@ class Executor:
     def _interrupted(self, attempt: Attempt, error: asyncio.CancelledError) -> Outcome:
         if attempt.stopped is None:  # a handler that cancels itself
             return Errored(error_from(attempt.lease, error))
-        return GivenBack()
+        return Released()
 
     def _raised(self, attempt: Attempt, error: BaseException) -> Outcome:
         match error:
             case _EndedInProcessError():
                 return error.outcome
             case ProcessDiedError():
-                return Errored(error_of(attempt.lease, failures.PROCESS_DIED, str(error)))
+                return Errored(error_of(attempt.lease, ErrorKind.PROCESS_DIED, str(error)))
             case _:
                 return of_error(attempt.lease, error)
 
@@ -268,11 +267,11 @@ def _look_at_error(thread: asyncio.Future[Any]) -> None:
 def _deferred_kind(lease: Lease) -> str:
     match lease.deferred_failure:
         case reason if reason == CANCEL_REASON:
-            return CANCELLED
+            return ErrorKind.CANCELLED
         case reason if reason == STALL_REASON:
-            return failures.STALLED
+            return ErrorKind.STALLED
         case _:
-            return "Unrecoverable"
+            return ErrorKind.UNRECOVERABLE
 
 
 def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool) -> Outcome:
@@ -283,11 +282,11 @@ def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool) -> O
     match attempt.stopped:
         case Stop.SHUTDOWN:
             # Work that was finished in spite of it is not done again.
-            return outcome if isinstance(outcome, Succeeded) else GivenBack()
+            return outcome if isinstance(outcome, Succeeded) else Released()
         case Stop.LEASE_LOST:
             return Forfeited()
         case Stop.CANCEL:
-            return Ended(error_of(lease, CANCELLED, CANCEL_REASON))
+            return Discarded(error_of(lease, ErrorKind.CANCELLED, CANCEL_REASON))
         case Stop.TIMEOUT:
             return Errored(_timed_out(attempt, still_running=still_running))
 
@@ -297,4 +296,4 @@ def _timed_out(attempt: Attempt, *, still_running: bool) -> AttemptError:
     message = f"it did not finish within {seconds:g} s"
     if still_running:
         message += " and is still running: it could not be stopped"
-    return error_of(attempt.lease, failures.TIMEOUT, message)
+    return error_of(attempt.lease, ErrorKind.TIMEOUT, message)

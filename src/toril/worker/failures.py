@@ -8,23 +8,12 @@ from pathlib import Path
 from types import TracebackType
 
 from toril.model.job import AttemptError, Lease
-from toril.model.outcome import OutcomeSignal
+from toril.model.outcome import OutcomeSignal, Retry, Snooze
 
 MAX_MESSAGE = 4_000
 MAX_STACK = 16_000
 
-TIMEOUT = "Timeout"
-EXPIRED = "Expired"
-STALLED = "Stalled"
-NO_HANDLER = "HandlerNotFound"
-BAD_RESULT = "ResultNotJSON"
-BAD_ARGUMENTS = "ArgumentsInvalid"
-PAYLOAD_LOST = "PayloadLost"
-CHILDREN = "ChildrenNotCompleted"
 _HERE = Path(__file__).parent
-
-PROCESS_DIED = "ProcessDied"
-INTERRUPTED = "Interrupted"
 
 
 def error_of(lease: Lease, kind: str, message: str, stack: str = "") -> AttemptError:
@@ -80,7 +69,7 @@ def signal_of(exception: BaseException) -> OutcomeSignal | None:
     Of several the one that ends the job goes before one that tries again.
     """
     signals = [e for e in leaves_of(exception) if isinstance(e, OutcomeSignal)]
-    final = [s for s in signals if not hasattr(s, "after_ms") and not hasattr(s, "delay_ms")]
+    final = [s for s in signals if not isinstance(s, Retry | Snooze)]
     return next(iter(final or signals), None)
 
 

@@ -100,9 +100,9 @@ class Routes:
             task.name: Handler(task.function, task.run_in, task.arguments, task.concurrency)
             for task in queue.tasks.values()
         }
-        fallback = queue.fallback
-        self._fallback = (
-            None if fallback is None else Handler(fallback.function, fallback.run_in, None, None)
+        default = queue.default_processor
+        self._default = (
+            None if default is None else Handler(default.function, default.run_in, None, None)
         )
         for handler in self.handlers():
             if handler.run_in == "process":
@@ -110,11 +110,11 @@ class Routes:
 
     def handlers(self) -> list[Handler]:
         """Return all of them."""
-        return [*self._tasks.values(), *([self._fallback] if self._fallback else [])]
+        return [*self._tasks.values(), *([self._default] if self._default else [])]
 
     def find(self, lease: Lease) -> Handler | None:
         """Return what runs a job; None where nothing does."""
-        return self._tasks.get(lease.name, self._fallback)
+        return self._tasks.get(lease.name, self._default)
 
     def missing(self, lease: Lease) -> str:
         """Return a sentence for a job that nothing runs."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from toril.clock import Clock
-from toril.engine.base import LeaseKeeper
+from toril.engine.contract.hot_path import LeaseKeeper
 from toril.errors import TorilError
 from toril.model.job import Lease
 from toril.worker.attempt import Attempt

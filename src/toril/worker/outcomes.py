@@ -8,15 +8,15 @@ from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.job import Lease
 from toril.model.outcome import (
-    Ended,
+    Discarded,
     Errored,
+    ErrorKind,
     Outcome,
     Succeeded,
     from_signal,
     is_signal,
 )
 from toril.queues.arguments import ArgumentsError
-from toril.worker import failures
 from toril.worker.failures import error_from, error_of, signal_of
 
 NOTHING = Succeeded(None)
@@ -38,7 +38,7 @@ def of_result(lease: Lease, result: Any, max_result: int) -> Outcome:
         return Succeeded(codec.encode(result, "result", max_result))
     except ValidationError as error:
         # Running it again would do its work again, for the same result.
-        return Ended(error_of(lease, failures.BAD_RESULT, str(error)))
+        return Discarded(error_of(lease, ErrorKind.BAD_RESULT, str(error)))
 
 
 def of_error(lease: Lease, error: BaseException) -> Outcome:
@@ -49,7 +49,7 @@ def of_error(lease: Lease, error: BaseException) -> Outcome:
         error: What the handler raised.
     """
     if isinstance(error, ArgumentsError):
-        return Ended(error_of(lease, failures.BAD_ARGUMENTS, str(error)))
+        return Discarded(error_of(lease, ErrorKind.BAD_ARGUMENTS, str(error)))
     found = error_from(lease, error)
     asked = signal_of(error)
     return Errored(found) if asked is None else from_signal(asked, found)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import threading
 
-from toril.engine.base import Engine, Note
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Note
 from toril.errors import EngineError
 from toril.model.job import Lease, QueueRef
 

@@ -21,7 +21,7 @@ from toril.worker.statistics import Statistics
 _logger = logging.getLogger("toril.worker")
 
 
-class Teller:
+class Publisher:
     """Tells of one queue's attempts."""
 
     def __init__(self, queue: QueueRef, bus: EventBus, statistics: Statistics) -> None:

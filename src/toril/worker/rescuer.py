@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from toril.engine.base import Engine
+from toril.engine.contract.engine import Engine
 from toril.errors import EngineError
 from toril.model.events import EventBus, JobStalled
 from toril.model.job import QueueRef

@@ -56,7 +56,7 @@ class Starter:
         assert task is not None  # noqa: S101 - it runs here
         while self._waiting:
             attempt = self._waiting.popleft()
-            if attempt.settled:  # it was given back before it began
+            if attempt.resolved:  # it was given back before it began
                 continue
             attempt.task = task
             if await _drive(self._run(attempt), copy_context(), pass_on):

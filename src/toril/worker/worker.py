@@ -7,20 +7,16 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from toril.clock import Clock, SystemClock
-from toril.engine.base import Engine
-from toril.errors import ConfigurationError, ValidationError
-from toril.model.checks import is_integer
-from toril.model.durations import Duration, to_ms
+from toril.engine.contract.engine import Engine
+from toril.errors import ConfigurationError
+from toril.model.durations import to_ms
 from toril.model.events import EventBus
 from toril.model.ids import new_id
-from toril.model.job import AttemptError
-from toril.model.job_options import JobOptions
+from toril.model.settlement import SettlementHook
 from toril.model.state import READY
 from toril.queues.queue import Queue
 from toril.worker.attempt import Attempt, Stop
@@ -30,55 +26,18 @@ from toril.worker.heartbeat import Heartbeat
 from toril.worker.middleware import Middleware
 from toril.worker.processes import ProcessPool
 from toril.worker.progress import Reports
-from toril.worker.pump import Pump
+from toril.worker.pump import Pump, Shared
 from toril.worker.rescuer import Rescuer
+from toril.worker.retry_delay import BackoffStrategy, RetryDelays
+from toril.worker.settings import WorkerSettings
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
 from toril.worker.threads import Threads
 
 _logger = logging.getLogger("toril.worker")
 
-BackoffStrategy = Callable[[int, AttemptError], float]
-"""Gives the wait in seconds from the number of failed attempts and the last error."""
-
-_FALLBACK_DELAY_MS = 1000
 _DRAINED_CHECK_SECONDS = 0.05
 _SETTLE_SECONDS = 3.0
-
-
-class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker works.
-
-    Attributes:
-        concurrency: How many jobs run at once.
-        processes: How many process handlers run at once.
-        lease: How long a job is held without renewal, in seconds.
-        grace: How long running jobs may go on after a signal, in seconds.
-        cancel_grace: How long a handler that was told to end may take, in seconds.
-        max_stalls: How often a job may lose its worker before it is poison.
-        report_every: Seconds between two lines that say what was done; 0 is never.
-    """
-
-    concurrency: int = 10
-    processes: int = max(1, os.cpu_count() or 1)
-    lease: Duration = 30
-    grace: Duration = 30
-    cancel_grace: Duration = 5
-    max_stalls: int = 3
-    report_every: Duration = 10
-
-    def __post_init__(self) -> None:
-        """Refuse what no worker could work with."""
-        for name, least in (("concurrency", 1), ("processes", 1), ("max_stalls", 0)):
-            value = getattr(self, name)
-            if not is_integer(value) or value < least:
-                raise ConfigurationError(f"{name} is {value!r}; give a number from {least}")
-        for name, least in (("lease", 1), ("grace", 0), ("cancel_grace", 0), ("report_every", 0)):
-            try:
-                if to_ms(getattr(self, name), name) < least:
-                    raise ConfigurationError(f"{name} leaves no time")
-            except ValidationError as error:
-                raise ConfigurationError(str(error)) from None
 
 
 class Worker:
@@ -93,6 +52,7 @@ class Worker:
         bus: EventBus,
         middleware: Sequence[Middleware] = (),
         strategies: Mapping[str, BackoffStrategy] | None = None,
+        hooks: Sequence[SettlementHook] = (),
         clock: Clock | None = None,
     ) -> None:
         """Prepare.
@@ -104,6 +64,7 @@ class Worker:
             bus: Told of what happens.
             middleware: Around every handler, the first outermost.
             strategies: Custom backoff by name.
+            hooks: Each may put follow-ups on a settlement.
             clock: For the time between renewals; the machine's unless given.
 
         Raises:
@@ -123,7 +84,9 @@ class Worker:
         self._queues = queues
         self._bus = bus
         self._middleware = middleware
-        self._strategies = strategies or {}
+        self._retry_delay = RetryDelays(strategies or {})
+        self._lease_ms = to_ms(settings.lease, "lease")
+        self._hooks = hooks
         self._clock = clock or SystemClock()
         self._pumps: list[Pump] = []
         self._stop = asyncio.Event()
@@ -143,7 +106,7 @@ class Worker:
     @property
     def running(self) -> int:
         """How many jobs run now."""
-        return sum(len(pump.running) for pump in self._pumps)
+        return sum(len(pump.in_hand.running) for pump in self._pumps)
 
     @property
     def forsaken(self) -> int:
@@ -157,8 +120,14 @@ class Worker:
             burst: Stop when nothing is left that runs, is ready, or is due within a minute.
         """
         settings = self.settings
-        lease_ms = to_ms(settings.lease, "lease")
         loop = asyncio.get_running_loop()
+        heartbeat = Heartbeat(
+            self._engine.keeper(),
+            self._lease_ms,
+            self._clock,
+            on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
+            on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
+        )
         reports = Reports(self._engine, loop)
         threads = Threads(settings.concurrency)
         processes = ProcessPool(settings.processes)
@@ -169,52 +138,49 @@ class Worker:
             processes=processes,
             cancel_grace=to_ms(settings.cancel_grace, "cancel_grace") / 1000,
         )
-        heartbeat = Heartbeat(
-            self._engine.keeper(),
-            lease_ms,
-            self._clock,
-            on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
-            on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
-        )
-        slots = Slots(settings.concurrency)
+        shared = self._shared(executor, heartbeat, reports)
         self._pumps = [
-            Pump(
-                queue,
-                routes,
-                worker_id=self.id,
-                lease_ms=lease_ms,
-                clock=self._clock,
-                slots=slots,
-                executor=executor,
-                heartbeat=heartbeat,
-                reports=reports,
-                retry_delay=self._retry_delay,
-                bus=self._bus,
-                statistics=self.statistics,
-                last_chance=max(1, settings.max_stalls),
-                quiet=self._quiet,
-            )
+            Pump(queue, routes, shared)
             for queue, routes in zip(self._queues, self._routes, strict=True)
         ]
-        rescuer = Rescuer(
-            self._engine,
-            [queue.ref for queue in self._queues],
-            self._bus,
-            interval=lease_ms / 2000,
-            max_stalls=settings.max_stalls,
-        )
         heartbeat.start()
         try:
-            await self._work(rescuer, burst=burst)
+            await self._work(burst=burst)
         finally:
             executor.close()
             await asyncio.to_thread(heartbeat.stop)
             await processes.close()
             threads.close()
 
-    async def _work(self, rescuer: Rescuer, *, burst: bool) -> None:
+    def _shared(self, executor: Executor, heartbeat: Heartbeat, reports: Reports) -> Shared:
+        return Shared(
+            worker_id=self.id,
+            lease_ms=self._lease_ms,
+            clock=self._clock,
+            slots=Slots(self.settings.concurrency),
+            executor=executor,
+            heartbeat=heartbeat,
+            reports=reports,
+            retry_delay=self._retry_delay,
+            hooks=self._hooks,
+            bus=self._bus,
+            statistics=self.statistics,
+            last_chance=max(1, self.settings.max_stalls),
+            quiet=self._quiet,
+        )
+
+    def _rescuer(self) -> Rescuer:
+        return Rescuer(
+            self._engine,
+            [queue.ref for queue in self._queues],
+            self._bus,
+            interval=self._lease_ms / 2000,
+            max_stalls=self.settings.max_stalls,
+        )
+
+    async def _work(self, *, burst: bool) -> None:
         chores = [
-            asyncio.create_task(rescuer.run()),
+            asyncio.create_task(self._rescuer().run()),
             asyncio.create_task(self._report()),
         ]
         if burst:
@@ -266,8 +232,8 @@ class Worker:
                 _logger.error("some jobs could not be given back; they run when their leases end")
                 for task in pumps:
                     task.cancel()
-            attempts = [a for pump in self._pumps for a in pump.running]
-            if attempts and all(a.settled for a in attempts):
+            attempts = [a for pump in self._pumps for a in pump.in_hand.running]
+            if attempts and all(a.resolved for a in attempts):
                 for pump in self._pumps:
                     pump.forsake()
             await asyncio.wait([finished], timeout=_DRAINED_CHECK_SECONDS)
@@ -285,13 +251,10 @@ class Worker:
         """Whether nothing is left to do here, nor ready in the store without our knowing yet."""
         if not all(pump.drained for pump in self._pumps):
             return False
-        infos = {info.ref: info for info in await self._engine.queues()}
-        for queue in self._queues:
-            info = infos.get(queue.ref)
-            if info is not None and not info.paused:
-                metrics = await self._engine.counts(queue.ref)
-                if any(metrics[state] for state in READY):
-                    return False
+        refs = [queue.ref for queue in self._queues]
+        for found in await self._engine.queues.overview(refs, 0):
+            if not found.info.paused and any(found.counts[state] for state in READY):
+                return False
         return all(pump.drained for pump in self._pumps)
 
     async def _report(self) -> None:
@@ -322,27 +285,5 @@ class Worker:
     def _stop_attempts(self, attempts: list[Attempt], why: Stop) -> None:
         for pump in self._pumps:
             for attempt in attempts:
-                if attempt in pump.running:
-                    pump.stop_attempt(attempt, why)
-
-    def _retry_delay(self, options: JobOptions, made: int, error: AttemptError) -> int:
-        """Return the wait before the next attempt, in milliseconds."""
-        backoff = options.backoff
-        if backoff is None:
-            return 0
-        if not backoff.is_custom:
-            return backoff.delay_for(made)
-        strategy = self._strategies.get(backoff.kind)
-        if strategy is None:
-            _logger.error(
-                "this worker knows no backoff strategy %r; register it with "
-                "manager.register_backoff. Waiting %d ms",
-                backoff.kind,
-                backoff.delay_ms or _FALLBACK_DELAY_MS,
-            )
-            return backoff.delay_ms or _FALLBACK_DELAY_MS
-        try:
-            return to_ms(strategy(made, error), "backoff")
-        except Exception:
-            _logger.exception("the backoff strategy %r failed; waiting 1 s", backoff.kind)
-            return _FALLBACK_DELAY_MS
+                if attempt in pump.in_hand.running:
+                    pump.in_hand.stop(attempt, why)

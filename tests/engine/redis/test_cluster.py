@@ -13,12 +13,12 @@ from tests.redis_groups import Cluster
 from tests.redis_server import RedisServer, free_port
 from tests.worker.waiting import until
 from toril import JobContext, QueueManager, Settings, WorkerSettings
-from toril.engine.base import Engine
+from toril.application.stores import open_engine
+from toril.engine.contract.engine import Engine
 from toril.engine.redis.connection.slots import hash_tag, slot_of, slot_of_queue
 from toril.engine.redis.scripts.keys import QUEUES
 from toril.errors import ConfigurationError, EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
-from toril.stores import open_engine
 
 PREFIX = "{shop}"
 SLOT = slot_of(PREFIX)
@@ -147,21 +147,21 @@ async def test_no_script_runs_on_a_queue_of_which_a_part_has_moved(
         with pytest.raises(StoreUnavailableError, match="is moving these keys"):
             await engine.add(QUEUE, [job("late")])
         with pytest.raises(StoreUnavailableError, match="is moving these keys"):
-            await engine.counts(QUEUE)
+            await engine.queues.counts(QUEUE)
     move.end()
     await engine.add(QUEUE, [job("late")])
-    assert sum((await engine.counts(QUEUE)).values()) == 51
+    assert sum((await engine.queues.counts(QUEUE)).values()) == 51
 
 
 async def test_the_set_of_queues_is_found_while_it_moves(cluster: Cluster, engine: Engine) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     move = Move(cluster, slot_of(QUEUES))
     move.begin()
     move.move_keys(10)
-    assert [info.ref for info in await engine.queues()] == [QUEUE]  # the target is asked
-    await engine.register(QueueRef(PREFIX, "new"))
+    assert [info.ref for info in await engine.queues.all()] == [QUEUE]  # the target is asked
+    await engine.queues.register(QueueRef(PREFIX, "new"))
     move.end()
-    assert len(await engine.queues()) == 2
+    assert len(await engine.queues.all()) == 2
 
 
 async def test_who_waits_for_work_waits_where_the_queue_has_gone(
@@ -213,20 +213,20 @@ async def test_queues_of_other_nodes_live_on_while_one_is_away(
     there.kill()
     try:
         with pytest.raises(EngineError):
-            await engine.counts(QUEUE)
-        assert sum((await engine.counts(other)).values()) == 1
+            await engine.queues.counts(QUEUE)
+        assert sum((await engine.queues.counts(other)).values()) == 1
     finally:
         there.start()
         cluster.wait_until_whole()
-    assert sum((await engine.counts(QUEUE)).values()) == 1
+    assert sum((await engine.queues.counts(QUEUE)).values()) == 1
 
 
 async def test_any_node_tells_of_the_others(cluster: Cluster) -> None:
     url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{cluster.nodes[2].port}"
     engine = open_engine(url)
     for n in range(20):
-        await engine.register(QueueRef(f"{{{n}}}", "q"))
-    assert len(await engine.queues()) == 20
+        await engine.queues.register(QueueRef(f"{{{n}}}", "q"))
+    assert len(await engine.queues.all()) == 20
     await engine.close()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from toril.application.stores import open_engine
 from toril.engine.redis.connection import target
 from toril.engine.redis.connection.endpoint import Endpoint, parse
 from toril.engine.redis.connection.target import ClusterNodes, SentinelGroup
 from toril.errors import ConfigurationError
-from toril.stores import open_engine
 
 
 @pytest.mark.parametrize(

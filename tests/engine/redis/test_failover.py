@@ -18,11 +18,12 @@ from tests.redis_groups import SERVICE, WatchedServers
 from tests.redis_server import RedisServer, free_port
 from tests.worker.waiting import until
 from toril import JobContext, QueueManager, Settings, WorkerSettings
-from toril.engine.base import Engine, Fetch
+from toril.application.stores import open_engine
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Fetch
 from toril.errors import ConfigurationError, EngineError, StoreBusyError, StoreUnavailableError
 from toril.model.settlement import Complete
 from toril.queues.queue import Queue
-from toril.stores import open_engine
 
 FETCH = Fetch(2, "worker", 30_000)
 
@@ -161,7 +162,7 @@ async def test_a_call_that_the_old_master_refuses_is_sent_to_the_new_one(
     group.master.ask("REPLICAOF", "127.0.0.1", group.replica.port)
     name_as_master(group, group.replica.port)
     await engine.add(QUEUE, [job("b")])
-    assert sum((await engine.counts(QUEUE)).values()) == 2
+    assert sum((await engine.queues.counts(QUEUE)).values()) == 2
     assert "connected to the new master" in caplog.text
 
 

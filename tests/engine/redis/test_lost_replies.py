@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.support import QUEUE, job, jobs
 from tests.engine.redis.proxy import Proxy
-from toril.engine.base import AddStatus, Batch, Fetch, Refusal
+from toril.engine.contract.hot_path import AddStatus, Batch, Fetch, Refusal
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.hot_path import marker
 from toril.errors import StoreBusyError, StoreUnavailableError
@@ -24,7 +24,7 @@ async def test_a_batch_whose_reply_was_lost_is_added_once(
     proxy.lose_replies_to(b"a-job", times=1)
     added = await far.add(QUEUE, jobs("a-job", "b-job"))
     assert [one.id for one in added] == ["a-job", "b-job"]
-    assert sum((await engine.counts(QUEUE)).values()) == 2
+    assert sum((await engine.queues.counts(QUEUE)).values()) == 2
 
 
 async def test_a_batch_sent_again_is_not_added_again_though_its_jobs_are_gone(
@@ -34,10 +34,10 @@ async def test_a_batch_sent_again_is_not_added_again_though_its_jobs_are_gone(
     proxy.lose_replies_to(b"late-job", times=1)
     with pytest.raises(StoreBusyError):
         await far.add(QUEUE, [job("late-job")], batch)
-    assert await engine.remove(QUEUE, ["late-job"]) == ["late-job"]
+    assert await engine.jobs.remove(QUEUE, ["late-job"]) == ["late-job"]
     (again,) = await far.add(QUEUE, [job("late-job")], batch)
     assert again.status is AddStatus.DUPLICATE
-    assert sum((await engine.counts(QUEUE)).values()) == 0
+    assert sum((await engine.queues.counts(QUEUE)).values()) == 0
 
 
 async def test_who_gets_no_reply_at_all_is_told_that_it_is_not_known(
@@ -59,7 +59,7 @@ async def test_an_add_is_in_doubt_when_its_reply_was_lost_and_nobody_can_be_aske
     proxy.shut_the_door()
     with pytest.raises(StoreBusyError, match="before the reply came"):
         await far.add(QUEUE, [job("a-job")])
-    assert sum((await engine.counts(QUEUE)).values()) == 1
+    assert sum((await engine.queues.counts(QUEUE)).values()) == 1
 
 
 async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
@@ -94,7 +94,7 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(
 async def test_a_wait_on_a_connection_that_went_silent_is_given_up_in_time(
     far: RedisEngine, engine: RedisEngine, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_BLOCK_SECONDS", 1)
+    monkeypatch.setattr(marker, "_BLOCK_SECONDS", 1)
     proxy.lose_replies_to(b"BZPOPMIN", times=1)
     waiting = asyncio.create_task(far.wait(QUEUE, None, 0))
     await engine.add(QUEUE, [job("a")])

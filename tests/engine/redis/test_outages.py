@@ -12,11 +12,12 @@ from tests.conformance.support import QUEUE, job
 from tests.redis_server import RedisServer
 from tests.worker.waiting import until
 from toril import JobContext, QueueManager, Settings, WorkerSettings
-from toril.engine.base import Fetch
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.connection.endpoint import parse
 from toril.engine.redis.connection.wire import Wire, WireLostError
 from toril.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
+from toril.model.limits import Limits
 from toril.model.settlement import Complete
 
 
@@ -75,7 +76,7 @@ async def test_a_full_server_refuses_new_jobs_and_lets_running_ones_finish(
         assert answer.results == [None]
     finally:
         await wire.call("CONFIG", "SET", "maxmemory", "0")
-    assert [found is None for found in await engine.get(QUEUE, ["a", "b"])] == [False, True]
+    assert [found is None for found in await engine.jobs.get(QUEUE, ["a", "b"])] == [False, True]
 
 
 async def test_a_replica_is_told_from_its_primary(server: RedisServer, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ async def test_a_unix_socket_does_as_well(tmp_path: Path) -> None:
     engine = RedisEngine(parse(f"unix://{path}?db=2"))
     try:
         await engine.add(QUEUE, [job("a")])
-        assert sum((await engine.counts(QUEUE)).values()) == 1
+        assert sum((await engine.queues.counts(QUEUE)).values()) == 1
     finally:
         await engine.close()
         server.stop()
@@ -134,7 +135,7 @@ async def test_a_unix_socket_does_as_well(tmp_path: Path) -> None:
 async def test_a_worker_makes_a_queue_visible_again_that_redis_lost_and_says_so(
     engine: RedisEngine, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await engine.register(QUEUE, concurrency=3)
+    await engine.queues.register(QUEUE, Limits(concurrency=3))
     fetch = Fetch(1, "worker", 30_000)
     await engine.exchange(QUEUE, [], fetch)
     server.flush()
@@ -142,7 +143,7 @@ async def test_a_worker_makes_a_queue_visible_again_that_redis_lost_and_says_so(
     await engine.exchange(QUEUE, [], fetch)
     assert "was not there any more" in caplog.text
     await engine.exchange(QUEUE, [], fetch)
-    assert [info.ref for info in await engine.queues()] == [QUEUE]
+    assert [info.ref for info in await engine.queues.all()] == [QUEUE]
     assert caplog.text.count("was not there any more") == 1
 
 
@@ -150,7 +151,7 @@ async def test_exchanges_that_were_never_carried_out_leave_nothing_to_make_up_fo
     own_server: RedisServer,
 ) -> None:
     engine = RedisEngine(parse(own_server.url))
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     own_server.kill()
     for _ in range(5):
         with pytest.raises((StoreUnavailableError, WireLostError)):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from toril import JobContext, QueueManager, Settings
-from toril.engine.base import Finding
+from toril.engine.contract.diagnosis import Finding
 from toril.engine.redis.diagnosis.acl import _requests
 from toril.errors import StoreUnavailableError
 
@@ -45,7 +45,7 @@ async def test_a_user_with_the_commands_and_keys_that_toril_needs_can_work(user)
         plain = await manager.add_job("q", data=1, tags=["t"])
         later = await manager.add_job("q", data=2, delay=0.05, priority=3)
         assert [await one.result(timeout=10) for one in (plain, later)] == [2, 4]
-        assert [info.ref.name for info in await manager.engine.queues()] == ["q"]
+        assert [info.ref.name for info in await manager.engine.queues.all()] == ["q"]
     findings = await found(url)
     assert findings["permissions"].level == "ok"
     assert findings["info"].level == "warning"  # the doctor could tell more

@@ -36,7 +36,7 @@ async def test_in_production_nothing_starts_on_a_server_that_evicts(forgetful: R
     for start in (manager.open, manager.start_workers, manager.run_workers):
         with pytest.raises(ConfigurationError, match=WORDS):
             await start()
-    assert await manager.engine.queues() == []
+    assert await manager.engine.queues.all() == []
     await manager.shutdown()
 
 

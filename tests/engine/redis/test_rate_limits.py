@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from tests.conformance.support import PROMPT
-from toril.engine.base import Exchange, Fetch
+from toril.engine.contract.hot_path import Exchange, Fetch
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.connection.wire import Wire
-from toril.model.codec import encode_options
 from toril.model.job import NewJob, QueueRef
-from toril.model.job_options import JobOptions
-from toril.model.options import RateLimit
+from toril.model.job_options import JobOptions, encode_options
+from toril.model.limits import Limits, RateLimit
 
 QUEUE = QueueRef("bull", "work")
 PLAIN = JobOptions.of({})
@@ -32,7 +31,7 @@ async def test_jobs_that_are_only_to_be_failed_take_no_place_under_a_rate_limit(
 ) -> None:
     await add(engine, "poison", "a", "b", "c")
     await wire.call("HSET", "bull:work:poison", "defa", "it stalled too often")
-    await engine.register(QUEUE, rate_limit=RateLimit(2, per=60))
+    await engine.queues.register(QUEUE, Limits(rate=RateLimit(2, per=60)))
     taken, answer = await fetch(engine, 9)
     assert taken == ["poison", "a", "b"]
     assert answer.limited_until is not None
@@ -43,7 +42,7 @@ async def test_places_that_such_jobs_left_are_told_of(engine: RedisEngine, wire:
     await add(engine, "poison", "a", "venom", "b")
     for one in ("poison", "venom"):
         await wire.call("HSET", f"bull:work:{one}", "defa", "it stalled too often")
-    await engine.register(QUEUE, rate_limit=RateLimit(2, per=60))
+    await engine.queues.register(QUEUE, Limits(rate=RateLimit(2, per=60)))
     await wire.call("DEL", "bull:work:marker")
     taken, answer = await fetch(engine, 3)
     assert taken == ["poison", "a", "venom"]
@@ -54,7 +53,7 @@ async def test_places_that_such_jobs_left_are_told_of(engine: RedisEngine, wire:
 async def test_what_a_rate_limit_keeps_back_leaves_the_time_at_which_its_window_ends(
     engine: RedisEngine, wire: Wire
 ) -> None:
-    await engine.register(QUEUE, rate_limit=RateLimit(1, per=60))
+    await engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=60)))
     await add(engine, "a", "b")
     _, answer = await fetch(engine, 9)
     assert answer.limited_until is not None
@@ -65,7 +64,7 @@ async def test_what_a_rate_limit_keeps_back_leaves_the_time_at_which_its_window_
 async def test_an_earlier_time_stays_when_a_rate_limit_keeps_jobs_back(
     engine: RedisEngine, wire: Wire
 ) -> None:
-    await engine.register(QUEUE, rate_limit=RateLimit(1, per=60))
+    await engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=60)))
     await add(engine, "a", "b")
     await wire.call("ZADD", "bull:work:marker", 1_750_000_000_000, "1")
     await fetch(engine, 9)
@@ -75,7 +74,7 @@ async def test_an_earlier_time_stays_when_a_rate_limit_keeps_jobs_back(
 async def test_an_idle_worker_comes_when_the_window_ends_though_who_was_kept_back_is_gone(
     engine: RedisEngine, wire: Wire
 ) -> None:
-    await engine.register(QUEUE, rate_limit=RateLimit(1, per=0.2))
+    await engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=0.2)))
     await add(engine, "a", "b")
     await wire.call("DEL", "bull:work:marker")
     waiting = asyncio.create_task(engine.wait(QUEUE, None, 0))

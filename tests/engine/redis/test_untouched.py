@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from toril.engine.base import Fetch, Note
+from toril.engine.contract.hot_path import Fetch, Note
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.connection.wire import Wire
-from toril.model.codec import encode_options
 from toril.model.job import Lease, NewJob, QueueRef
-from toril.model.job_options import JobOptions
+from toril.model.job_options import JobOptions, encode_options
 from toril.model.state import JobState
 
 QUEUE = QueueRef("bull", "work")
@@ -35,7 +34,7 @@ async def test_adding_nothing_makes_a_queue_and_no_more(engine: RedisEngine, wir
 
 @pytest.mark.parametrize("what", ["note", "promote", "retry", "remove", "cancel", "rescue"])
 async def test_a_call_with_nothing_makes_no_key(engine: RedisEngine, wire: Wire, what: str) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     before = await keys(wire)
     await getattr(engine, what)(QUEUE, 1 if what == "rescue" else [])
     assert await keys(wire) == before
@@ -46,7 +45,7 @@ async def test_a_note_for_a_queue_that_is_gone_does_not_bring_it_back(
 ) -> None:
     await engine.add(QUEUE, [job("a")])
     (lease,) = await fetch(engine)
-    await engine.obliterate(QUEUE, force=True)
+    await engine.queues.obliterate(QUEUE, force=True)
     before = await keys(wire)
     await engine.note(QUEUE, [Note(lease, "50", ["a line"])])
     assert await keys(wire) == before
@@ -72,9 +71,9 @@ async def test_a_job_that_was_to_be_failed_and_is_cancelled_is_no_more_to_be_fai
     await engine.rescue(QUEUE, 0)
     assert await wire.call("HEXISTS", "bull:work:a", "defa")
 
-    await engine.cancel(QUEUE, ["a"])
+    await engine.jobs.cancel(QUEUE, ["a"])
 
-    (found,) = await engine.get(QUEUE, ["a"])
+    (found,) = await engine.jobs.get(QUEUE, ["a"])
     assert found is not None
     assert found.state is JobState.FAILED
     assert not await wire.call("HEXISTS", "bull:work:a", "defa")

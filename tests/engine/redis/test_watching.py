@@ -28,7 +28,7 @@ async def idle(engine: RedisEngine) -> asyncio.Task[None]:
 async def test_a_marker_that_comes_when_nobody_waits_any_more_is_put_back(
     engine: RedisEngine, wire: Wire
 ) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     waiting = await idle(engine)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -44,7 +44,7 @@ async def test_a_marker_that_comes_when_nobody_waits_any_more_is_put_back(
 async def test_a_marker_that_comes_when_all_who_wait_were_cancelled_is_put_back(
     engine: RedisEngine,
 ) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     waiting = await idle(engine)
     watch = engine._home.watch(QUEUE)
     for future in watch._waiting:
@@ -56,7 +56,7 @@ async def test_a_marker_that_comes_when_all_who_wait_were_cancelled_is_put_back(
 async def test_who_was_told_and_is_cancelled_leaves_the_word_to_the_next(
     engine: RedisEngine,
 ) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     waiting = await idle(engine)
     assert engine._home.watch(QUEUE)._tell()
     waiting.cancel()
@@ -69,7 +69,7 @@ async def test_who_was_told_and_is_cancelled_leaves_the_word_to_the_next(
 async def test_of_many_times_that_are_told_only_the_next_is_kept(
     engine: RedisEngine, wire: Wire
 ) -> None:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     waiting = await idle(engine)
     marker = keys_of(QUEUE).marker
     seconds, _ = await wire.call("TIME")

@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 
 from tests.conformance.support import QUEUE, job
-from toril.engine.base import Exchange, Fetch
+from toril.engine.contract.hot_path import Exchange, Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.model.job import NewJob
 from toril.model.settlement import Settlement
@@ -35,7 +35,7 @@ async def opened(path: Path | None) -> AsyncIterator[SqliteEngine]:
     """Give an engine, open with its queue registered, and close it."""
     engine = SqliteEngine(None if path is None else str(path))
     try:
-        await engine.register(QUEUE)
+        await engine.queues.register(QUEUE)
         yield engine
     finally:
         await engine.close()
@@ -53,7 +53,7 @@ async def exchange(
 
 
 async def total(engine: SqliteEngine) -> int:
-    return sum((await engine.counts(QUEUE)).values())
+    return sum((await engine.queues.counts(QUEUE)).values())
 
 
 def raw(path: Path) -> apsw.Connection:

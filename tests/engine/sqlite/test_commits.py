@@ -14,9 +14,9 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.conformance.support import OTHER_QUEUE, QUEUE, job
+from tests.conformance.support import OTHER_QUEUE, QUEUE, job, news_of, tail_of
 from tests.engine.sqlite.support import PROMPT, batch, exchange, opened, raw, total
-from toril.engine.base import AddStatus, Batch, Exchange, Fetch
+from toril.engine.contract.hot_path import AddStatus, Batch, Exchange, Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.engine.sqlite.hot_path import add
 from toril.engine.sqlite.storage.transaction import Transaction
@@ -28,6 +28,7 @@ from toril.errors import (
     StoreUnavailableError,
 )
 from toril.model.job import QueueRef
+from toril.model.limits import Limits
 from toril.model.settlement import Complete
 
 UNKNOWN = QueueRef("bull", "unknown")
@@ -84,7 +85,7 @@ async def test_calls_that_share_a_transaction_are_seen_in_their_order(
         engine.add(QUEUE, [job("a")]),
         exchange(engine, fetch=5),
         engine.add(QUEUE, [job("a"), job("b")]),
-        engine.counts(QUEUE),
+        engine.queues.counts(QUEUE),
         exchange(engine, fetch=5),
     )
     assert [lease.id for lease in answers[1].leases] == ["a"]
@@ -98,9 +99,9 @@ async def test_a_call_that_fails_takes_nobody_along(engine: SqliteEngine) -> Non
     answers = await together(
         engine,
         engine.add(QUEUE, batch(3, prefix="one")),
-        engine.pause(UNKNOWN),
+        engine.queues.pause(UNKNOWN),
         engine.add(QUEUE, batch(3, prefix="two"), Batch("producer", 1)),
-        engine.obliterate(UNKNOWN),
+        engine.queues.obliterate(UNKNOWN),
         exchange(engine, fetch=1),
     )
     assert [type(answer) for answer in answers] == [
@@ -122,7 +123,7 @@ async def test_what_a_failing_call_had_written_is_undone(engine: SqliteEngine) -
         add.add(tx, QUEUE, batch(5, prefix="lost"), Batch("producer", 1))
         raise ConflictError("on second thoughts")
 
-    tail = (await engine.events(QUEUE, None))[1]
+    tail = await tail_of(engine, QUEUE)
     answers = await together(
         engine,
         engine.add(QUEUE, [job("kept")]),
@@ -131,7 +132,7 @@ async def test_what_a_failing_call_had_written_is_undone(engine: SqliteEngine) -
     )
     assert isinstance(answers[1], ConflictError)
     assert await total(engine) == 2
-    told, _ = await engine.events(QUEUE, tail)
+    told, _ = await news_of(engine, QUEUE, tail)
     assert [event.job_id for event in told] == ["kept", "kept-too"]
     (added,) = await engine.add(QUEUE, [job("later")], Batch("producer", 1))
     assert added.status is AddStatus.CREATED
@@ -201,8 +202,10 @@ def test_event_loops_in_several_threads_share_an_engine(tmp_path: Path) -> None:
 async def test_a_queue_forgotten_with_its_last_events_leaves_none(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     async with opened(path) as engine:
-        await engine.register(OTHER_QUEUE)
-        await together(engine, engine.pause(OTHER_QUEUE), engine.obliterate(OTHER_QUEUE))
+        await engine.queues.register(OTHER_QUEUE)
+        await together(
+            engine, engine.queues.pause(OTHER_QUEUE), engine.queues.obliterate(OTHER_QUEUE)
+        )
         connection = raw(path)
         assert connection.execute("SELECT kind FROM event").fetchall() == []
         connection.close()
@@ -240,7 +243,7 @@ class Disk:
 
 @pytest.fixture
 async def disk(engine: SqliteEngine, tmp_path: Path) -> AsyncIterator[Disk]:
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     disk = Disk(engine, tmp_path / "jobs.db")
     yield disk
     disk.may_sync.set()
@@ -269,14 +272,14 @@ async def test_what_was_promised_is_on_the_disk_when_the_call_returns(
     for call in (
         lambda: engine.add(QUEUE, [job("b")]),
         settle,
-        lambda: engine.promote(QUEUE, ["b"]),
-        lambda: engine.cancel(QUEUE, ["b"]),
-        lambda: engine.retry(QUEUE, ["b"]),
-        lambda: engine.change(QUEUE, "b", data="1"),
-        lambda: engine.pause(QUEUE),
-        lambda: engine.resume(QUEUE),
-        lambda: engine.remove(QUEUE, ["b"]),
-        lambda: engine.register(QUEUE, concurrency=5),
+        lambda: engine.jobs.promote(QUEUE, ["b"]),
+        lambda: engine.jobs.cancel(QUEUE, ["b"]),
+        lambda: engine.jobs.retry(QUEUE, ["b"]),
+        lambda: engine.jobs.change(QUEUE, "b", data="1"),
+        lambda: engine.queues.pause(QUEUE),
+        lambda: engine.queues.resume(QUEUE),
+        lambda: engine.jobs.remove(QUEUE, ["b"]),
+        lambda: engine.queues.register(QUEUE, Limits(concurrency=5)),
         lambda: together(engine, engine.add(QUEUE, [job("c")]), engine.note(QUEUE, [])),
         lambda: together(engine, engine.rescue(QUEUE, 1), engine.add(QUEUE, [job("d")])),
     ):
@@ -295,7 +298,7 @@ async def test_who_adds_waits_for_the_disk_and_who_takes_does_not(
     disk.may_sync.set()
     async with asyncio.timeout(PROMPT):
         await adding
-    assert taken.kept is None
+    assert taken.flushed is None
 
 
 async def test_a_settlement_is_taken_at_once_and_kept_when_the_disk_has_it(
@@ -307,9 +310,9 @@ async def test_a_settlement_is_taken_at_once_and_kept_when_the_disk_has_it(
     answers = []
     for _ in range(2):
         answer = await take(engine, *map(Complete, answer.leases))
-        assert answer.kept is not None
-        assert not answer.kept.done()
-        answers.append(answer.kept)
+        assert answer.flushed is not None
+        assert not answer.flushed.done()
+        answers.append(answer.flushed)
     disk.may_sync.set()
     async with asyncio.timeout(PROMPT):
         await asyncio.gather(*answers)
@@ -329,9 +332,9 @@ async def test_a_disk_that_fails_is_told_to_all_who_were_promised_something(
         await engine.add(QUEUE, [job("b")])
     answer = await take(engine, *map(Complete, answer.leases))
     assert answer.results == [None]
-    assert answer.kept is not None
+    assert answer.flushed is not None
     with pytest.raises(kind, match="may be lost"):
-        await answer.kept
+        await answer.flushed
     disk.error = None
     await engine.add(QUEUE, [job("c")])
 

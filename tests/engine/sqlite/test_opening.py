@@ -44,7 +44,7 @@ async def refusal(path: Path | str) -> EngineError:
     engine = SqliteEngine(str(path))
     with pytest.raises(EngineError) as caught:
         async with asyncio.timeout(PROMPT):
-            await engine.register(QUEUE)
+            await engine.queues.register(QUEUE)
     await engine.close()
     await no_threads_are_left()
     return caught.value
@@ -83,7 +83,7 @@ async def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str
 async def test_a_store_that_is_not_to_be_made_is_not_made(tmp_path: Path) -> None:
     engine = SqliteEngine(str(tmp_path / "jobs.db"), create=False)
     with pytest.raises(StoreUnavailableError, match="no store"):
-        await engine.queues()
+        await engine.queues.all()
     await engine.close()
     assert names(tmp_path) == []
 
@@ -91,9 +91,9 @@ async def test_a_store_that_is_not_to_be_made_is_not_made(tmp_path: Path) -> Non
 async def test_a_store_can_be_opened_once_what_was_wrong_is_mended(tmp_path: Path) -> None:
     engine = SqliteEngine(str(tmp_path / "late" / "jobs.db"))
     with pytest.raises(StoreUnavailableError):
-        await engine.register(QUEUE)
+        await engine.queues.register(QUEUE)
     (tmp_path / "late").mkdir()
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     assert await total(engine) == 0
     await engine.close()
 
@@ -101,7 +101,7 @@ async def test_a_store_can_be_opened_once_what_was_wrong_is_mended(tmp_path: Pat
 async def test_all_who_wait_for_the_opening_hear_of_its_failure(tmp_path: Path) -> None:
     engine = SqliteEngine(str(tmp_path / "nowhere" / "jobs.db"))
     answers = await asyncio.gather(
-        *(engine.register(QUEUE) for _ in range(20)), return_exceptions=True
+        *(engine.queues.register(QUEUE) for _ in range(20)), return_exceptions=True
     )
     assert {type(answer) for answer in answers} == {StoreUnavailableError}
     await engine.close()
@@ -330,7 +330,7 @@ async def test_a_relative_path_is_held_though_the_process_goes_elsewhere(
     engine = SqliteEngine("jobs.db")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     await engine.close()
     assert (tmp_path / "jobs.db").exists()
 

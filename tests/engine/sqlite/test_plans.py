@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from tests.conformance.support import QUEUE, ManualClock, error, job
-from toril.engine.base import Fetch
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.connection import connect
@@ -123,7 +123,7 @@ class Ring:
 
     async def list(self, state: JobState | None, tag: str | None = None) -> None:
         states = [] if state is None else [state]
-        page = await self.engine.page(QUEUE, states=states, tag=tag, limit=10)
+        page = await self.engine.jobs.page(QUEUE, states=states, tag=tag, limit=10)
         assert len(page.jobs) == 10
 
     async def fill(self) -> None:
@@ -147,7 +147,7 @@ class Ring:
         await add("delayed", delay=600)
 
     async def keep_one_less(self) -> None:
-        counts = await self.engine.counts(QUEUE)
+        counts = await self.engine.queues.counts(QUEUE)
         await self.settle(lambda lease: Complete(lease, "1", Keep(count=counts[COMPLETED])))
 
 
@@ -161,7 +161,7 @@ def rings() -> Iterator[tuple[asyncio.Runner, Ring, Ring]]:
         made = Ring(FEW), Ring(MANY)
         for ring in made:
             apsw.connection_hooks.append(ring.take)
-            runner.run(ring.engine.register(QUEUE))
+            runner.run(ring.engine.queues.register(QUEUE))
             apsw.connection_hooks.remove(ring.take)
             runner.run(ring.fill())
         yield runner, *made
@@ -185,14 +185,14 @@ OPERATIONS: dict[str, Callable[[Ring], Awaitable[object]]] = {
     "retry": lambda ring: ring.settle(lambda lease: Retry(lease, error(lease), 1_000)),
     "release": lambda ring: ring.settle(Release),
     "rescue": lambda ring: ring.engine.rescue(QUEUE, 5),
-    "counts": lambda ring: ring.engine.counts(QUEUE),
-    "get": lambda ring: ring.engine.get(QUEUE, ["done-000001", "delayed-000001"]),
-    "endings": lambda ring: ring.engine.endings(QUEUE, ["broken-000001", "waiting-000009"]),
-    "events": lambda ring: ring.engine.events(QUEUE, None),
-    "metrics": lambda ring: ring.engine.metrics(QUEUE, 600_000),
-    "promote": lambda ring: ring.engine.promote(QUEUE, ["delayed-000007"]),
-    "remove": lambda ring: ring.engine.remove(QUEUE, ["waiting-000035"]),
-    "clean": lambda ring: ring.engine.clean(QUEUE, COMPLETED, 0, 1),
+    "counts": lambda ring: ring.engine.queues.counts(QUEUE),
+    "get": lambda ring: ring.engine.jobs.get(QUEUE, ["done-000001", "delayed-000001"]),
+    "endings": lambda ring: ring.engine.jobs.endings(QUEUE, ["broken-000001", "waiting-000009"]),
+    "events": lambda ring: ring.engine.events.tails([QUEUE]),
+    "metrics": lambda ring: ring.engine.queues.overview([QUEUE], 600_000),
+    "promote": lambda ring: ring.engine.jobs.promote(QUEUE, ["delayed-000007"]),
+    "remove": lambda ring: ring.engine.jobs.remove(QUEUE, ["waiting-000035"]),
+    "clean": lambda ring: ring.engine.queues.clean(QUEUE, COMPLETED, 0, 1),
     "list": lambda ring: ring.list(None),
     "list by tag": lambda ring: ring.list(None, "tagged"),
     "list waiting": lambda ring: ring.list(JobState.WAITING),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.support import QUEUE, job
+from tests.conformance.support import QUEUE, job, tail_of
 from tests.engine.sqlite.support import (
     PROMPT,
     Program,
@@ -87,10 +87,10 @@ async def test_each_job_is_run_once_by_the_processes_that_share_a_file(
     ran = [report["ran"] for report in reports]
     assert sorted(ran[0] + ran[1]) == [f"job-{n:06}" for n in range(jobs)]
     assert [report["refused"] for report in reports] == [[], []]
-    counts = await engine.counts(QUEUE)
+    counts = await engine.queues.counts(QUEUE)
     assert counts[JobState.COMPLETED] >= jobs + consumers
     assert counts[JobState.ACTIVE] == 0
-    by_worker = await engine.get(QUEUE, ran[0])
+    by_worker = await engine.jobs.get(QUEUE, ran[0])
     assert {found.result for found in by_worker if found is not None} <= {"one"}
 
 
@@ -102,7 +102,7 @@ async def test_a_killed_processs_jobs_are_rescued_by_another(
         await engine.add(QUEUE, [job("a")])
         assert await process.line() == "a"
         await process.kill()
-    found = await engine.get(QUEUE, ["a"])
+    found = await engine.jobs.get(QUEUE, ["a"])
     assert [one.worker for one in found if one is not None] == ["waiter"]
     assert await engine.rescue(QUEUE, 5) == []  # its lease holds still
 
@@ -189,7 +189,7 @@ async def test_who_adds_and_closes_at_once_has_woken_the_others(
 ) -> None:
     for n in range(40):
         answer = await exchange(engine, fetch=1)
-        waiting = asyncio.create_task(engine.wait(QUEUE, None, answer.signal))
+        waiting = asyncio.create_task(engine.wait(QUEUE, None, answer.token))
         await asyncio.sleep(0)
         passing = SqliteEngine(str(path))
         await passing.add(QUEUE, [job(f"j{n}")])
@@ -249,8 +249,8 @@ async def test_a_closed_engine_leaves_no_thread(path: Path) -> None:
     before = set(threading.enumerate())
     engine = SqliteEngine(str(path))
     answer = await exchange(engine, fetch=1)
-    waiting = asyncio.create_task(engine.wait(QUEUE, None, answer.signal))
-    await engine.wait_event(QUEUE, (await engine.events(QUEUE, None))[1], 0)
+    waiting = asyncio.create_task(engine.wait(QUEUE, None, answer.token))
+    await engine.events.read({QUEUE: await tail_of(engine, QUEUE)}, timeout=0)
     assert len(threads()) >= 2
     await engine.close()
     await waiting
@@ -262,7 +262,7 @@ async def test_an_engine_that_is_opened_and_closed_leaves_no_open_file(path: Pat
     async def cycle() -> None:
         async with opened(path) as engine:
             await exchange(engine, fetch=1)
-            await engine.wait_event(QUEUE, (await engine.events(QUEUE, None))[1], 0)
+            await engine.events.read({QUEUE: await tail_of(engine, QUEUE)}, timeout=0)
             await engine.add(QUEUE, batch(1))
         await no_threads_are_left()
 
@@ -284,7 +284,7 @@ async def test_an_engine_in_memory_touches_no_disk(
         await engine.add(QUEUE, batch(5))
         leases = (await exchange(engine, fetch=5)).leases
         await exchange(engine, [Complete(lease) for lease in leases])
-        await engine.wait_event(QUEUE, (await engine.events(QUEUE, None))[1], 0)
+        await engine.events.read({QUEUE: await tail_of(engine, QUEUE)}, timeout=0)
         assert await total(engine) == 5
         assert engine.location == "memory://"
         assert names(tmp_path) == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.support import QUEUE, ManualClock, error, job
-from toril.engine.base import Fetch
+from tests.conformance.support import QUEUE, ManualClock, error, job, news_of, tail_of, window_of
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.engine.sqlite.storage.transaction import Transaction
 from toril.model.settlement import Complete, Fail
@@ -34,7 +34,7 @@ async def test_statistics_are_of_the_window_that_was_asked_for() -> None:
     await finish(engine, clock, "just-now", 10)
 
     async def within(minutes: int) -> tuple[int, int]:
-        found = await engine.metrics(QUEUE, minutes * MINUTE)
+        found = await window_of(engine, QUEUE, minutes * MINUTE)
         return found.completed, found.failed
 
     assert await within(1) == (1, 0)
@@ -55,7 +55,7 @@ async def test_an_attempt_is_counted_by_the_power_of_two_it_took(took_ms: int, b
     clock = ManualClock()
     engine = SqliteEngine(None, clock=clock)
     await finish(engine, clock, "a", took_ms)
-    found = await engine.metrics(QUEUE, MINUTE)
+    found = await window_of(engine, QUEUE, MINUTE)
     assert dict(found.histogram) == {bucket: 1}
     assert found.duration_ms_sum == took_ms
     await engine.close()
@@ -70,7 +70,7 @@ async def test_statistics_of_long_ago_are_forgotten() -> None:
     await finish(engine, clock, "a", 0)
     clock.advance(15 * DAY - clock.wall_ms() % MINUTE)  # counters are looked through on the minute
     await finish(engine, clock, "b", 0)
-    assert (await engine.metrics(QUEUE, 30 * DAY)).completed == 1
+    assert (await window_of(engine, QUEUE, 30 * DAY)).completed == 1
     assert await engine._writer.read(minutes) == 1
     await engine.close()
 
@@ -83,11 +83,11 @@ async def test_the_record_of_events_does_not_grow_without_end(
 
     monkeypatch.setattr("toril.engine.sqlite.events.KEPT_EVENTS", 200)
     engine = SqliteEngine(None)
-    _, start = await engine.events(QUEUE, None)
+    start = await tail_of(engine, QUEUE)
     for n in range(1_300):
         await engine.add(QUEUE, [job(f"j{n:04}")])
     assert 200 <= await engine._writer.read(recorded) < 200 + 500
-    told, _ = await engine.events(QUEUE, start, 2_000)
+    told, _ = await news_of(engine, QUEUE, start, 2_000)
     assert [event.job_id for event in told[-200:]] == [f"j{n:04}" for n in range(1_100, 1_300)]
     await engine.close()
 
@@ -103,5 +103,5 @@ async def test_a_clock_that_goes_back_stops_nothing() -> None:
     await engine.add(QUEUE, [job("c")])
     answer = await engine.exchange(QUEUE, [], fetch)
     assert [one.id for one in answer.leases] == ["c"]
-    assert (await engine.metrics(QUEUE, 10 * MINUTE)).duration_ms_sum >= 0
+    assert (await window_of(engine, QUEUE, 10 * MINUTE)).duration_ms_sum >= 0
     await engine.close()

@@ -14,7 +14,7 @@ import pytest
 import toril.engine.sqlite
 from tests.conformance.support import QUEUE, fail, job, retry
 from tests.engine.sqlite.support import batch, exchange, opened, raw
-from toril.engine.base import Note
+from toril.engine.contract.hot_path import Note
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.connection import APPLICATION_ID, connect, migrations, pragma
 from toril.model.options import Deduplication, Keep
@@ -275,10 +275,10 @@ async def test_jobs_that_are_gone_leave_no_rows_behind(tmp_path: Path) -> None:
         )
         await exchange(engine, [Complete(lease, "1", Keep(age=0)) for lease in leases[12:14]])
         await exchange(engine, [Complete(lease, "1") for lease in leases[14:]])
-        await engine.drain(QUEUE, delayed=True)
+        await engine.queues.drain(QUEUE, delayed=True)
         for state in (JobState.COMPLETED, JobState.FAILED):
-            await engine.clean(QUEUE, state, 0, 1_000)
-        assert set((await engine.counts(QUEUE)).values()) == {0}
+            await engine.queues.clean(QUEUE, state, 0, 1_000)
+        assert set((await engine.queues.counts(QUEUE)).values()) == {0}
     connection = raw(path)
     for table in ("job", "body", "result", "progress", "error", "log", "tag", "dedup"):
         rows = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
@@ -291,7 +291,7 @@ async def test_an_obliterated_queue_leaves_no_rows_behind(tmp_path: Path) -> Non
     async with opened(path) as engine:
         await engine.add(QUEUE, [job("a", tags=["t"], deduplication=Deduplication.throttle(60))])
         await exchange(engine, fetch=1)
-        await engine.obliterate(QUEUE, force=True)
+        await engine.queues.obliterate(QUEUE, force=True)
     connection = raw(path)
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' "

@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.faults.ledger import READY, Ledger, Said, Settled, now
 from tests.faults.programs.faultpoint import Faultpoint
-from toril.engine.base import Added, Batch, Engine, Exchange, Fetch
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Added, Batch, Exchange, Fetch
 from toril.model.job import NewJob, QueueRef
 from toril.model.settlement import Settlement
 

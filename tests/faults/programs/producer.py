@@ -23,7 +23,7 @@ from toril import (
     StoreReadOnlyError,
     StoreUnavailableError,
 )
-from toril.stores import open_engine
+from toril.application.stores import open_engine
 
 FULL = "full"
 

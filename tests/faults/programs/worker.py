@@ -15,9 +15,9 @@ from tests.faults.programs.engine import FaultyEngine, JumpingClock
 from tests.faults.programs.faultpoint import Faultpoint, Hook
 from tests.faults.programs.tether import tie_to_stage
 from toril import JobCompleted, JobStalled, LeaseLost, QueueManager, WorkerSettings
-from toril.engine.base import Engine
+from toril.application.stores import open_engine
+from toril.engine.contract.engine import Engine
 from toril.engine.sqlite import SqliteEngine
-from toril.stores import open_engine
 
 QUEUE = "work"
 

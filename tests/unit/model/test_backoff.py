@@ -1,7 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toril.model.job import AttemptError
+from toril.model.job_options import JobOptions
 from toril.model.options import Backoff
+from toril.worker.retry_delay import RetryDelays
 
 _DELAYS = st.integers(0, 2**53)
 _MADE = st.integers(1, 10**6)
@@ -34,18 +37,20 @@ def test_a_delay_is_a_whole_number_that_any_clock_can_add(delay, cap, jitter, ma
     assert cap is None or found <= cap
 
 
-@given(_DELAYS, _SHARES, _MADE)
-def test_jitter_takes_away_at_most_its_share_of_the_delay(delay, jitter, made):
+@given(_DELAYS, _SHARES, _MADE, _SHARES)
+def test_jitter_takes_away_at_most_its_share_of_the_delay(delay, jitter, made, draw):
     full = Backoff("exponential", delay).delay_for(made)
-    found = Backoff("exponential", delay, jitter=jitter).delay_for(made)
+    found = Backoff("exponential", delay, jitter=jitter).delay_for(made, draw)
 
     assert full - full * jitter - 1 <= found <= full
 
 
 def test_jitter_spreads_jobs_that_failed_together():
-    backoff = Backoff.fixed(1000, jitter=1)
+    options = JobOptions(backoff=Backoff.fixed(1000, jitter=1))
+    error = AttemptError(1, "ValueError", "no")
+    delay = RetryDelays({})
 
-    assert len({backoff.delay_for(1) for _ in range(20)}) > 1
+    assert len({delay(options, 1, error) for _ in range(20)}) > 1
 
 
 @given(_DELAYS, _CAPS, st.integers(1, 10_000))

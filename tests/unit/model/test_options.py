@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from toril.errors import ValidationError
-from toril.model.job_options import DEFAULT_OPTIONS, MAX_ATTEMPTS, MAX_TAGS, JobOptions
-from toril.model.options import MAX_PRIORITY, Backoff, Deduplication, Keep, Priority, RateLimit
+from toril.model.job_options import DEFAULT_OPTIONS, JobOptions
+from toril.model.limits import RateLimit
+from toril.model.option_table import MAX_ATTEMPTS, MAX_TAGS
+from toril.model.options import MAX_PRIORITY, Backoff, Deduplication, Keep, Priority
 
 # Names
 

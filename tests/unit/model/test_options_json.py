@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from toril.errors import ValidationError
-from toril.model.codec import decode_options, encode_options
-from toril.model.job_options import DEFAULT_OPTIONS, JobOptions
+from toril.model.job_options import DEFAULT_OPTIONS, JobOptions, decode_options, encode_options
 from toril.model.options import Backoff, Deduplication, Keep
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

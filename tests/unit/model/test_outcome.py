@@ -3,16 +3,15 @@ import pytest
 from toril.errors import ValidationError
 from toril.model import outcome as outcomes
 from toril.model import settlement
-from toril.model.codec import encode_options
 from toril.model.job import AttemptError, Lease, QueueRef
-from toril.model.job_options import JobOptions
+from toril.model.job_options import JobOptions, encode_options
 from toril.model.options import Backoff, Keep
 from toril.model.outcome import (
     Cancel,
-    Ended,
+    Discarded,
     Errored,
     Forfeited,
-    GivenBack,
+    Released,
     Retry,
     Snooze,
     Succeeded,
@@ -43,7 +42,7 @@ def lease(attempts_made=0, **options):
 
 
 def settle(held, outcome, retry_delay):
-    return outcomes.settle(held, held.options, outcome, retry_delay)
+    return outcomes.settlement_for(held, held.options, outcome, retry_delay)
 
 
 def never(*_):
@@ -94,14 +93,14 @@ def test_the_last_attempts_error_fails_the_job_whatever_wait_it_asks_for(made, a
 def test_what_ended_fails_whatever_attempts_are_left(made):
     held = lease(attempts_made=made, attempts=3)
 
-    assert settle(held, Ended(_ERROR), never) == settlement.Fail(held, _ERROR, None)
+    assert settle(held, Discarded(_ERROR), never) == settlement.Fail(held, _ERROR, None)
 
 
 @pytest.mark.parametrize("made", [0, 2])
 def test_what_is_given_back_is_released_and_uses_up_no_attempt(made):
     held = lease(attempts_made=made, attempts=3)
 
-    assert settle(held, GivenBack(9), never) == settlement.Release(held, 9)
+    assert settle(held, Released(9), never) == settlement.Release(held, 9)
 
 
 def test_of_a_lost_lease_nothing_may_be_written():
@@ -110,7 +109,7 @@ def test_of_a_lost_lease_nothing_may_be_written():
 
 @pytest.mark.parametrize("signal", [Cancel("enough"), Unrecoverable("hopeless")], ids=repr)
 def test_a_signal_that_ends_the_job_ends_it(signal):
-    assert from_signal(signal, _ERROR) == Ended(_ERROR)
+    assert from_signal(signal, _ERROR) == Discarded(_ERROR)
 
 
 def test_a_retry_is_an_error_with_a_wait_of_its_own():
@@ -118,7 +117,7 @@ def test_a_retry_is_an_error_with_a_wait_of_its_own():
 
 
 def test_a_snooze_gives_the_job_back_for_a_time():
-    assert from_signal(Snooze("2s"), _ERROR) == GivenBack(2000)
+    assert from_signal(Snooze("2s"), _ERROR) == Released(2000)
 
 
 def test_a_subclass_of_a_signal_means_the_same():
@@ -129,7 +128,7 @@ def test_a_subclass_of_a_signal_means_the_same():
         pass
 
     assert from_signal(Later(after=1), _ERROR) == Errored(_ERROR, 1000)
-    assert from_signal(Asleep(1), _ERROR) == GivenBack(1000)
+    assert from_signal(Asleep(1), _ERROR) == Released(1000)
 
 
 def test_a_signal_with_a_time_that_cannot_be_is_refused_where_it_is_made():

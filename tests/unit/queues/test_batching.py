@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from toril.engine.base import AddStatus, Capabilities
+from toril.engine.contract.engine import Capabilities
+from toril.engine.contract.hot_path import AddStatus
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import StoreBusyError, StoreFullError, ValidationError
 from toril.model.ids import new_id
@@ -106,7 +107,7 @@ async def test_each_waiter_gets_the_answer_to_its_own_job(batcher):
 async def test_jobs_keep_their_order(batcher, engine):
     await asyncio.gather(*(batcher.add(job(f"job-{n:03}")) for n in range(200)))
 
-    page = await engine.page(_QUEUE, states=["waiting"], limit=200)
+    page = await engine.jobs.page(_QUEUE, states=["waiting"], limit=200)
     assert [found.id for found in page.jobs] == [f"job-{n:03}" for n in range(200)]
 
 

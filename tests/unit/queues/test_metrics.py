@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toril.engine.base import MetricsWindow, QueueInfo
+from toril.engine.contract.metrics import MetricsWindow
+from toril.engine.contract.queues import QueueInfo, QueueOverview
 from toril.model.job import QueueRef
 from toril.model.state import STORED
 from toril.queues.metrics import percentile, summarize
@@ -14,9 +15,11 @@ def summary(**window):
     counts = {state: place for place, state in enumerate(sorted(STORED))}
     none = dict.fromkeys(("completed", "failed", "retried", "stalled", "duration_ms_sum"), 0)
     return summarize(
-        QueueInfo(QueueRef("bull", "q"), paused=True),
-        counts,
-        MetricsWindow(**{"seconds": 60.0, "histogram": {}, **none, **window}),
+        QueueOverview(
+            QueueInfo(QueueRef("bull", "q"), paused=True),
+            counts,
+            MetricsWindow(**{"seconds": 60.0, "histogram": {}, **none, **window}),
+        )
     )
 
 

@@ -131,7 +131,7 @@ def test_a_function_that_cannot_run_there_is_refused(queue, function, run_in, wh
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "5"], ids=repr)
 def test_a_tasks_concurrency_is_a_number_from_1(queue, concurrency):
-    with pytest.raises(ConfigurationError, match="give a number from 1"):
+    with pytest.raises(ConfigurationError, match="must be an integer ≥ 1"):
         queue.task("t", concurrency=concurrency)(takes_two)
 
 

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import click
 
+from toril.application.manager import QueueManager
+from toril.application.stores import open_engine
 from toril.cli.console import counted, say
 from toril.cli.demo.jobs import QUEUE, register
 from toril.cli.demo.plan import COPIES, OUT, STORE, SUMMARY, files_below, jobs_for
@@ -20,10 +22,8 @@ from toril.cli.options import run_loop, store_options
 from toril.clock import SystemClock
 from toril.config import Settings
 from toril.errors import ConfigurationError
-from toril.manager import QueueManager
 from toril.model.state import JobState
 from toril.queues.queue import Queue
-from toril.stores import open_engine
 
 
 @click.command()

@@ -7,8 +7,8 @@ import os
 from gzip import GzipFile
 from typing import Any
 
+from toril.application.manager import QueueManager
 from toril.cli.demo.paths import from_text
-from toril.manager import QueueManager
 from toril.model.options import Backoff
 from toril.queues.context import JobContext
 from toril.queues.queue import Queue

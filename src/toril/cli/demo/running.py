@@ -8,14 +8,15 @@ import logging
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from toril.application.manager import QueueManager
 from toril.cli.console import clean, counted, err
 from toril.cli.demo.jobs import QUEUE
-from toril.manager import QueueManager
 from toril.model.events import JobFailed, JobRetrying
 from toril.model.state import FINAL
 from toril.queues.queue import Queue
+from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
-from toril.worker.worker import Worker, WorkerSettings
+from toril.worker.worker import Worker
 
 _LOOK_SECONDS = 0.1
 _LEASE_SECONDS = 5

@@ -1,31 +1,63 @@
-"""What BullMQ's stream of events says, in Toril's words."""
+"""Events: BullMQ's stream, in Toril's words."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toril.engine.base import EventRecord, MetricsWindow
-from toril.engine.redis.scripts.packing import as_json
-from toril.errors import ValidationError
+from toril.engine.contract.events import EventKind, EventRecord, News
+from toril.engine.contract.rules import foreign_cursor
+from toril.engine.redis.scripts.keys import keys_of
+from toril.engine.redis.scripts.script import as_json
+from toril.engine.redis.session import Sessions
+from toril.model.job import QueueRef
 
 _IGNORED = "-"
 _STREAM_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
 
-def read_cursor(cursor: str) -> str:
-    """Return a cursor that is a stream's id.
+class RedisEvents:
+    """The events of a Redis store's queues; see `Events` in the contract."""
 
-    Raises:
-        ValidationError: It is not.
-    """
-    if _STREAM_ID.fullmatch(cursor) is None:
-        raise ValidationError("cursor", f"{cursor!r} is not from the events of a queue")
-    return cursor
+    def __init__(self, sessions: Sessions) -> None:
+        """Prepare.
+
+        Args:
+            sessions: The engine's sessions.
+        """
+        self._sessions = sessions
+
+    async def tails(self, queues: Sequence[QueueRef]) -> dict[QueueRef, str]:
+        connections = self._sessions.current().connections
+        answers = await asyncio.gather(
+            *(
+                connections.call("XREVRANGE", keys_of(queue).events, "+", "-", "COUNT", 1)
+                for queue in queues
+            )
+        )
+        return {
+            queue: last[0][0] if last else "0-0"
+            for queue, last in zip(queues, answers, strict=True)
+        }
+
+    async def read(
+        self, cursors: Mapping[QueueRef, str], *, limit: int = 1000, timeout: float = 0
+    ) -> dict[QueueRef, News]:
+        for cursor in cursors.values():
+            if _STREAM_ID.fullmatch(cursor) is None:
+                raise foreign_cursor(cursor, "the events of a queue")
+        if not cursors:
+            await asyncio.sleep(timeout)
+            return {}
+        found = await self._sessions.current().followers.read(cursors, limit, timeout)
+        return {
+            queue: News(_records_of(entries), entries[-1][0]) for queue, entries in found.items()
+        }
 
 
-def records_of(entries: Sequence[Sequence[Any]]) -> list[EventRecord]:
+def _records_of(entries: Sequence[Sequence[Any]]) -> list[EventRecord]:
     """Return what happened.
 
     Args:
@@ -37,79 +69,73 @@ def records_of(entries: Sequence[Sequence[Any]]) -> list[EventRecord]:
         record = _record(int(entry_id.partition("-")[0]), fields)
         if record is None:
             continue
-        if record.kind == "stalled" and found and found[-1] == _retrying(record):
+        if record.kind is EventKind.STALLED and found and found[-1] == _retrying(record):
             found.pop()  # BullMQ says of a stalled job first that it waits
         found.append(record)
     return found
 
 
 def _retrying(record: EventRecord) -> EventRecord:
-    return EventRecord("retrying", record.job_id, record.at_ms)
+    return EventRecord(EventKind.RETRYING, record.job_id, record.at_ms)
 
 
 def _record(at: int, fields: dict[str, str]) -> EventRecord | None:
-    kind = fields.get("toril") or _kind(fields)
-    if kind is None or kind == _IGNORED:
+    own = fields.get("toril")
+    if own == _IGNORED:
+        return None
+    kind = _kind(fields) if own is None else EventKind(own)
+    if kind is None:
         return None
     return EventRecord(kind, fields.get("jobId", ""), at, _data(kind, fields))
 
 
-def _kind(fields: dict[str, str]) -> str | None:
+def _kind(fields: dict[str, str]) -> EventKind | None:
     event = fields.get("event", "")
     match event, fields.get("prev"):
         case "waiting", "active":
-            return "retrying"
+            return EventKind.RETRYING
         case "waiting", "delayed" | "waiting-children":
-            return "promoted"
+            return EventKind.PROMOTED
         case "waiting", "completed" | "failed":
-            return "retried"
+            return EventKind.RETRIED
         case "delayed", _:
-            return "retrying" if "error" in fields else None
+            return EventKind.RETRYING if "error" in fields else None
         case _:
-            return event if event in _SAME else None
+            return _SAME.get(event)
 
 
-_SAME = frozenset(
-    {
-        "active",
-        "added",
-        "cancelled",
-        "changed",
-        "completed",
-        "deduplicated",
-        "failed",
-        "paused",
-        "progress",
-        "removed",
-        "resumed",
-        "stalled",
-    }
-)
+_SAME = {
+    kind.value: kind
+    for kind in (
+        EventKind.ACTIVE,
+        EventKind.ADDED,
+        EventKind.CANCELLED,
+        EventKind.CHANGED,
+        EventKind.COMPLETED,
+        EventKind.DEDUPLICATED,
+        EventKind.FAILED,
+        EventKind.PAUSED,
+        EventKind.PROGRESS,
+        EventKind.REMOVED,
+        EventKind.RESUMED,
+        EventKind.STALLED,
+    )
+}
+"""Events that BullMQ and Toril call the same."""
 
 
-def _data(kind: str, fields: dict[str, str]) -> str | None:
+def _data(kind: EventKind, fields: dict[str, str]) -> str | None:
     match kind:
-        case "added":
+        case EventKind.ADDED:
             return fields.get("name")
-        case "completed":
+        case EventKind.COMPLETED:
             return fields.get("returnvalue")
-        case "deduplicated":
+        case EventKind.DEDUPLICATED:
             return fields.get("deduplicatedJobId")
-        case "progress":
+        case EventKind.PROGRESS:
             return fields.get("data")
-        case "failed" | "retrying":
+        case EventKind.FAILED | EventKind.RETRYING:
             reason = fields.get("failedReason")  # all that Node.js tells
             return fields.get("error") or (as_json(("Error", reason)) if reason else None)
         case _:
             return None
-
-
-def window_of(flat: Sequence[Any], window_ms: int) -> MetricsWindow:
-    """Return the sums of a queue's counters.
-
-    Args:
-        flat: Names and sums in turn.
-        window_ms: The length of the window.
-    """
-    found = {name: int(total) for name, total in zip(flat[::2], flat[1::2], strict=True)}
-    return MetricsWindow.of(found, window_ms)

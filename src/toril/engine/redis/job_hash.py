@@ -1,4 +1,4 @@
-"""Jobs as the scripts tell them."""
+"""Jobs, from the fields of their hashes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from toril.engine.base import Ending
-from toril.errors import ValidationError
+from toril.engine.contract.jobs import Ending
 from toril.model import codec
 from toril.model.job import AttemptError, Job, QueueRef
+from toril.model.job_options import decode_options
 from toril.model.outcome import CANCEL_REASON
 from toril.model.state import JobState
 
@@ -55,7 +55,7 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
         id=job_id,
         name=field["name"] or "",
         data_json=field["data"] or "null",
-        options=codec.decode_options(field["opts"] or "{}"),
+        options=decode_options(field["opts"] or "{}"),
         state=state,
         priority=_number(field["priority"]),
         created_ms=_number(field["timestamp"]),
@@ -65,7 +65,7 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
         attempts_made=_number(field["atm"] or field["attemptsMade"]),
         attempts_started=_number(field["ats"]),
         stalls=_number(field["stc"]),
-        progress_json=_progress(field["progress"]),
+        progress_json=field["progress"],
         result_json=None if result == "null" else result,
         errors=errors_of(field),
         worker=field["pb"] if state is JobState.ACTIVE else None,
@@ -82,11 +82,6 @@ def _number(text: str | None) -> int:
 
 def _time(text: str | None) -> int | None:
     return None if text is None else _number(text)
-
-
-def _progress(text: str | None) -> str | None:
-    """Return what was reported; BullMQ writes 0 where nothing was."""
-    return text
 
 
 def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:
@@ -124,39 +119,3 @@ def ending_of(found: Any) -> Ending | None:
             return Ending(JobState.FAILED, error=known[-1] if known else None)
         case _:
             return None
-
-
-class Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Where a listing goes on.
-
-    Attributes:
-        listing: Which listing it is of: the states, and the tag.
-        place: The number of the state that comes next.
-        score: The score of the last job in it, where the state is a set.
-        ids: The last jobs, the last one first.
-    """
-
-    listing: str
-    place: int = 0
-    score: str = ""
-    ids: tuple[str, ...] = ()
-
-
-_decode_cursor = msgspec.json.Decoder(Cursor).decode
-
-
-def read_cursor(cursor: str | None, listing: str) -> Cursor:
-    """Return a cursor from a page, or the beginning.
-
-    Raises:
-        ValidationError: It is not from this listing.
-    """
-    if cursor is None:
-        return Cursor(listing)
-    try:
-        found = _decode_cursor(cursor)
-    except (msgspec.MsgspecError, UnicodeEncodeError):
-        raise ValidationError("cursor", f"{cursor!r} is not from a page of this queue") from None
-    if found.listing != listing or found.place < 0:
-        raise ValidationError("cursor", f"{cursor!r} is from another listing")
-    return found

@@ -1,100 +1,109 @@
-"""What an engine holds on one event loop."""
+"""What an engine holds on each event loop: connections belong to a loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import suppress
+from types import TracebackType
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from toril.engine.redis import queues
 from toril.engine.redis.connection.connections import connections_to
-from toril.engine.redis.connection.errors import is_elsewhere
-from toril.engine.redis.connection.target import Place
-from toril.engine.redis.connection.wire import Wire
-from toril.engine.redis.hot_path.marker import Watch
-from toril.engine.redis.scripts.keys import client_name, keys_of
-from toril.errors import EngineError
+from toril.engine.redis.connection.target import Target
+from toril.engine.redis.follower import Followers
+from toril.engine.redis.hot_path.marker import Listeners
+from toril.engine.redis.registration import register
+from toril.errors import EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
 
 _logger = logging.getLogger("toril.engine")
 
-_LATE_SECONDS = 0.5  # after which a wait that the server should have ended is given up
+
+class _Calls:
+    """The calls that are under way: `with calls:` counts one."""
+
+    __slots__ = ("_idle", "_number")
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __enter__(self) -> None:
+        self._number += 1
+        self._idle.clear()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._number -= 1
+        if not self._number:
+            self._idle.set()
+
+    async def ended(self) -> None:
+        """Return once none is under way."""
+        await self._idle.wait()
 
 
-class Home:
+class Session:
     """Connections and waits of one event loop.
 
     Attributes:
         connections: The connections.
-        known: Queues that were made visible.
+        calls: Counts the calls that must end before the connections are closed.
+        listeners: Wait for work.
+        followers: Wait for events.
+        known: Queues that are known to be visible.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, target: Target) -> None:
         """Prepare.
 
         Args:
-            place: Where the jobs are.
+            target: Where the jobs are.
         """
-        self.connections = connections_to(place)
+        self.connections = connections_to(target)
+        self.calls = _Calls()
+        self.listeners = Listeners(self.connections)
+        self.followers = Followers(self.connections)
         self.known: set[QueueRef] = set()
-        self._calls = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._watches: dict[QueueRef, Watch] = {}
         self._sorting: dict[QueueRef, asyncio.Task[None]] = {}
-        self._followers: dict[QueueRef, list[Wire]] = {}
 
-    async def begin(self, queue: QueueRef) -> None:
-        """Begin a call that is to end before the connections are closed; `end` ends it.
+    async def run(self, script: str, queue: QueueRef, *args: Any) -> Any:
+        """Run a script on a queue; see `Connections.run`."""
+        return await self.connections.run(script, queue, *args)
 
-        Args:
-            queue: The queue that it is about; it is made visible.
-        """
-        self._calls += 1
-        self._idle.clear()
-        if queue in self.known:
-            return
-        try:
-            await queues.register(self.connections, queue)
-        except BaseException:
-            self.end()
-            raise
-        self.known.add(queue)
+    async def make_known(self, queue: QueueRef) -> None:
+        """Make a queue visible, unless that was done here before."""
+        if queue not in self.known:
+            await register(self.connections, queue)
+            self.known.add(queue)
+
+    def tell_of_add(self, queue: QueueRef) -> None:
+        """Let an idle worker on this loop ask for what is being added."""
+        marker = self.listeners.find(queue)
+        if marker is not None:
+            marker.tell_of_add()
 
     def forget(self, queue: QueueRef) -> None:
-        """Make a queue visible anew with the next call: it was gone."""
+        """Make a queue visible again with the next call: it was gone."""
         if queue in self.known:
             self.known.discard(queue)
             _logger.warning(
-                "queue %s was not there any more: it was obliterated, or Redis lost its data. "
-                "Limits that it had are gone until it is registered again",
+                "queue %s no longer existed: it was obliterated, or Redis lost its data. Its "
+                "limits are gone until it is registered again",
                 queue,
             )
 
-    def end(self) -> None:
-        """End a call."""
-        self._calls -= 1
-        if not self._calls:
-            self._idle.set()
-
-    def tell_of_add(self, queue: QueueRef) -> None:
-        """Let an idle worker here ask for what is being added."""
-        watch = self._watches.get(queue)
-        if watch is not None:
-            watch.tell_of_add()
-
-    def watch(self, queue: QueueRef) -> Watch:
-        """Return what watches a queue's marker."""
-        watch = self._watches.get(queue)
-        if watch is None:
-            watch = self._watches[queue] = Watch(self.connections, queue)
-        return watch
-
     def sort(self, queue: QueueRef) -> None:
-        """Put a queue's jobs in the lanes of their keys, until all are there.
+        """Put a queue's jobs into the lanes of their keys, until all of them are there.
 
-        An exchange puts a part of them there, and a key whose jobs come after a hundred
-        thousand of another's is not to wait for so many exchanges.
+        An exchange sorts a part of them, and a key whose jobs come after a hundred thousand of
+        another key's must not wait for so many exchanges.
         """
         if queue not in self._sorting:
             task = self._sorting[queue] = asyncio.create_task(self._sort(queue))
@@ -102,39 +111,67 @@ class Home:
 
     async def _sort(self, queue: QueueRef) -> None:
         with suppress(EngineError):  # the next exchange asks for it again
-            while await self.connections.run("sort", queue):
+            while await self.run("sort", queue):
                 pass
 
-    async def wait_event(self, queue: QueueRef, cursor: str, timeout: float) -> None:
-        """Return when something happened after a cursor, or after `timeout` seconds."""
-        idle = self._followers.setdefault(queue, [])
-        idle[:] = [wire for wire in idle if wire.is_open]
-        name = client_name(queue) + ":qe"
-        wire = idle.pop() if idle else await self.connections.another(name, queue)
-        block = max(int(timeout * 1000), 1)
-        try:
-            async with asyncio.timeout(timeout + _LATE_SECONDS):
-                await wire.call("XREAD", "BLOCK", block, "STREAMS", keys_of(queue).events, cursor)
-        except TimeoutError:  # or the connection was lost: who looks at the events connects anew
-            wire.abort("the server did not end a wait")
-        except EngineError as error:
-            wire.abort(str(error))
-            if not is_elsewhere(error):
-                raise
-        except asyncio.CancelledError:
-            wire.abort("nobody waits for its reply any more")
-            raise
-        else:
-            idle.append(wire)
-
     async def close(self) -> None:
-        """Let go of everything, once the calls that are under way have ended."""
-        await self._idle.wait()
+        """Close everything, once the calls that are under way have ended."""
+        await self.calls.ended()
         sorting = list(self._sorting.values())
         for task in sorting:
             task.cancel()
         await asyncio.gather(*sorting, return_exceptions=True)
-        for watch in self._watches.values():
-            await watch.close()
-        self._watches.clear()
+        await self.listeners.close()
+        await self.followers.close()
         await self.connections.close()
+
+
+class Sessions:
+    """The sessions of one engine, one an event loop: the sync facade has a loop of its own.
+
+    Attributes:
+        target: Where the jobs are.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Start with none.
+
+        Args:
+            target: Where the jobs are.
+        """
+        self.target = target
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
+        self._closed = False
+
+    def current(self) -> Session:
+        """Return the running loop's session.
+
+        Raises:
+            StoreUnavailableError: The engine is closed.
+        """
+        if self._closed:
+            raise StoreUnavailableError(f"{self.target.location} is closed; open the manager again")
+        loop = asyncio.get_running_loop()
+        session = self._by_loop.get(loop)
+        if session is None:
+            session = self._by_loop[loop] = Session(self.target)
+        return session
+
+    async def open(self) -> None:
+        """Connect, after a close too."""
+        self._closed = False
+        await self.current().connections.open()
+
+    async def close(self) -> None:
+        """Close the sessions of all loops that run."""
+        self._closed = True
+        here = asyncio.get_running_loop()
+        for loop, session in list(self._by_loop.items()):
+            if loop is here:
+                del self._by_loop[loop]
+                await session.close()
+            elif loop.is_running():
+                del self._by_loop[loop]
+                ended = asyncio.run_coroutine_threadsafe(session.close(), loop)
+                await asyncio.wrap_future(ended)
+            # A loop that stands still closes its own session when it runs again.

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import apsw
 
-from toril.engine.base import Finding
-from toril.engine.sqlite.storage.connection import connect, pragma
+from toril.engine.contract.diagnosis import Finding
+from toril.engine.sqlite.storage.connection import connect
+from toril.engine.sqlite.storage.migrations import pragma
 
 _FIXED_WAL = (3, 51, 3)
 _LOW_DISK = 1 << 30

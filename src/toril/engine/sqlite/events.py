@@ -1,110 +1,90 @@
-"""The record of what happened: events for those who follow, counters for the statistics."""
+"""Events: following what happened in queues."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
-from toril.engine.base import BUCKET, EventRecord, MetricsWindow
+from toril.engine.contract.events import EventKind, EventRecord, News
+from toril.engine.contract.rules import foreign_cursor
 from toril.engine.sqlite import queue_rows
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.storage.storage import Storage
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
-from toril.errors import ValidationError
+from toril.engine.sqlite.storage.wake import Topic
 from toril.model import codec
 from toril.model.job import QueueRef
 
-_sql = load("record")
+_sql = load("events")
 
-KEPT_EVENTS = 10_000  # of each queue, as many as BullMQ keeps
 _LONGEST_CURSOR = 18  # digits
-_TRIM_EVERY = 500  # rows
-_KEPT_MINUTES = 14 * 24 * 60
-_TRIM_WITHIN_MS = 1_000
-MINUTE_MS = 60_000
 
 
-def event(
-    tx: Transaction,
-    line: queue_rows.Line,
-    kind: str,
-    ids: Sequence[str],
-    data: Sequence[str | None] | None = None,
-) -> None:
-    """Write down that something happened to jobs, in one row for all of them.
+class SqliteEvents:
+    """The events of a SQLite store's queues; see `Events` in the contract."""
 
-    Args:
-        tx: The transaction.
-        line: The queue.
-        kind: What happened, see `EventRecord`.
-        ids: The jobs; one empty id stands for the queue itself.
-        data: What goes with each.
-    """
-    if ids:
-        packed = None if data is None else as_json(data)
-        tx.record.append((line.id, kind, as_json(ids), packed, len(ids)))
-        tx.events.add(line.ref)
+    def __init__(self, storage: Storage) -> None:
+        """Prepare.
 
+        Args:
+            storage: The engine's storage.
+        """
+        self._storage = storage
 
-def write_down(tx: Transaction) -> None:
-    """Store the events of a transaction, all in one statement, before it is committed."""
-    if not tx.record:
-        return
-    tx.run(_sql["insert_events"], now=tx.now, rows=as_json(tx.record))
-    if tx.value(_sql["last_cursor"]) % _TRIM_EVERY < len(tx.record):
-        for queue in {row[0] for row in tx.record}:
-            tx.run(_sql["trim_events"], queue=queue, kept=KEPT_EVENTS)
+    async def tails(self, queues: Sequence[QueueRef]) -> dict[QueueRef, str]:
+        return await self._storage.read(_tails, queues)
 
-
-def count(tx: Transaction, line: queue_rows.Line, counts: Mapping[str, int]) -> None:
-    """Add to this minute's counters.
-
-    Args:
-        tx: The transaction.
-        line: The queue.
-        counts: By the counter's name.
-    """
-    if counts:
-        minute = tx.now // MINUTE_MS
-        tx.run(_sql["count"], queue=line.id, minute=minute, counts=as_json(counts))
-        if tx.now % MINUTE_MS < _TRIM_WITHIN_MS:  # now and then is enough
-            tx.run(_sql["trim_counts"], queue=line.id, before=minute - _KEPT_MINUTES)
-
-
-def bucket(bits: int) -> str:
-    """Return the counter of durations of so many bits: those of 2^(bits-1) to 2^bits - 1 ms."""
-    return f"{BUCKET}{bits}"
-
-
-def window(tx: Transaction, queue: QueueRef, window_ms: int) -> MetricsWindow:
-    """Return what the counters hold of the last `window_ms`."""
-    line = queue_rows.require(tx, queue)
-    since = (tx.now - window_ms) // MINUTE_MS + 1
-    found = dict(tx.rows(_sql["counts_since"], queue=line.id, since=since))
-    return MetricsWindow.of(found, window_ms)
+    async def read(
+        self, cursors: Mapping[QueueRef, str], *, limit: int = 1000, timeout: float = 0
+    ) -> dict[QueueRef, News]:
+        after = {queue: _read_cursor(cursor) for queue, cursor in cursors.items()}
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout
+        wake = self._storage.wake
+        while True:
+            tokens = {queue: wake.token(Topic.EVENT, queue) for queue in cursors}
+            found = await self._storage.read(_news, after, limit)
+            left = give_up - loop.time()
+            if found or left <= 0:
+                return found
+            look_again = wake.lost_after
+            await wake.wait(
+                Topic.EVENT, tokens, left if look_again is None else min(left, look_again)
+            )
 
 
 def _read_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdecimal()) or len(cursor) > _LONGEST_CURSOR:
-        raise ValidationError("cursor", f"{cursor!r} is not from the events of a queue")
+        raise foreign_cursor(cursor, "the events of a queue")
     return int(cursor)
 
 
-def events_after(
-    tx: Transaction, queue: QueueRef, cursor: str | None, limit: int
-) -> tuple[list[EventRecord], str]:
-    """Return what was written down after a cursor, and where that ends."""
-    line = queue_rows.find(tx, queue)
-    if line is None:
-        return [], cursor or "0"
-    if cursor is None:
-        return [], str(tx.value(_sql["last_event"], queue=line.id))
-    found: list[EventRecord] = []
-    last = _read_cursor(cursor)
-    rows = tx.rows(_sql["events_after"], queue=line.id, cursor=last, limit=limit)
-    for row, at, kind, jobs, data in rows:
-        last = row
+def _tails(tx: Transaction, queues: Sequence[QueueRef]) -> dict[QueueRef, str]:
+    found = {queue: queue_rows.find(tx, queue) for queue in queues}
+    return {
+        queue: "0" if q is None else str(tx.value(_sql["last_event"], queue=q.id))
+        for queue, q in found.items()
+    }
+
+
+def _news(tx: Transaction, after: Mapping[QueueRef, int], limit: int) -> dict[QueueRef, News]:
+    queues = {q.id: q.ref for q in queue_rows.find_many(tx, list(after))}
+    cursors = [(row, after[ref]) for row, ref in queues.items()]
+    found: dict[QueueRef, News] = {}
+    rows = tx.rows(_sql["events_after"], cursors=as_json(cursors), limit=limit)
+    full: set[int] = set()
+    for row, at, queue, kind, jobs, data in rows:
+        if queue in full:
+            continue
+        records, _ = found.get(queues[queue], ([], ""))
         ids = codec.decode(jobs)
         each = codec.decode(data) if data is not None else [None] * len(ids)
-        found += [EventRecord(kind, i, at, d) for i, d in zip(ids, each, strict=True)]
-        if len(found) >= limit:
-            break
-    return found, str(last)
+        told = EventKind(kind)
+        records = [
+            *records,
+            *(EventRecord(told, i, at, d) for i, d in zip(ids, each, strict=True)),
+        ]
+        found[queues[queue]] = News(records, str(row))
+        if len(records) >= limit:
+            full.add(queue)
+    return found

@@ -1,33 +1,97 @@
-"""Looking at jobs, a page at a time, without walking past those that are not shown."""
+"""Jobs: inspection, a page at a time without walking past jobs that are not shown, and control."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from toril.engine.base import Ending, Page
-from toril.engine.sqlite import queue_rows
+from toril.engine.contract.jobs import Ending, Page
+from toril.engine.contract.rules import foreign_cursor
+from toril.engine.sqlite import job_control, queue_rows
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.storage.storage import Storage
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
-from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.checks import is_integer
 from toril.model.job import AttemptError, Job, QueueRef
+from toril.model.job_options import decode_options
 from toril.model.state import STORED, JobState
 
-_sql = load("inspect")
+_sql = load("jobs")
 
 _END = 2**62
 _LEAST = -_END
 _MOST_READS = 50  # of a page's size, for a name that is rare
 
 
-def get(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
+class SqliteJobs:
+    """The jobs of a SQLite store's queues; see `Jobs` in the contract."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Prepare.
+
+        Args:
+            storage: The engine's storage.
+        """
+        self._storage = storage
+
+    async def get(self, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
+        return await self._storage.read(_get, queue, ids)
+
+    async def page(
+        self,
+        queue: QueueRef,
+        *,
+        states: Sequence[JobState] = (),
+        name: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        return await self._storage.read(
+            _page, queue, states=states, name=name, tag=tag, limit=limit, cursor=cursor
+        )
+
+    async def logs(
+        self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000
+    ) -> list[str]:
+        return await self._storage.read(_logs, queue, job_id, start, limit)
+
+    async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
+        return await self._storage.read(_endings, queue, ids)
+
+    async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._storage.synced(job_control.promote, queue, ids)
+
+    async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._storage.synced(job_control.retry, queue, ids)
+
+    async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._storage.synced(job_control.remove, queue, ids)
+
+    async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
+        return await self._storage.synced(job_control.cancel, queue, ids)
+
+    async def change(
+        self,
+        queue: QueueRef,
+        job_id: str,
+        *,
+        priority: int | None = None,
+        delay_ms: int | None = None,
+        data: str | None = None,
+    ) -> None:
+        await self._storage.synced(
+            job_control.change, queue, job_id, priority=priority, delay_ms=delay_ms, data=data
+        )
+
+
+def _get(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
     """Return jobs by id, in order."""
-    line = queue_rows.find(tx, queue)
-    if line is None:
+    q = queue_rows.find(tx, queue)
+    if q is None:
         return [None] * len(ids)
-    seqs = dict(tx.rows(_sql["seqs_of_ids"], queue=line.id, ids=as_json(ids)))
+    seqs = dict(tx.rows(_sql["seqs_of_ids"], queue=q.id, ids=as_json(ids)))
     jobs = _jobs(tx, queue, list(seqs.values()))
     return [jobs.get(seqs.get(place, -1)) for place in range(len(ids))]
 
@@ -57,7 +121,7 @@ def _job(queue: QueueRef, row: Sequence[Any], errors: tuple[AttemptError, ...]) 
         id=row[1],
         name=row[2],
         data_json=row[3],
-        options=codec.decode_options(row[4]),
+        options=decode_options(row[4]),
         state=JobState(row[5]),
         priority=row[6],
         created_ms=row[7],
@@ -75,7 +139,7 @@ def _job(queue: QueueRef, row: Sequence[Any], errors: tuple[AttemptError, ...]) 
     )
 
 
-def page(
+def _page(
     tx: Transaction,
     queue: QueueRef,
     *,
@@ -86,11 +150,11 @@ def page(
     cursor: str | None,
 ) -> Page:
     """Return part of a listing; see `Engine.page`."""
-    line = queue_rows.require(tx, queue)
+    q = queue_rows.require(tx, queue)
     wanted = list(states) or sorted(STORED)
     query, start = _listing(wanted, tag)
     at = _read_cursor(cursor, start)
-    params = {"queue": line.id, "tag": tag, "state": wanted[0], "states": as_json(wanted)}
+    params = {"queue": q.id, "tag": tag, "state": wanted[0], "states": as_json(wanted)}
     found: list[int] = []
     for _ in range(_MOST_READS):
         rows = tx.rows(_sql[query], a=at[0], b=at[1], limit=limit, **params)
@@ -100,10 +164,10 @@ def page(
             if seq in fitting:
                 found.append(seq)
             if len(found) == limit:
-                return _page(tx, queue, found, at)
+                return _page_of(tx, queue, found, at)
         if len(rows) < limit:
-            return _page(tx, queue, found, None)
-    return _page(tx, queue, found, at)
+            return _page_of(tx, queue, found, None)
+    return _page_of(tx, queue, found, at)
 
 
 def _named(tx: Transaction, rows: Sequence[Sequence[Any]], name: str | None) -> set[int]:
@@ -114,7 +178,9 @@ def _named(tx: Transaction, rows: Sequence[Sequence[Any]], name: str | None) -> 
     return {seq for (seq,) in tx.rows(_sql["named"], seqs=as_json(seqs), name=name)}
 
 
-def _page(tx: Transaction, queue: QueueRef, seqs: Sequence[int], at: Sequence[Any] | None) -> Page:
+def _page_of(
+    tx: Transaction, queue: QueueRef, seqs: Sequence[int], at: Sequence[Any] | None
+) -> Page:
     jobs = list(_jobs(tx, queue, seqs).values())
     return Page(jobs, None if at is None else as_json(at))
 
@@ -144,19 +210,19 @@ def _read_cursor(cursor: str | None, start: Sequence[Any]) -> Sequence[Any]:
     try:
         a, b = codec.decode(cursor)
     except (ValueError, TypeError):
-        raise ValidationError("cursor", f"{cursor!r} is not from a page of this queue") from None
+        raise foreign_cursor(cursor, "a page of this queue") from None
     for given, first in ((a, start[0]), (b, start[1])):
         if type(given) is not type(first) or (is_integer(given) and abs(given) > _END):
-            raise ValidationError("cursor", f"{cursor!r} is from another listing")
+            raise foreign_cursor(cursor, "this listing")
     return a, b
 
 
-def endings(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
+def _endings(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
     """Return how jobs ended; None while they go on."""
-    line = queue_rows.find(tx, queue)
-    if line is None:
+    q = queue_rows.find(tx, queue)
+    if q is None:
         return {}
-    rows = tx.rows(_sql["endings"], queue=line.id, ids=as_json(ids))
+    rows = tx.rows(_sql["endings"], queue=q.id, ids=as_json(ids))
     failed = [seq for _, seq, state, _ in rows if state == JobState.FAILED]
     errors = _errors(tx, as_json(failed)) if failed else {}
     found: dict[str, Ending | None] = {}
@@ -172,12 +238,12 @@ def endings(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> dict[str, E
     return found
 
 
-def logs(tx: Transaction, queue: QueueRef, job_id: str, start: int, limit: int) -> list[str]:
+def _logs(tx: Transaction, queue: QueueRef, job_id: str, start: int, limit: int) -> list[str]:
     """Return lines of a job's log."""
-    line = queue_rows.find(tx, queue)
-    if line is None:
+    q = queue_rows.find(tx, queue)
+    if q is None:
         return []
-    seqs = tx.rows(_sql["seqs_of_ids"], queue=line.id, ids=as_json([job_id]))
+    seqs = tx.rows(_sql["seqs_of_ids"], queue=q.id, ids=as_json([job_id]))
     if not seqs:
         return []
     found = tx.rows(_sql["logs"], seq=seqs[0][1], start=start, limit=limit)

@@ -8,13 +8,14 @@ from typing import Any
 
 from toril.engine.sqlite import queue_rows
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.rates import Meter, left_of, spend
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
-from toril.model import codec
 from toril.model.job import NewJob
+from toril.model.job_options import decode_options
 from toril.model.limits import KeyLimits
 
-_sql = load("lane")
+_sql = load("keyed_lanes")
 
 _SORTED_AT_ONCE = 1000
 _MICROS = 1000
@@ -35,42 +36,42 @@ def assign(tx: Transaction, limits: KeyLimits, base: int, jobs: Sequence[NewJob]
     tx.run(_sql["assign"], base=base, rows=as_json(rows))
 
 
-def assign_all(tx: Transaction, line: queue_rows.Line, limits: KeyLimits) -> None:
+def assign_all(tx: Transaction, q: QueueRow, limits: KeyLimits) -> None:
     """Put the jobs that a queue has in the lanes of their keys, and look at all lanes again."""
     after = 0
-    while found := tx.rows(_sql["bodies"], queue=line.id, after=after, limit=_SORTED_AT_ONCE):
+    while found := tx.rows(_sql["bodies"], queue=q.id, after=after, limit=_SORTED_AT_ONCE):
         rows = [
-            (seq, limits.key_of(data, codec.decode_options(options).metadata))
+            (seq, limits.key_of(data, decode_options(options).metadata))
             for seq, data, options in found
         ]
         tx.run(_sql["set"], rows=as_json(rows))
         after = found[-1][0]
-    tx.run(_sql["rejoin_all"], queue=line.id, turn=queue_rows.tickets(tx, 1) + 1)
+    tx.run(_sql["rejoin_all"], queue=q.id, turn=queue_rows.tickets(tx, 1) + 1)
 
 
 def reassign(tx: Transaction, limits: KeyLimits, seq: int, data: str) -> None:
     """Put one job in the lane that its new payload names."""
     options = tx.value(_sql["options"], seq=seq)
-    key = limits.key_of(data, codec.decode_options(options).metadata)
+    key = limits.key_of(data, decode_options(options).metadata)
     tx.run(_sql["set"], rows=as_json([(seq, key)]))
 
 
-def leave(tx: Transaction, line: queue_rows.Line) -> None:
+def leave(tx: Transaction, q: QueueRow) -> None:
     """Take all jobs out of their lanes."""
-    tx.run(_sql["leave"], queue=line.id)
-    tx.run(_sql["forget"], queue=line.id)
+    tx.run(_sql["leave"], queue=q.id)
+    tx.run(_sql["forget"], queue=q.id)
 
 
-def rested_at(tx: Transaction, line: queue_rows.Line) -> int | None:
+def rested_at(tx: Transaction, q: QueueRow) -> int | None:
     """Return when the first lane has rested; None where none rests."""
-    found: int | None = tx.value(_sql["rested_at"], queue=line.id)
+    found: int | None = tx.value(_sql["rested_at"], queue=q.id)
     return found
 
 
-def forget_idle(tx: Transaction, line: queue_rows.Line) -> None:
+def forget_idle(tx: Transaction, q: QueueRow) -> None:
     """Forget the lanes that have nothing to remember."""
-    in_micros = line.by_key is not None and line.by_key.rate is not None and line.by_key.rate.burst
-    tx.run(_sql["forget_idle"], queue=line.id, now=tx.now * _MICROS if in_micros else tx.now)
+    in_micros = q.by_key is not None and q.by_key.rate is not None and q.by_key.rate.burst
+    tx.run(_sql["forget_idle"], queue=q.id, now=tx.now * _MICROS if in_micros else tx.now)
 
 
 class _Lane:
@@ -86,20 +87,18 @@ class _Lane:
         self.taken = 0
 
 
-def pick(
-    tx: Transaction, line: queue_rows.Line, limits: KeyLimits, room: int
-) -> list[Sequence[Any]]:
+def pick(tx: Transaction, q: QueueRow, limits: KeyLimits, room: int) -> list[Sequence[Any]]:
     """Return the jobs that are next, one of each lane in turn; rows as the query `next` has them.
 
     Args:
         tx: The transaction.
-        line: The queue.
+        q: The queue.
         limits: Its limits by key.
         room: How many are wanted.
     """
     turn = queue_rows.tickets(tx, 1) + 1
-    tx.run(_sql["rejoin_rested"], queue=line.id, turn=turn, now=tx.now)
-    fresh = _in_turn(tx, line, room)
+    tx.run(_sql["rejoin_rested"], queue=q.id, turn=turn, now=tx.now)
+    fresh = _in_turn(tx, q, room)
     again: deque[_Lane] = deque()
     moved: list[_Lane] = []
     found: list[Sequence[Any]] = []
@@ -110,8 +109,8 @@ def pick(
                 break
             lane = again.popleft()
         row = None
-        if not _is_held_back(tx, line, limits, lane):
-            row = tx.row(_sql["next"], queue=line.id, key=lane.key, taken=lane.taken)
+        if not _is_held_back(tx, q, limits, lane):
+            row = tx.row(_sql["next"], queue=q.id, key=lane.key, taken=lane.taken)
         if row is None:
             lane.turn = None
             moved.append(lane)
@@ -125,23 +124,23 @@ def pick(
     for place, lane in enumerate(again, 1):
         lane.turn = base + place
     rows = [(a.key, a.turn, a.resting_until, *a.meter) for a in (*moved, *again)]
-    tx.run(_sql["move_on"], queue=line.id, rows=as_json(rows))
+    tx.run(_sql["move_on"], queue=q.id, rows=as_json(rows))
     return found
 
 
-def _in_turn(tx: Transaction, line: queue_rows.Line, limit: int) -> Iterator[_Lane]:
+def _in_turn(tx: Transaction, q: QueueRow, limit: int) -> Iterator[_Lane]:
     """Give the lanes whose turn comes, a part at a time."""
     turn, key = -1, ""
-    while rows := tx.rows(_sql["in_turn"], queue=line.id, turn=turn, key=key, limit=limit):
+    while rows := tx.rows(_sql["in_turn"], queue=q.id, turn=turn, key=key, limit=limit):
         for key, turn, count, until in rows:
             yield _Lane(key, turn, count, until)
 
 
-def _is_held_back(tx: Transaction, line: queue_rows.Line, limits: KeyLimits, lane: _Lane) -> bool:
+def _is_held_back(tx: Transaction, q: QueueRow, limits: KeyLimits, lane: _Lane) -> bool:
     if not lane.key:
         return False
     if limits.concurrency is not None:
-        running = tx.value(_sql["running"], queue=line.id, key=lane.key) + lane.taken
+        running = tx.value(_sql["running"], queue=q.id, key=lane.key) + lane.taken
         if running >= limits.concurrency:
             return True
     if limits.rate is not None:

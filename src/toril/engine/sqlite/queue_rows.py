@@ -1,22 +1,22 @@
-"""The queues' own rows: a queue is a line of jobs, found by prefix and name."""
+"""The queues' own rows, found by prefix and name: limits, counts, and turns in line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from toril.engine.base import QueueInfo
+from toril.engine.contract.queues import QueueInfo
+from toril.engine.contract.rules import no_such_queue
 from toril.engine.sqlite.queries import load
-from toril.engine.sqlite.storage.transaction import Transaction
-from toril.errors import NotFoundError
+from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import QueueRef
-from toril.model.limits import KeyLimits, Limits
-from toril.model.options import RateLimit
+from toril.model.limits import KeyLimits, Limits, RateLimit
 from toril.model.state import STORED, JobState
 
-_sql = load("queue")
+_sql = load("queue_rows")
 
 
-class Line(NamedTuple):
+class QueueRow(NamedTuple):
     """A queue as the store has it; see the table `queue` in schema."""
 
     ref: QueueRef
@@ -33,6 +33,11 @@ class Line(NamedTuple):
     key_per: int | None
     key_burst: int | None
     key_concurrency: int | None
+
+    @property
+    def info(self) -> QueueInfo:
+        """Its settings, as the contract has them."""
+        return QueueInfo(self.ref, bool(self.paused), self.concurrency, self.rate, self.by_key)
 
     @property
     def rate(self) -> RateLimit | None:
@@ -60,55 +65,61 @@ def _by_key(
     return None if field is None else KeyLimits(field, _rate(most, per, burst), concurrency)
 
 
-def find(tx: Transaction, queue: QueueRef) -> Line | None:
+def find(tx: Transaction, queue: QueueRef) -> QueueRow | None:
     """Return a queue's row; None where there is no such queue."""
     row = tx.row(_sql["find"], prefix=queue.prefix, name=queue.name)
-    return Line(queue, *row) if row else None
+    return QueueRow(queue, *row) if row else None
 
 
-def require(tx: Transaction, queue: QueueRef) -> Line:
+def find_many(tx: Transaction, queues: Sequence[QueueRef]) -> list[QueueRow]:
+    """Return the rows of those queues that exist, in the order given."""
+    rows = tx.rows(_sql["find_many"], queues=as_json(queues))
+    return [QueueRow(QueueRef(prefix, name), *row) for prefix, name, *row in rows]
+
+
+def require(tx: Transaction, queue: QueueRef) -> QueueRow:
     """Return a queue's row.
 
     Raises:
         NotFoundError: There is no such queue.
     """
-    line = find(tx, queue)
-    if line is None:
-        raise NotFoundError(f"there is no queue {str(queue)!r}")
-    return line
+    q = find(tx, queue)
+    if q is None:
+        raise no_such_queue(queue)
+    return q
 
 
-def make(tx: Transaction, queue: QueueRef) -> Line:
+def make(tx: Transaction, queue: QueueRef) -> QueueRow:
     """Return a queue's row, making it if it is not there."""
-    line = find(tx, queue)
-    if line is None:
+    q = find(tx, queue)
+    if q is None:
         tx.run(_sql["make"], prefix=queue.prefix, name=queue.name)
-        line = require(tx, queue)
-    return line
+        q = require(tx, queue)
+    return q
 
 
-def limit(tx: Transaction, line: Line, limits: Limits) -> None:
+def limit(tx: Transaction, q: QueueRow, limits: Limits) -> None:
     """Set the limits that are given."""
     if limits.concurrency is not None:
-        tx.run(_sql["limit_concurrency"], queue=line.id, concurrency=limits.concurrency)
+        tx.run(_sql["limit_concurrency"], queue=q.id, concurrency=limits.concurrency)
     rate = limits.rate
     if rate is not None:
-        keeps_count = line.rate_burst is None and rate.burst is None
+        keeps_count = q.rate_burst is None and rate.burst is None
         tx.run(
             _sql["limit_rate"],
-            queue=line.id,
+            queue=q.id,
             max=rate.max,
             per=rate.per_ms,
             burst=rate.burst,
-            count=line.window_count if keeps_count else 0,
-            until=line.window_until if keeps_count else 0,
+            count=q.window_count if keeps_count else 0,
+            until=q.window_until if keeps_count else 0,
         )
     by_key = limits.by_key
     if by_key is not None:
         rate = by_key.rate
         tx.run(
             _sql["limit_keys"],
-            queue=line.id,
+            queue=q.id,
             field=by_key.field,
             max=None if rate is None else rate.max,
             per=None if rate is None else rate.per_ms,
@@ -117,53 +128,45 @@ def limit(tx: Transaction, line: Line, limits: Limits) -> None:
         )
 
 
-def lift(tx: Transaction, line: Line) -> None:
-    """Take away all limits."""
-    tx.run(_sql["lift"], queue=line.id)
+def clear_limits(tx: Transaction, q: QueueRow) -> None:
+    """Remove all limits."""
+    tx.run(_sql["clear_limits"], queue=q.id)
 
 
-def every(tx: Transaction) -> list[QueueInfo]:
-    """Return all queues."""
+def every(tx: Transaction) -> list[QueueRow]:
+    """Return all queues, by prefix and name."""
+    rows = tx.rows(_sql["all"])
+    return [QueueRow(QueueRef(prefix, name), *row) for prefix, name, *row in rows]
+
+
+def counts(tx: Transaction, queues: Sequence[QueueRow]) -> dict[int, dict[JobState, int]]:
+    """Return the number of jobs in each state, from the tally, by the queue's row."""
+    found = {q.id: {state: 0 for state in JobState if state in STORED} for q in queues}
+    for queue, state, number in tx.rows(_sql["counts"], queues=as_json(list(found))):
+        found[queue][JobState(state)] = number
+    return found
+
+
+def with_work(tx: Transaction, queues: Sequence[QueueRef]) -> list[QueueRef]:
+    """Return the queues that have jobs that are ready or due, or that are gone."""
     return [
-        QueueInfo(
-            QueueRef(prefix, name),
-            bool(paused),
-            concurrency,
-            _rate(*limits[:3]),
-            _by_key(*limits[3:]),
-        )
-        for prefix, name, paused, concurrency, *limits in tx.rows(_sql["all"])
+        queues[place] for place in tx.set_of(_sql["with_work"], queues=as_json(queues), now=tx.now)
     ]
 
 
-def info(tx: Transaction, queue: QueueRef) -> QueueInfo | None:
-    """Return a queue; None where there is no such queue."""
-    line = find(tx, queue)
-    if line is None:
-        return None
-    return QueueInfo(queue, bool(line.paused), line.concurrency, line.rate, line.by_key)
-
-
-def counts(tx: Transaction, queue: QueueRef) -> dict[JobState, int]:
-    """Return the number of jobs in each state, from the tally."""
-    line = require(tx, queue)
-    found = dict(tx.rows(_sql["counts"], queue=line.id))
-    return {state: found.get(state.value, 0) for state in JobState if state in STORED}
-
-
-def count(tx: Transaction, line: Line, state: JobState) -> int:
+def count(tx: Transaction, q: QueueRow, state: JobState) -> int:
     """Return the number of jobs in one state."""
-    return tx.value(_sql["count"], queue=line.id, state=state) or 0
+    return tx.value(_sql["count"], queue=q.id, state=state) or 0
 
 
-def tally_added(tx: Transaction, line: Line, base: int, n: int) -> None:
+def tally_added(tx: Transaction, q: QueueRow, base: int, n: int) -> None:
     """Count new jobs, those with the `n` places in line after `base`."""
-    tx.run(_sql["tally_added"], queue=line.id, base=base, count=n)
+    tx.run(_sql["tally_added"], queue=q.id, base=base, count=n)
 
 
 def tally_moved(
     tx: Transaction,
-    line: Line,
+    q: QueueRow,
     *,
     waiting: int = 0,
     prioritized: int = 0,
@@ -174,7 +177,7 @@ def tally_moved(
 
     Args:
         tx: The transaction.
-        line: The queue.
+        q: The queue.
         waiting: How many more jobs are in this state now, or how many fewer; so all.
         prioritized: The same.
         active: The same.
@@ -182,7 +185,7 @@ def tally_moved(
     """
     tx.run(
         _sql["tally_moved"],
-        queue=line.id,
+        queue=q.id,
         waiting=waiting,
         prioritized=prioritized,
         active=active,
@@ -191,14 +194,29 @@ def tally_moved(
 
 
 def tickets(tx: Transaction, n: int) -> int:
-    """Draw n places in line; the first is one more than what is returned."""
+    """Draw n turns in line; the first is one more than the number returned."""
     base: int = tx.value(_sql["take_tickets"], count=n)
     return base
 
 
-def forget(tx: Transaction, line: Line) -> None:
+def set_window(tx: Transaction, q: QueueRow, count: int, until: int) -> None:
+    """Store what was spent of the rate limit; see `rates.Meter`."""
+    tx.run(_sql["set_window"], queue=q.id, count=count, until=until)
+
+
+def set_paused(tx: Transaction, q: QueueRow, *, paused: bool) -> None:
+    """Pause a queue, or resume it."""
+    tx.run(_sql["set_paused"], queue=q.id, paused=int(paused))
+
+
+def may_rescue(tx: Transaction, q: QueueRow, within_ms: int) -> bool:
+    """Return whether nobody rescued within that time; if so, the caller does now."""
+    return tx.row(_sql["rescued"], queue=q.id, now=tx.now, within=within_ms) is not None
+
+
+def forget(tx: Transaction, q: QueueRow) -> None:
     """Remove a queue whose jobs are gone, and all that is known of it."""
     for what in ("counts", "events", "metrics", "keys", "schedules", "producers"):
-        tx.run(_sql[f"forget_{what}"], queue=line.id)
-    tx.run(_sql["forget"], queue=line.id)
-    tx.record = [row for row in tx.record if row[0] != line.id]
+        tx.run(_sql[f"forget_{what}"], queue=q.id)
+    tx.run(_sql["forget"], queue=q.id)
+    tx.record = [row for row in tx.record if row[0] != q.id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from toril.model.options import RateLimit
+from toril.model.limits import RateLimit
 
 _MICROS = 1000  # in a millisecond
 

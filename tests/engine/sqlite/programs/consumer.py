@@ -5,7 +5,7 @@ import json
 import sys
 
 from tests.conformance.support import QUEUE
-from toril.engine.base import Fetch
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.model.settlement import Complete, Settlement
 
@@ -16,7 +16,7 @@ async def main(path: str, name: str, limit: int) -> None:
     refused: list[str] = []
     done: list[Settlement] = []
     stopping = False
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     print("ready", flush=True)
     while done or not stopping:
         fetch = None if stopping else Fetch(limit, name, 60_000)
@@ -30,7 +30,7 @@ async def main(path: str, name: str, limit: int) -> None:
         ran += [lease.id for lease in answer.leases if lease.name != "stop"]
         done = [Complete(lease, f'"{name}"') for lease in answer.leases]
         if fetch is not None and not answer.leases:
-            await engine.wait(QUEUE, answer.next_due, answer.signal)
+            await engine.wait(QUEUE, answer.next_due, answer.token)
     await engine.close()
     print(json.dumps({"ran": ran, "refused": refused}), flush=True)
 

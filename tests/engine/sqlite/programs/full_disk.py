@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.conformance.support import LEASE_MS, QUEUE
 from tests.engine.sqlite.support import batch, total
-from toril.engine.base import Batch, Fetch
+from toril.engine.contract.hot_path import Batch, Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import TorilError
 from toril.model.options import Keep
@@ -105,9 +105,9 @@ async def open_while_full(folder: Path, disk: Disk) -> dict[str, object]:
     path = str(folder / "new.db")
     disk.leave(40 << 10)
     engine = SqliteEngine(path)
-    seen: dict[str, object] = {"refused": await outcome(engine.register(QUEUE))}
+    seen: dict[str, object] = {"refused": await outcome(engine.queues.register(QUEUE))}
     disk.make_room()
-    seen["after"] = await outcome(engine.register(QUEUE))
+    seen["after"] = await outcome(engine.queues.register(QUEUE))
     await engine.add(QUEUE, batch(3))
     seen["jobs"] = await total(engine)
     await engine.close()

@@ -16,7 +16,7 @@ async def main(path: str) -> None:
     engine = SqliteEngine(path)
     try:
         async with asyncio.timeout(10):
-            await engine.register(QueueRef("bull", "work"))
+            await engine.queues.register(QueueRef("bull", "work"))
     except TorilError as error:
         print(type(error).__name__, error, flush=True)
     except TimeoutError:

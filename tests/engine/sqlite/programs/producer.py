@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from tests.conformance.support import QUEUE, job
-from toril.engine.base import AddStatus, Batch
+from toril.engine.contract.hot_path import AddStatus, Batch
 from toril.engine.sqlite import SqliteEngine
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
-from tests.conformance.support import QUEUE
-from toril.engine.base import Fetch
+from tests.conformance.support import QUEUE, news_of, tail_of
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.sqlite import SqliteEngine
 
 
@@ -12,25 +12,25 @@ async def work(engine: SqliteEngine) -> str:
     answer = await engine.exchange(QUEUE, [], Fetch(1, "waiter", 60_000))
     print("waiting", flush=True)
     while not answer.leases:
-        await engine.wait(QUEUE, None, answer.signal)
+        await engine.wait(QUEUE, None, answer.token)
         answer = await engine.exchange(QUEUE, [], Fetch(1, "waiter", 60_000))
     return answer.leases[0].id
 
 
 async def event(engine: SqliteEngine) -> str:
-    _, cursor = await engine.events(QUEUE, None)
-    await engine.wait_event(QUEUE, cursor, 0)
+    cursor = await tail_of(engine, QUEUE)
+    await engine.events.read({QUEUE: cursor}, timeout=0)
     print("waiting", flush=True)
-    events, cursor = await engine.events(QUEUE, cursor)
+    events, cursor = await news_of(engine, QUEUE, cursor)
     while not events:
-        await engine.wait_event(QUEUE, cursor, 600)
-        events, cursor = await engine.events(QUEUE, cursor)
+        await engine.events.read({QUEUE: cursor}, timeout=600)
+        events, cursor = await news_of(engine, QUEUE, cursor)
     return f"{events[0].kind} {events[0].job_id}"
 
 
 async def main(path: str, what: str) -> None:
     engine = SqliteEngine(path)
-    await engine.register(QUEUE)
+    await engine.queues.register(QUEUE)
     print(await (work(engine) if what == "work" else event(engine)), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     await engine.close()

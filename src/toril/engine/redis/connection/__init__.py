@@ -1,0 +1,1 @@
+"""Connections: to one server, to a watched master, to a cluster."""

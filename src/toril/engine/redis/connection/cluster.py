@@ -50,6 +50,9 @@ class ClusterConnections:
         await self._map.refresh()
         return [self._node(master) for master in self._map.masters]
 
+    def group_of(self, queue: QueueRef) -> int:
+        return slot_of_queue(queue)
+
     async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
         keys = keys_of(queue).in_cluster
         slot = slot_of_queue(queue)
@@ -58,16 +61,21 @@ class ClusterConnections:
             return "EVAL", script(name).text_for(wire.version)[0], len(keys), *keys, *args
 
         try:
-            return await self._send(slot, lambda wire: script(name).run(wire, keys, *args), whole)
+            return await self._send(
+                slot, lambda wire: wire.evaluate(script(name), keys, *args), whole
+            )
         except hiredis.ReplyError as error:
             raise translate_of(queue, error, self._location) from error
 
     async def call(self, command: str, key: str, *args: Any) -> Any:
-        request = (command, key, *args)
+        return await self._call(slot_of(key), (command, key, *args))
+
+    async def ask(self, queue: QueueRef, *request: Any) -> Any:
+        return await self._call(slot_of_queue(queue), request)
+
+    async def _call(self, slot: int, request: Sequence[Any]) -> Any:
         try:
-            return await self._send(
-                slot_of(key), lambda wire: wire.send(*request), lambda _: request
-            )
+            return await self._send(slot, lambda wire: wire.send(*request), lambda _: request)
         except hiredis.ReplyError as error:
             raise translate(error, self._location) from error
 

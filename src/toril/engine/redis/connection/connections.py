@@ -1,4 +1,4 @@
-"""What the engine asks of its connections, to whatever place they go."""
+"""What the engine asks of its connections, wherever they go."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from toril.engine.redis.connection.cluster import ClusterConnections
 from toril.engine.redis.connection.locator import OneServer, WatchedMaster
 from toril.engine.redis.connection.server import MasterConnections
-from toril.engine.redis.connection.target import ClusterNodes, Place, SentinelGroup
+from toril.engine.redis.connection.target import ClusterNodes, SentinelGroup, Target
 from toril.engine.redis.connection.wire import Wire
 from toril.model.job import QueueRef
 
@@ -48,6 +48,18 @@ class Connections(Protocol):
         """
         ...
 
+    async def ask(self, queue: QueueRef, *request: Any) -> Any:
+        """Run one command on the server that has a queue.
+
+        Args:
+            queue: The queue.
+            *request: The command and its arguments. It may name queues of the same group.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        ...
+
     async def another(self, name: str, queue: QueueRef, longest: float | None = None) -> Wire:
         """Open a connection for a call that waits; whoever opens it closes it.
 
@@ -59,6 +71,10 @@ class Connections(Protocol):
         """
         ...
 
+    def group_of(self, queue: QueueRef) -> int:
+        """Return the group of a queue: one call can name the keys of all queues in a group."""
+        ...
+
     async def masters(self) -> Sequence[MasterConnections]:
         """Return the connections to each server that holds queues."""
         ...
@@ -68,10 +84,10 @@ class Connections(Protocol):
         ...
 
 
-def connections_to(place: Place) -> Connections:
-    """Return connections to a place; they open when they are needed."""
-    if isinstance(place, ClusterNodes):
-        return ClusterConnections(place)
-    if isinstance(place, SentinelGroup):
-        return MasterConnections(WatchedMaster(place))
-    return MasterConnections(OneServer(place))
+def connections_to(target: Target) -> Connections:
+    """Return connections to a target; they open when they are needed."""
+    if isinstance(target, ClusterNodes):
+        return ClusterConnections(target)
+    if isinstance(target, SentinelGroup):
+        return MasterConnections(WatchedMaster(target))
+    return MasterConnections(OneServer(target))

@@ -6,10 +6,9 @@ import re
 
 from hiredis import ReplyError
 
+from toril.engine.contract.rules import jobs_are_active, no_such_queue
 from toril.errors import (
-    ConflictError,
     EngineError,
-    NotFoundError,
     StoreBusyError,
     StoreFullError,
     StoreReadOnlyError,
@@ -86,11 +85,9 @@ def translate_of(queue: QueueRef, error: ReplyError, location: str) -> Exception
     """
     code, _, rest = str(error).partition(" ")
     if code == "NOQUEUE":
-        return NotFoundError(f"there is no queue {str(queue)!r}")
+        return no_such_queue(queue)
     if code == "ACTIVE":
-        return ConflictError(
-            f"{rest} jobs of {str(queue)!r} are active; wait for them, or force it"
-        )
+        return jobs_are_active(queue, rest)
     return translate(error, location)
 
 

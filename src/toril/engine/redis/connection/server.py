@@ -49,6 +49,9 @@ class MasterConnections:
     async def masters(self) -> Sequence[Self]:
         return [self]
 
+    def group_of(self, queue: QueueRef) -> int:  # noqa: ARG002 - one server has them all
+        return 0
+
     async def wire(self) -> Wire:
         """Return the connection for calls that answer at once.
 
@@ -129,13 +132,13 @@ class MasterConnections:
         if wire is None or not wire.is_open:
             wire = await self.wire()
         try:
-            return await script(name).run(wire, keys_of(queue).all, *args)
+            return await wire.evaluate(script(name), keys_of(queue).all, *args)
         except hiredis.ReplyError as error:
             if not self._left(wire, error):
                 raise translate_of(queue, error, self.location) from error
         wire = await self.wire()
         try:
-            return await script(name).run(wire, keys_of(queue).all, *args)
+            return await wire.evaluate(script(name), keys_of(queue).all, *args)
         except hiredis.ReplyError as error:
             self._left(wire, error)
             raise translate_of(queue, error, self.location) from error
@@ -157,6 +160,9 @@ class MasterConnections:
         except hiredis.ReplyError as error:
             self._left(wire, error)
             raise translate(error, self.location) from error
+
+    async def ask(self, queue: QueueRef, *request: Any) -> Any:  # noqa: ARG002 - as group_of
+        return await self.call(*request)
 
     async def close(self) -> None:
         if self._closed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from binascii import crc_hqx  # CRC-16/XMODEM, which the specification asks for
 from functools import lru_cache
 
-from toril.errors import ConfigurationError
+from toril.errors import ConfigurationError, UnsupportedError
 from toril.model.job import QueueRef
 
 SLOTS = 16_384
@@ -43,3 +43,21 @@ def slot_of_queue(queue: QueueRef) -> int:
             f"{{ prefix: '{{{queue.prefix}}}' }}"
         )
     return slot_of(f"{text}:")
+
+
+def check_same_slot(queue: QueueRef, target: QueueRef) -> None:
+    """Check that one script can settle in one queue and add to the other.
+
+    Args:
+        queue: The queue of the settlement.
+        target: The queue of its follow-ups.
+
+    Raises:
+        UnsupportedError: Their keys are in different hash slots.
+    """
+    if slot_of_queue(queue) != slot_of_queue(target):
+        raise UnsupportedError(
+            f"a job of queue {str(queue)!r} cannot add one to {str(target)!r} in the same step: "
+            "on a cluster both queues must be in one hash slot. Give them the same hash tag, "
+            'for example the prefix "{app}" for both'
+        )

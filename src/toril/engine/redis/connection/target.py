@@ -51,7 +51,7 @@ class ClusterNodes(msgspec.Struct, frozen=True, kw_only=True):
         return _start("cluster", self.nodes[0], self.nodes)
 
 
-Place = Endpoint | SentinelGroup | ClusterNodes
+Target = Endpoint | SentinelGroup | ClusterNodes
 
 
 def _start(kind: str, way_in: Endpoint, hosts: tuple[Endpoint, ...]) -> str:
@@ -60,8 +60,8 @@ def _start(kind: str, way_in: Endpoint, hosts: tuple[Endpoint, ...]) -> str:
     return f"redis{'s' if way_in.tls else ''}+{kind}://{user}{addresses}"
 
 
-def parse(url: str) -> Place:
-    """Return the place that a URL names.
+def parse(url: str) -> Target:
+    """Return the target that a URL names.
 
     Args:
         url: One that `endpoint.parse` takes, or with several hosts

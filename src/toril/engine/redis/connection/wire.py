@@ -18,6 +18,7 @@ import hiredis
 
 from toril.engine.redis.connection.endpoint import Endpoint
 from toril.engine.redis.connection.errors import translate
+from toril.engine.redis.scripts.script import Script
 from toril.errors import StoreBusyError, StoreUnavailableError
 
 _NUMBER = re.compile(r"\d+")
@@ -185,6 +186,27 @@ class Wire(asyncio.Protocol):
             return await self.send(*request)
         except hiredis.ReplyError as error:
             raise translate(error, self._location) from error
+
+    async def evaluate(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
+        """Run a script by its hash, and send its text to a server that does not have it.
+
+        Args:
+            script: The script.
+            keys: Its KEYS.
+            *args: Its ARGV.
+
+        Raises:
+            hiredis.ReplyError: The server refused it.
+            WireLostError: Whether it ran is not known.
+        """
+        text, sha = script.text_for(self.version)
+        try:
+            return await self.send("EVALSHA", sha, len(keys), *keys, *args)
+        except hiredis.ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        # The server restarted, or its scripts were flushed: nothing has run.
+        return await self.send("EVAL", text, len(keys), *keys, *args)
 
     def abort(self, why: str) -> None:
         """Close at once; requests without a reply fail."""

@@ -1,0 +1,1 @@
+"""What `toril doctor` checks on Redis."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from toril.engine.base import Finding
+from toril.engine.contract.diagnosis import Finding
 from toril.engine.redis.connection.errors import is_forbidden
 from toril.engine.redis.connection.server import MasterConnections
 from toril.engine.redis.scripts.keys import QUEUES
-from toril.engine.redis.scripts.packing import as_json
-from toril.engine.redis.scripts.script import commands_of_scripts
+from toril.engine.redis.scripts.script import as_json, commands_of_scripts
 from toril.errors import EngineError
 
 _SINCE = (7, 0)  # before, a script cannot ask

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from toril.clock import Clock
-from toril.engine.base import Finding
+from toril.engine.contract.diagnosis import Finding
 from toril.engine.redis.connection.errors import is_forbidden
 from toril.engine.redis.connection.server import MasterConnections
 from toril.engine.redis.diagnosis.acl import permissions

@@ -1,0 +1,1 @@
+"""Adding, exchanging, waiting for work, renewing leases."""

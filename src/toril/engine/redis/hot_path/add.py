@@ -1,4 +1,4 @@
-"""What the script `add` is told of jobs, and what it answers."""
+"""Adding jobs: what the script `add` is told, what it answers, and asking again without harm."""
 
 from __future__ import annotations
 
@@ -6,13 +6,65 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from toril.engine.base import Added, AddStatus
+from toril.engine.contract.hot_path import Added, AddStatus, Batch
+from toril.engine.redis.connection.connections import Connections
+from toril.engine.redis.connection.wire import WireLostError
+from toril.engine.redis.hot_path.producer_ids import ProducerIds
+from toril.errors import EngineError, StoreBusyError
 from toril.model.codec import payload_hash
-from toril.model.job import NewJob
+from toril.model.job import NewJob, QueueRef
 from toril.model.job_options import JobOptions
 
 _NEW = 1
 _FROM_NOW = -1
+
+
+class Adder:
+    """Adds batches, each once, though replies may be lost."""
+
+    def __init__(self, location: str) -> None:
+        """Prepare.
+
+        Args:
+            location: The store, safe to show.
+        """
+        self._location = location
+        self._producers = ProducerIds()
+
+    async def add(
+        self,
+        connections: Connections,
+        queue: QueueRef,
+        jobs: Sequence[NewJob],
+        batch: Batch | None,
+    ) -> list[Added]:
+        """Add jobs; see `Engine.add`."""
+        packed = pack(jobs)
+        if batch is not None:
+            sequence = (batch.producer, batch.sequence)
+            answer = await connections.run("add", queue, *sequence, *packed)
+        else:
+            answer = await self._add_once(connections, queue, packed)
+        return unpack(jobs, answer, self._location)
+
+    async def _add_once(
+        self, connections: Connections, queue: QueueRef, packed: Sequence[Any]
+    ) -> Any:
+        """Add a batch; if the reply is lost, ask again, which adds nothing twice.
+
+        Raises:
+            StoreBusyError: The second call failed too: whether the batch was added is not
+                known, whatever the second error says of itself.
+        """
+        with self._producers.batch(queue) as batch:
+            sequence = (batch.producer, batch.sequence)
+            try:
+                return await connections.run("add", queue, *sequence, *packed)
+            except WireLostError as lost:
+                try:
+                    return await connections.run("add", queue, *sequence, *packed)
+                except EngineError as error:
+                    raise StoreBusyError(f"{lost}; then {error}") from error
 
 
 def pack(jobs: Sequence[NewJob]) -> list[Any]:
@@ -25,7 +77,8 @@ def pack(jobs: Sequence[NewJob]) -> list[Any]:
     for (_, name), run in groupby(jobs, key=lambda job: (id(job.options), job.name)):
         its = list(run)
         first = its[0]
-        out += (len(its), name, first.options_json, *_placing(first.options))
+        tags = first.options.tags
+        out += (len(its), name, first.options_json, *placing(first.options), len(tags), *tags)
         rule = first.options.deduplication
         if rule is None:
             out.append("")
@@ -34,31 +87,38 @@ def pack(jobs: Sequence[NewJob]) -> list[Any]:
         else:
             out += ("key", rule.ttl_ms or 0, int(rule.extend), int(rule.replace))
             for job in its:
-                key = payload_hash(job.name, job.data) if rule.key is None else rule.key
-                out += (job.id, job.data, key)
+                out += (job.id, job.data, key_of(job))
     return out
 
 
-def _placing(options: JobOptions) -> tuple[Any, ...]:
-    """Return where a job goes: delay, due, priority, lifo, and its tags."""
+def placing(options: JobOptions) -> tuple[Any, ...]:
+    """Return where a job goes: delay, due, priority, lifo."""
     due = _FROM_NOW if options.delay_ms else options.scheduled_ms or 0
-    tags = options.tags
-    return options.delay_ms, due, options.priority, int(options.lifo), len(tags), *tags
+    return options.delay_ms, due, options.priority, int(options.lifo)
 
 
-def unpack(jobs: Sequence[NewJob], answer: Any) -> list[Added]:
-    """Return what became of jobs.
+def key_of(job: NewJob) -> str:
+    """Return the deduplication key of a job that has a rule, or nothing."""
+    rule = job.options.deduplication
+    if rule is None:
+        return ""
+    return payload_hash(job.name, job.data) if rule.key is None else rule.key
+
+
+def unpack(jobs: Sequence[NewJob], answer: Any, location: str) -> list[Added]:
+    """Return the result for each job.
 
     Args:
         jobs: The jobs.
         answer: What the script returned.
+        location: The store, safe to show.
     """
     created, duplicate = AddStatus.CREATED, AddStatus.DUPLICATE
     if answer == _NEW:
-        return [Added(job.id, created) for job in jobs]
+        return [Added(job.id, created, location) for job in jobs]
     return [
-        Added(what, AddStatus.DEDUPLICATED)
+        Added(what, AddStatus.DEDUPLICATED, location)
         if isinstance(what, str)
-        else Added(job.id, created if what == _NEW else duplicate)
+        else Added(job.id, created if what == _NEW else duplicate, location)
         for job, what in zip(jobs, answer, strict=True)
     ]

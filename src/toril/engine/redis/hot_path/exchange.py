@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from toril.engine.base import Exchange, Fetch, Refusal
-from toril.engine.redis.scripts.packing import as_json
+from toril.engine.contract.hot_path import Exchange, Fetch, Refusal, WakeToken
+from toril.engine.redis.hot_path.add import key_of, placing
+from toril.engine.redis.scripts.keys import keys_of
+from toril.engine.redis.scripts.script import as_json
 from toril.model.job import AttemptError, Lease, QueueRef
 from toril.model.options import Keep
-from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.model.settlement import (
+    Complete,
+    Fail,
+    FollowUp,
+    Release,
+    Retry,
+    Settlement,
+    follow_ups_of,
+)
 
 _REFUSALS = {
     -1: Refusal.MISSING,
@@ -17,43 +27,89 @@ _REFUSALS = {
     -4: Refusal.OPEN_CHILDREN,
     -9: Refusal.FAILED_CHILDREN,
 }
+_KEPT_BY_REDIS = WakeToken(0)  # a marker stays until somebody takes it
+_NO_RULE = ("", 0, 0, 0)
 
 
-def pack(settlements: Sequence[Settlement]) -> tuple[list[Any], list[int], dict[int, int]]:
-    """Return settlements as arguments: runs of one kind that keep alike.
+class Packed(NamedTuple):
+    """Settlements as the script takes them.
 
-    Args:
-        settlements: The settlements. Of two for one lease the first counts.
-
-    Returns:
-        The arguments; the place of each settlement that is in them, in their order; and for
-        each that is not the place of the one before it.
+    Attributes:
+        settlements: The arguments that settle: runs of one kind that keep alike.
+        follow_ups: The arguments of their follow-ups.
+        order: The index of each settlement that is in them, in their order.
+        again: Maps each duplicate settlement's index to the index of the first for the same
+            lease.
     """
+
+    settlements: list[Any]
+    follow_ups: list[Any]
+    order: list[int]
+    again: dict[int, int]
+
+
+def pack(settlements: Sequence[Settlement]) -> Packed:
+    """Return settlements as arguments. Of two for one lease the first counts."""
     runs: dict[tuple[type[Settlement], Keep | None], list[int]] = {}
     first: dict[tuple[str, str], int] = {}
     again: dict[int, int] = {}
-    for place, settlement in enumerate(settlements):
+    has_follow_ups = False
+    for index, settlement in enumerate(settlements):
         key = (settlement.lease.id, settlement.lease.token)
-        if first.setdefault(key, place) != place:
-            again[place] = first[key]
+        if first.setdefault(key, index) != index:
+            again[index] = first[key]
             continue
-        keep = None if isinstance(settlement, Retry | Release) else settlement.keep
-        runs.setdefault((type(settlement), keep), []).append(place)
+        keep = None
+        if not isinstance(settlement, Retry | Release):
+            keep = settlement.keep
+            has_follow_ups = has_follow_ups or bool(settlement.then)
+        runs.setdefault((type(settlement), keep), []).append(index)
     out: list[Any] = []
     order: list[int] = []
-    for (kind, keep), places in runs.items():
-        out += (_NAMES[kind], len(places), *_kept(keep))
-        for place in places:
-            out += _fields(settlements[place])
-        order += places
-    return out, order, again
+    for (kind, keep), indexes in runs.items():
+        out += (_NAMES[kind], len(indexes), *_kept(keep))
+        for index in indexes:
+            out += _fields(settlements[index])
+        order += indexes
+    follow_ups = _pack_follow_ups(settlements, order) if has_follow_ups else []
+    return Packed(out, follow_ups, order, again)
+
+
+def _pack_follow_ups(settlements: Sequence[Settlement], order: Sequence[int]) -> list[Any]:
+    out: list[Any] = []
+    for number, index in enumerate(order, 1):
+        for follow_up in follow_ups_of([settlements[index]]):
+            out += (number, *_follow_up(follow_up))
+    return out
+
+
+def _follow_up(follow_up: FollowUp) -> tuple[Any, ...]:
+    job = follow_up.job
+    options = job.options
+    rule = options.deduplication
+    return (
+        keys_of(follow_up.queue).base,
+        job.id,
+        job.name,
+        job.data,
+        job.options_json,
+        *placing(options),
+        int(follow_up.with_errors),
+        *(
+            _NO_RULE
+            if rule is None
+            else (key_of(job), rule.ttl_ms or 0, int(rule.extend), int(rule.replace))
+        ),
+        len(options.tags),
+        *options.tags,
+    )
 
 
 def _fields(settlement: Settlement) -> tuple[Any, ...]:
     lease = settlement.lease
     match settlement:
         case Complete():
-            # Of a job that stands for itself the script need not look up what the lease tells.
+            # The script need not look up what the lease tells of a job without ties.
             known = ("", "") if lease.is_tied else (lease.attempts_made, lease.started_ms)
             return lease.id, lease.token, settlement.result_json or "null", *known
         case Fail():
@@ -79,7 +135,7 @@ def _kept(keep: Keep | None) -> tuple[Any, Any]:
 
 
 def _error(error: AttemptError) -> tuple[str, str, str, str]:
-    """Return a reason, a traceback and an error for BullMQ, for us, and for followers."""
+    """Return the reason and traceback for BullMQ, the error for us, and for event records."""
     own = {
         "attempt": error.attempt,
         "type": error.type,
@@ -97,29 +153,29 @@ def _error(error: AttemptError) -> tuple[str, str, str, str]:
 def unpack(
     queue: QueueRef, answer: Any, order: Sequence[int], again: Mapping[int, int]
 ) -> Exchange:
-    """Return what became of an exchange.
+    """Return the answer to an exchange.
 
     Args:
         queue: The queue.
         answer: What the script returned.
-        order: The places of the settlements that were sent.
-        again: Of those for a lease that another was for, the place of that.
+        order: See `Packed`.
+        again: See `Packed`.
     """
     now, refused, leases, due, limited, *_ = answer
     results: list[Refusal | None] = [None] * (len(order) + len(again))
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]
-    for place, before in again.items():
-        results[place] = results[before] or Refusal.LEASE_LOST
+    for index, before in again.items():
+        results[index] = results[before] or Refusal.LEASE_LOST
     taken = [
         _lease(queue, now, job_id, token, fields)
         for job_id, token, fields in zip(leases[::3], leases[1::3], leases[2::3], strict=True)
     ]
-    return Exchange(results, taken or (), due, limited, 0)
+    return Exchange(results, taken or (), due, limited, _KEPT_BY_REDIS)
 
 
 def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[Any]) -> Lease:
-    """Return a lease, from the fields that `read` in lua/exchange.lua names."""
+    """Return a lease, from the fields that FIELDS in lua/exchange.lua lists."""
     name, data, options, added, made, made_before, starts, stalls, priority, failure, at = fields[
         :11
     ]
@@ -142,7 +198,7 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
 
 
 def asker_of(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
-    """Return who asks, for how many jobs, and how long it would hold them."""
+    """Return who asks, for how many jobs (-1: none), and how long it would hold them."""
     if fetch is not None:
         return fetch.worker, fetch.limit, fetch.lease_ms
     if settlements:

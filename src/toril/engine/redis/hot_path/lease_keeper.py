@@ -1,4 +1,4 @@
-"""Keeping leases from a thread of its own, on a connection of its own."""
+"""Renewing leases from a thread of its own, on a connection of its own."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ R = TypeVar("R")
 
 
 class RedisKeeper:
-    """Renews leases; a call blocks the thread it is made from, but waits for no handler."""
+    """Renews leases. A call blocks its own thread and never waits for a handler."""
 
     def __init__(
         self,
         connect: Callable[[], Connections],
-        on_the_way: Mapping[str, tuple[QueueRef, str]],
+        in_flight: Mapping[str, tuple[QueueRef, str]],
     ) -> None:
         """Prepare.
 
         Args:
             connect: Makes connections of its own.
-            on_the_way: The queue and worker of each exchange that got no answer yet.
+            in_flight: The queue and record of each exchange that has no answer yet.
         """
         self._connections = connect()
-        self._on_the_way = on_the_way
+        self._in_flight = in_flight
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
         fetches: dict[QueueRef, list[str]] = {}
-        for token, (queue, worker) in list(self._on_the_way.items()):
+        for token, (queue, worker) in list(self._in_flight.items()):
             fetches.setdefault(queue, []).extend((worker, token))
         by_queue = _by_queue(leases)
         if not by_queue and not fetches:

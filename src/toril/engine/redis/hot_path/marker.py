@@ -1,14 +1,21 @@
-"""Waiting for work: one blocking call a queue, however many wait.
+"""Waiting for work: a few blocking calls, however many queues and waiters there are.
 
-BullMQ's marker is taken away by who sees it first. So a marker that comes when nobody here
-waits any more is put back for others, unless somebody waits again in a moment; and one that
-tells of a later time sets a timer. Who waits hears of jobs that are added here without it.
+BullMQ's marker disappears with the first client that sees it. If it arrives when nobody here
+waits for its queue any more, it is held for a moment and then put back for other clients. A
+marker for a later time sets a timer. Local adds wake waiters directly.
+
+Node.js finds workers by the name of their connection, and a connection has one name. So each
+queue gets a connection of its own as long as there are few, and shares one after that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.connection.wire import Wire
@@ -18,15 +25,19 @@ from toril.model.job import QueueRef
 
 _logger = logging.getLogger("toril.engine")
 
-_HELD_SECONDS = 0.005  # a marker that came too early for who waits next
-_BLOCK_SECONDS = 5  # as BullMQ's workers do: a marker that was lost costs no more than this
+_HELD_SECONDS = 0.005  # a marker that came just before the next wait
+_BLOCK_SECONDS = 5  # as BullMQ's workers do: a lost marker costs no more than this
+_JOIN_SECONDS = 0.001  # queues that begin to wait within this time join a call together
+_MOST_LISTENERS = 16  # blocking connections to one place (one hash slot of a cluster)
+_LOOKED_AT = 100  # queues in one call
+_WAKE_MS = 60_000
 
 
 class ServerTime:
-    """How far the server's clock is from our monotonic one, as of the last answer."""
+    """The offset of the server's clock from our monotonic one, as of the last answer."""
 
     def __init__(self) -> None:
-        """Begin without knowing."""
+        """Start without an offset."""
         self._offset_ms: float | None = None
 
     def set(self, server_ms: int) -> None:
@@ -34,39 +45,41 @@ class ServerTime:
         self._offset_ms = server_ms - asyncio.get_running_loop().time() * 1000
 
     def until(self, server_ms: int) -> float:
-        """Return how many seconds it is until a time of the server's."""
+        """Return how many seconds remain until a time of the server's."""
         if self._offset_ms is None:
             return 0.0
         now = asyncio.get_running_loop().time()
         return (server_ms - self._offset_ms) / 1000 - now
 
 
-class Watch:
-    """Watches one queue's marker while somebody waits.
+class QueueMarker:
+    """One queue's marker, and who waits for it.
 
     Attributes:
+        queue: The queue.
         server_ms: The time of the server that has the queue.
     """
 
-    def __init__(self, connections: Connections, queue: QueueRef) -> None:
+    def __init__(self, queue: QueueRef, listener: Listener) -> None:
         """Prepare.
 
         Args:
-            connections: For the blocking call, and to put markers back.
             queue: The queue.
+            listener: Makes the blocking call.
         """
-        self._connections = connections
-        self._queue = queue
+        self.queue = queue
+        self.server_ms = ServerTime()
+        self._listener = listener
         self._waiting: set[asyncio.Future[None]] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._wire: Wire | None = None
-        self._connecting: asyncio.Task[Wire] | None = None
-        self._name = client_name(queue, "toril")
         self._missed = False
         self._held: asyncio.TimerHandle | None = None
-        self._giving: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self.server_ms = ServerTime()
+        listener.join(self)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
 
     def announce(self, worker: str) -> None:
         """Let Node.js find a worker, which may have no reason to wait for long.
@@ -74,27 +87,24 @@ class Watch:
         Args:
             worker: Its id; the first one counts.
         """
-        if self._wire is None and self._connecting is None:
-            self._name = client_name(self._queue, worker)
-            self._connecting = asyncio.create_task(self._connect())
+        self._listener.announce(self.queue, worker)
 
     async def wait(self, timeout: float | None) -> None:
-        """Return when there may be work, or after a time.
+        """Return when there may be work, or after a timeout.
 
         Args:
-            timeout: The time in seconds; None is without end.
+            timeout: In seconds; None is without end.
 
         Raises:
             EngineError: The store failed.
         """
         if self._missed or self._held is not None:
             self._missed = False
-            self._let_go_marker()
+            self._drop_held()
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
-        if self._task is None:
-            self._task = asyncio.create_task(self._watch())
+        self._listener.listen_for(self)
         try:
             async with asyncio.timeout(timeout):
                 await future
@@ -102,7 +112,7 @@ class Watch:
             if future.done() and not future.cancelled():
                 future.result()
         except asyncio.CancelledError:
-            # It was told, and hears of something else first: the next to wait is told at once.
+            # Woken, and cancelled before it could act on that: the next to wait returns at once.
             if future.done() and not future.cancelled():
                 self._missed = True
             raise
@@ -110,38 +120,146 @@ class Watch:
             self._waiting.discard(future)
 
     def tell_of_add(self) -> None:
-        """Let who waits ask as soon as the add that begins now has been sent.
+        """Let waiters ask as soon as the add that begins now has been sent.
 
-        The fetch goes behind it on the same connection, and Redis carries both out in one go:
-        a job that is added where an idle worker is starts a round trip earlier.
+        The fetch follows it on the same connection, and Redis carries out both in one go: a job
+        that is added next to an idle worker starts a round trip earlier.
         """
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self.wake)
+
+    def wake(self) -> bool:
+        """Wake everybody who waits; return whether anybody did."""
+        waiting, self._waiting = self._waiting, set()
+        woken = False
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+                woken = True
+        return woken
+
+    def fail(self, error: EngineError) -> None:
+        """Raise an error for everybody who waits."""
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(type(error)(*error.args))
+
+    def wake_in(self, seconds: float) -> None:
+        """Wake waiters after a time, unless that is to happen earlier."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._alarm is not None:
+            if loop.time() < self._alarm.when() <= when:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self.wake)
+
+    def take(self, member: str, score: str) -> None:
+        """Use a marker that says there is work now; without a waiter, hold it for a moment."""
+        if not self.wake():
+            self._drop_held()
+            loop = asyncio.get_running_loop()
+            self._held = loop.call_later(_HELD_SECONDS, self._give_back, member, score)
+
+    def _drop_held(self) -> None:
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+
+    def _give_back(self, member: str, score: str) -> None:
+        self._held = None
+        _ = self._listener.put_back(self.queue, member, score)
 
     async def close(self) -> None:
-        """Stop watching, and let go who waits."""
-        self._tell()
-        if self._held is not None:
-            self._let_go_marker()
-            await self._put_back("0", "0")
+        """Wake everybody who waits, and give a held marker back."""
+        self.wake()
         if self._alarm is not None:
             self._alarm.cancel()
-        tasks = [task for task in (self._task, self._connecting) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._wire is not None:
-            await self._wire.close()
+        if self._held is not None:
+            self._drop_held()
+            await self._listener.put_back(self.queue, "0", "0")
 
-    async def _watch(self) -> None:
+
+class Listener:
+    """One blocking connection that waits for the markers of some queues."""
+
+    def __init__(self, connections: Connections, first: QueueRef) -> None:
+        """Prepare.
+
+        Args:
+            connections: For the blocking call, and to put markers back.
+            first: The queue that the connection is named after.
+        """
+        self._connections = connections
+        self._first = first
+        self._name = client_name(first, "toril")
+        self._wake_key = f"{keys_of(first).own}wake:{secrets.token_hex(6)}"
+        self._queues: dict[str, QueueMarker] = {}  # by the marker's key
+        self._listening: frozenset[str] = frozenset()
+        self._task: asyncio.Task[None] | None = None
+        self._wire: Wire | None = None
+        self._connecting: asyncio.Task[Wire] | None = None
+        self._joining: asyncio.TimerHandle | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._has_woken = False
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    def join(self, marker: QueueMarker) -> None:
+        """Take on a queue."""
+        self._queues[keys_of(marker.queue).marker] = marker
+
+    def announce(self, queue: QueueRef, worker: str) -> None:
+        """Connect at once, under the name by which Node.js finds a worker of a queue."""
+        if queue == self._first and self._wire is None and self._connecting is None:
+            self._name = client_name(queue, worker)
+            self._connecting = asyncio.create_task(self._connect())
+
+    def listen_for(self, marker: QueueMarker) -> None:
+        """Include a queue in the blocking call."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen())
+        elif self._listening and keys_of(marker.queue).marker not in self._listening:
+            self._join_soon()
+
+    def _join_soon(self) -> None:
+        """End the call that is under way: the next includes everybody who waits by then."""
+        if self._joining is None:
+            loop = asyncio.get_running_loop()
+            self._joining = loop.call_later(_JOIN_SECONDS, self._end_call)
+
+    def _end_call(self) -> None:
+        self._joining = None
+        self._has_woken = True
+        _ = self._send(self._wake_key, 0, "0")
+
+    def put_back(self, queue: QueueRef, member: str, score: str) -> asyncio.Task[None]:
+        """Put a marker back that nobody here has a use for."""
+        return self._send(keys_of(queue).marker, score, member)
+
+    def _send(self, key: str, score: str | int, member: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._add(key, score, member))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        return task
+
+    async def _add(self, key: str, score: str | int, member: str) -> None:
         try:
-            while self._waiting:
-                await self._look()
+            await self._connections.call("ZADD", key, score, member)
+            if key == self._wake_key:
+                await self._connections.call("PEXPIRE", key, _WAKE_MS)
         except EngineError as error:
-            waiting, self._waiting = self._waiting, set()
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(type(error)(*error.args))
+            _logger.debug("%s: a marker was not written: %s", key, error)
+
+    async def _listen(self) -> None:
+        try:
+            while any(marker.is_waited_for for marker in self._queues.values()):
+                await self._listen_once(await self._open())
+        except EngineError as error:
+            for marker in self._queues.values():
+                marker.fail(error)
         finally:
             self._task = None
 
@@ -154,65 +272,95 @@ class Watch:
         return self._wire
 
     async def _connect(self) -> Wire:
-        return await self._connections.another(self._name, self._queue, _BLOCK_SECONDS)
+        return await self._connections.another(self._name, self._first, _BLOCK_SECONDS)
 
-    async def _look(self) -> None:
-        wire = await self._open()
-        marker = keys_of(self._queue).marker
+    async def _listen_once(self, wire: Wire) -> None:
+        keys = [key for key, marker in self._queues.items() if marker.is_waited_for]
+        self._listening = frozenset(keys)
+        wake = [self._wake_key] if len(self._queues) > 1 else []
         try:
-            found = await wire.call("BZPOPMIN", marker, _BLOCK_SECONDS)
+            found = await wire.call("BZPOPMIN", *wake, *keys, _BLOCK_SECONDS)
         except EngineError as error:
-            wire.abort(str(error))  # the queue may be elsewhere now
+            wire.abort(str(error))  # the queues may be elsewhere now
             raise
+        finally:
+            self._listening = frozenset()
         if found is None:
-            self._tell()
-            return
-        _, member, score = found
+            await self._look([self._queues[key] for key in keys])
+        elif found[0] != self._wake_key:
+            await self._use(wire, self._queues[found[0]], *found[1:])
+
+    async def _use(self, wire: Wire, marker: QueueMarker, member: str, score: str) -> None:
         due = float(score)
         if member == "1" and due > 0:
             seconds, micros = await wire.call("TIME")
             left = due / 1000 - (int(seconds) + int(micros) / 1_000_000)
             if left > 0:
-                self._tell_in(left)
+                marker.wake_in(left)
                 return
-        if not self._tell():
-            self._let_go_marker()
-            loop = asyncio.get_running_loop()
-            self._held = loop.call_later(_HELD_SECONDS, self._give_back, member, score)
+        marker.take(member, score)
 
-    def _let_go_marker(self) -> None:
-        if self._held is not None:
-            self._held.cancel()
-            self._held = None
+    async def _look(self, markers: Sequence[QueueMarker]) -> None:
+        """Wake those whose queues have work although no marker says so."""
+        for first in range(0, len(markers), _LOOKED_AT):
+            some = markers[first : first + _LOOKED_AT]
+            bases = [keys_of(marker.queue).base for marker in some]
+            for place in await self._connections.run("has_work", some[0].queue, *bases):
+                some[place].wake()
 
-    def _give_back(self, member: str, score: str) -> None:
-        """Put a marker back that nobody here has use for."""
-        self._held = None
-        self._giving = asyncio.create_task(self._put_back(member, score))
+    async def close(self) -> None:
+        """Stop listening, and wake everybody who waits."""
+        for marker in self._queues.values():
+            await marker.close()
+        if self._joining is not None:
+            self._joining.cancel()
+        tasks = [task for task in (self._task, self._connecting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._sending, return_exceptions=True)
+        if self._wire is not None:
+            await self._wire.close()
+        if self._has_woken:
+            with suppress(EngineError):
+                await self._connections.call("DEL", self._wake_key)
 
-    async def _put_back(self, member: str, score: str) -> None:
-        marker = keys_of(self._queue).marker
-        try:
-            await self._connections.call("ZADD", marker, score, member)
-        except EngineError as error:
-            _logger.debug("%s: a marker was not put back: %s", self._queue, error)
 
-    def _tell_in(self, seconds: float) -> None:
-        """Let go who waits then, unless that is to happen earlier."""
-        loop = asyncio.get_running_loop()
-        when = loop.time() + seconds
-        if self._alarm is not None:
-            if loop.time() < self._alarm.when() <= when:
-                return
-            self._alarm.cancel()
-        self._alarm = loop.call_at(when, self._tell)
+class Listeners:
+    """The listeners of one event loop, and the queues that they share."""
 
-    def _tell(self) -> bool:
-        """Let go who waits; return whether anybody did."""
-        waiting, self._waiting = self._waiting, set()
-        told = False
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-                told = True
-        return told
+    def __init__(self, connections: Connections) -> None:
+        """Start with none.
+
+        Args:
+            connections: Where the queues are.
+        """
+        self._connections = connections
+        self._markers: dict[QueueRef, QueueMarker] = {}
+        self._by_group: defaultdict[int, list[Listener]] = defaultdict(list)
+
+    def find(self, queue: QueueRef) -> QueueMarker | None:
+        """Return a queue's marker, if anybody has waited for it."""
+        return self._markers.get(queue)
+
+    def marker(self, queue: QueueRef) -> QueueMarker:
+        """Return a queue's marker."""
+        marker = self._markers.get(queue)
+        if marker is None:
+            marker = self._markers[queue] = QueueMarker(queue, self._listener_for(queue))
+        return marker
+
+    def _listener_for(self, queue: QueueRef) -> Listener:
+        """Return a listener of its own while there are few, else the one with fewest queues."""
+        listeners = self._by_group[self._connections.group_of(queue)]
+        if len(listeners) < _MOST_LISTENERS:
+            listeners.append(Listener(self._connections, queue))
+            return listeners[-1]
+        return min(listeners, key=len)
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for listeners in self._by_group.values():
+            for listener in listeners:
+                await listener.close()
+        self._by_group.clear()
+        self._markers.clear()

@@ -5,11 +5,12 @@
 --   that time already).
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: store
--- include: scheduled
--- include: repeating
+-- include: schedules
+-- include: schedule_turn
 
 local function advance(id, due, opts, priority, lifo)
     local schedule = turn_of(id)
@@ -32,5 +33,5 @@ for at = 1, #ARGV, 5 do
     answers[#answers + 1] = answer
     any = any or answer == 1
 end
-if any then trim_events() end
+if any then trim_events(HERE) end
 return answers

@@ -4,15 +4,16 @@
 -- Returns: the ids that it concerned.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
 -- include: forget
 -- include: store
 -- include: finish
--- include: record
+-- include: counters
 -- include: find
--- include: scheduled
+-- include: schedules
 
 local missing = missing_queue()
 if missing then return missing end
@@ -21,7 +22,7 @@ local REASON, ERROR, TOLD, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local function fail_waiting(id, state, set)
     local key = JOB .. id
     local job = call('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent')
-    take_out(id, state, set)
+    take_out(HERE, id, state, set)
     if job[4] then free_key(id, job[4]) end
     if job[5] and job[5] ~= '' then child_failed(key, job[5], job[6], REASON) end
     local error = string.sub(ERROR, 1, -2) ..
@@ -31,13 +32,13 @@ local function fail_waiting(id, state, set)
          'errors', job[2] and job[2] .. ',' .. error or error, 'stacktrace', stack .. TRACEBACK .. ']')
     call('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
-    emit('failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', TOLD)
+    emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', TOLD)
 end
 
 local waiting, active, seen = {}, {}, {}
 for n = 5, #ARGV do
     local id = ARGV[n]
-    local state, _, set = state_of(id)
+    local state, _, set = state_of(HERE, id)
     local goes_on = state and state ~= 'completed' and state ~= 'failed'
     if goes_on and not seen[id] and (state == 'active' or not carries_schedule(id)) then
         seen[id] = true
@@ -57,7 +58,7 @@ for _, id in ipairs(active) do
     waiting[#waiting + 1] = id
 end
 for _, id in ipairs(waiting) do
-    emit('cancelled', 'jobId', id)
+    emit(HERE, 'cancelled', 'jobId', id)
 end
-if #waiting > 0 then trim_events() end
+if #waiting > 0 then trim_events(HERE) end
 return waiting

@@ -3,6 +3,7 @@
 --   ("1"), 5 its new data (JSON); 2 and 3 may be nothing.
 -- Returns: nothing, or the state that does not allow it; "missing" where there is no such job.
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: find
@@ -11,7 +12,7 @@ local missing = missing_queue()
 if missing then return missing end
 local id = ARGV[1]
 local key = JOB .. id
-local state, _, set = state_of(id)
+local state, _, set = state_of(HERE, id)
 if not state then return 'missing' end
 if state == 'completed' or state == 'failed' then return state end
 local moves = ARGV[2] ~= '' or ARGV[3] ~= ''
@@ -25,17 +26,17 @@ if ARGV[2] ~= '' then
     call('HSET', key, 'priority', priority)
 end
 if ARGV[3] ~= '' and tonumber(ARGV[3]) > 0 then
-    take_out(id, state, set)
+    take_out(HERE, id, state, set)
     local due = NOW + ARGV[3]
     call('HSET', key, 'delay', ARGV[3])
-    delay_until(id, due)
-    emit('delayed', 'jobId', id, 'delay', due)
-    mark_due()
+    delay_until(HERE, id, due)
+    emit(HERE, 'delayed', 'jobId', id, 'delay', due)
+    mark_due(HERE)
 elseif moves and not (ARGV[3] == '' and state == 'delayed') then
-    take_out(id, state, set)
+    take_out(HERE, id, state, set)
     if state == 'delayed' then call('HSET', key, 'delay', 0) end
-    push(id, priority)
-    if not is_closed() then mark() end
+    push(HERE, id, priority)
+    if not is_closed(HERE) then mark(HERE) end
 end
-emit('changed', 'jobId', id)
-trim_events()
+emit(HERE, 'changed', 'jobId', id)
+trim_events(HERE)

@@ -4,11 +4,12 @@
 -- Returns: how many to pass over next time (-1: all were looked at), then the removed ids.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
 -- include: forget
--- include: scheduled
+-- include: schedules
 
 local missing = missing_queue()
 if missing then return missing end
@@ -52,12 +53,12 @@ else
     end
 end
 for _, id in ipairs(old) do
-    forget(id, true)
-    emit('removed', 'jobId', id, 'prev', STATE == 'waiting' and 'wait' or STATE)
+    forget(HERE, id, true)
+    emit(HERE, 'removed', 'jobId', id, 'prev', STATE == 'waiting' and 'wait' or STATE)
 end
 if #old > 0 then
-    emit('cleaned', 'count', #old)
-    trim_events()
+    emit(HERE, 'cleaned', 'count', #old)
+    trim_events(HERE)
 end
 local ended = looked == #ids and #ids < (finished and math.min(MOST, LOOK) or LOOK)
 return {ended and -1 or SKIP + looked - #old, unpack(old)}

@@ -4,11 +4,12 @@
 -- Returns: how many were removed.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
 -- include: forget
--- include: scheduled
+-- include: schedules
 
 local missing = missing_queue()
 if missing then return missing end
@@ -17,8 +18,8 @@ local removed = 0
 
 local function remove(ids, prev)
     for _, id in ipairs(ids) do
-        forget(id, true)
-        emit('removed', 'jobId', id, 'prev', prev)
+        forget(HERE, id, true)
+        emit(HERE, 'removed', 'jobId', id, 'prev', prev)
     end
     removed = removed + #ids
 end
@@ -59,5 +60,5 @@ drain_list(WAIT, 'wait')
 if removed < MOST then drain_list(JOB .. 'paused', 'wait') end  -- an old BullMQ's
 if removed < MOST then drain_set(PRIORITIZED, 'prioritized') end
 if removed == 0 and ARGV[1] == '1' then drain_set(DELAYED, 'delayed') end
-if removed > 0 then trim_events() end
+if removed > 0 then trim_events(HERE) end
 return removed

@@ -1,28 +1,33 @@
 -- Settles what has finished and takes new jobs.
 -- ARGV: 1 the worker's id; 2 the name of the record of what this exchange does; 3 the token of
 --   new leases; 4 how many are wanted (-1: none are); 5 how long to hold them (ms); 6 how many
---   exchanges before got no answer; for each its record and its token; then runs of settlements
---   of one kind, each: kind, how many, count and age (ms) of what is kept (or nothing); for each
---   settlement: id, token, and
+--   exchanges before got no answer; 7 the place of the last argument of the settlements; for each
+--   unanswered exchange its record and its token; then runs of settlements of one kind, each:
+--   kind, how many, count and age (ms) of what is kept (or nothing); for each settlement: id,
+--   token, and
 --   complete: result (JSON); attempts made and when it began (ms), or twice nothing where it holds
 --     a deduplication key or has a parent;
 --   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
 --   retry: as fail, but for the last the delay (ms);
---   release: delay (ms).
+--   release: delay (ms);
+--   then follow-ups, each: the number of its settlement; what stands before the names of its
+--   queue's keys; id, name, data, options (JSON); delay (ms); due (ms, 0: at once, -1: after the
+--   delay); priority; lifo, whether it is given the errors of all attempts (0, 1); deduplication
+--   key, its ttl (ms), extend, replace, or nothing four times; how many tags, the tags.
 -- Returns: now, {place and code of what was refused, …}, {id, token and fields of each lease, …},
 --   next due or false, limited until or false, 1 if jobs are left to be put in lanes, 1 if the
 --   queue was not there.
 -- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
 -- flags: allow-oom
 -- include: queue
--- include: record
+-- include: counters
 
 -- A function that uses what is declared outside costs as much as a command, for a script makes
 -- it anew each time. So what every exchange does stands here in a row, and what few need is
 -- inserted where they need it.
 
 local WORKER, TOKEN, WANTED, LEASE = ARGV[1], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local UNANSWERED = tonumber(ARGV[6])
+local UNANSWERED, LAST = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local made_ready, made_delayed = false, false
 local given_back = {}  -- ids that keep their place in the lane of their key
@@ -38,7 +43,7 @@ local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration',
                     'opts.maxLenEvents')
 local MOST_RUNNING, MOST_EVENTS = tonumber(limits[2]), limits[5]
 if not MOST_EVENTS then
-    MOST_EVENTS = 10000
+    MOST_EVENTS = KEPT_EVENTS
     call('HSET', META, 'opts.maxLenEvents', MOST_EVENTS)
 end
 
@@ -46,7 +51,7 @@ local own, by_key, bucket
 if has_limits then
     -- insert: rates
     -- insert: lanes
-    -- insert: turns
+    -- insert: keyed_lanes
     own = {
         unload = unload, sort = sort, pick = pick_in_turn, rested_at = rested_at,
         has_ready = has_ready, left_of = left_of, spend = spend,
@@ -60,7 +65,7 @@ end
 -- is given again.
 local lost_before, again = {}, {}
 for n = 1, UNANSWERED do
-    local record, token = ARGV[5 + 2 * n], ARGV[6 + 2 * n]
+    local record, token = ARGV[6 + 2 * n], ARGV[7 + 2 * n]
     local packed = call('GET', OWN .. 'exchange:' .. record)
     local last = packed and cmsgpack.unpack(packed)
     if last and last[1] == token then
@@ -75,36 +80,37 @@ end
 
 -- Settling, a run at a time.
 local refused, settled, locks_of = {}, {}, {}
-local place, total = 7 + 2 * UNANSWERED, 0
+local at, total = 8 + 2 * UNANSWERED, 0
 local buckets, duration_sum = {}, 0
 local rare  -- what few settlements need
-while place <= #ARGV do
-    local kind, count = ARGV[place], tonumber(ARGV[place + 1])
-    local kept, age = tonumber(ARGV[place + 2]), tonumber(ARGV[place + 3])
+local follow_ups, accepted = #ARGV > LAST, {}
+while at <= LAST do
+    local kind, count = ARGV[at], tonumber(ARGV[at + 1])
+    local kept, age = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     local width = kind == 'release' and 3 or kind == 'complete' and 5 or 7
-    place = place + 4
+    at = at + 4
 
     -- The jobs whose leases are held.
-    local jobs, needs_more = {}, kind ~= 'complete' or kept or age
+    local jobs, needs_more = {}, kind ~= 'complete' or kept or age or follow_ups
     local locks = {}
     for n = 1, count do
-        locks[n] = JOB .. ARGV[place + (n - 1) * width] .. ':lock'
+        locks[n] = JOB .. ARGV[at + (n - 1) * width] .. ':lock'
     end
     for first = 1, count, 5000 do
         local tokens = call('MGET', unpack(locks, first, math.min(first + 4999, count)))
         for n = 1, #tokens do
-            local at = place + (first + n - 2) * width
-            local id, number = ARGV[at], total + first + n - 1
-            if tokens[n] == ARGV[at + 1] and not locks_of[id] then
+            local start = at + (first + n - 2) * width
+            local id, number = ARGV[start], total + first + n - 1
+            if tokens[n] == ARGV[start + 1] and not locks_of[id] then
                 local key = JOB .. id
-                local job = kind == 'complete' and ARGV[at + 3] ~= ''
-                    and {ARGV[at + 4], ARGV[at + 3], false, false, true}
+                local job = kind == 'complete' and ARGV[start + 3] ~= ''
+                    and {ARGV[start + 4], ARGV[start + 3], false, false, true}
                     or call('HMGET', key, 'processedOn', 'atm', 'deid', 'parentKey', 'timestamp')
                 locks_of[id] = locks[first + n - 1]
                 if job[5] then
                     needs_more = needs_more or job[3] or job[4]
                     jobs[#jobs + 1] = {
-                        id = id, key = key, at = at + 2, number = number, started = job[1],
+                        id = id, key = key, at = start + 2, number = number, started = job[1],
                         made = job[2] or 0, key_id = job[3], parent_key = job[4],
                     }
                 else
@@ -116,21 +122,28 @@ while place <= #ARGV do
             end
         end
     end
-    place, total = place + count * width, total + count
+    at, total = at + count * width, total + count
 
     if needs_more and not rare then
+        -- insert: here
         -- insert: events
         -- insert: ready
         -- insert: parents
         -- insert: forget
         -- insert: store
+        -- insert: place
+        -- insert: deduplicate
         -- insert: finish
         -- insert: unsuccessful
+        -- insert: follow_ups
         rare = {
             fail = fail, retry = retry, release = release, free_key = free_key, trim = trim_finished,
-            child_completed = child_completed, forget = forget,
+            child_completed = child_completed, forget = forget, with_times = with_times,
+            errors_before = errors_before, add_follow_ups = add_follow_ups, here = HERE,
         }
+        follow_ups = follow_ups and read_follow_ups(LAST)
     end
+    if follow_ups then rare.errors_before(follow_ups, jobs) end
     if kind ~= 'complete' then
         rare[kind](jobs, kept, age)
     else
@@ -159,7 +172,7 @@ while place <= #ARGV do
                                          result)
                 end
                 if kept == 0 then
-                    rare.forget(job.id)
+                    rare.forget(rare.here, job.id)
                 else
                     call('HSET', job.key, 'returnvalue', result, 'finishedOn', NOW_TEXT,
                          'atm', text(job.made + 1))
@@ -176,6 +189,12 @@ while place <= #ARGV do
         completed = completed + #done
     end
 
+    if follow_ups then
+        for _, job in ipairs(jobs) do
+            job.last_error = kind == 'fail' and rare.with_times(job, ARGV[job.at + 2])
+            accepted[#accepted + 1] = job
+        end
+    end
     for _, job in ipairs(jobs) do
         local duration = math.max(NOW - (job.started or NOW), 0)
         duration_sum = duration_sum + duration
@@ -230,25 +249,31 @@ if #freed > 0 then
     if retried > 0 then count('retried', retried) end
 end
 
+if #accepted > 0 then
+    local ready, delayed = rare.add_follow_ups(follow_ups, accepted)
+    made_ready, made_delayed = made_ready or ready, made_delayed or delayed
+end
+
 -- Taking.
 local leases, taken = {}, {}
 local due, limited, unsorted = false, false, false
 if WANTED >= 0 then
-    local promoted = call('ZRANGEBYSCORE', DELAYED, 0, NOW * 0x1000 + 0xFFF, 'LIMIT', 0, 1000)
+    local promoted = call('ZRANGEBYSCORE', DELAYED, 0, NOW * 0x1000 + 0xFFF, 'LIMIT', 0, CHUNK)
     if #promoted > 0 then
+        -- insert: here
         -- insert: events
         -- insert: ready
         call('ZREM', DELAYED, unpack(promoted))
         for _, id in ipairs(promoted) do
-            push(id, tonumber(call('HGET', JOB .. id, 'priority')) or 0)
+            push(HERE, id, tonumber(call('HGET', JOB .. id, 'priority')) or 0)
             call('HSET', JOB .. id, 'delay', 0)
-            emit('waiting', 'jobId', id, 'prev', 'delayed')
+            emit(HERE, 'waiting', 'jobId', id, 'prev', 'delayed')
         end
         made_ready = true
     end
     unsorted = by_key and own.sort()
 
-    -- What a worker has to know of a job; see `_lease` in exchanging.py.
+    -- What a worker has to know of a job; see `_lease` in hot_path/exchange.py.
     local FIELDS = {'name', 'data', 'opts', 'timestamp', 'atm', 'attemptsMade', 'ats', 'stc',
                     'priority', 'defa', 'processedOn', 'deid', 'parentKey'}
 

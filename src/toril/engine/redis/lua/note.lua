@@ -1,6 +1,7 @@
 -- Stores progress and log lines of jobs whose leases are held.
 -- ARGV: for each: id, token, progress (JSON, or nothing), how many lines, the lines.
 -- include: queue
+-- include: here
 -- include: events
 
 local at, noted = 1, false
@@ -11,7 +12,7 @@ while at <= #ARGV do
         noted = true
         if progress ~= '' then
             call('HSET', key, 'progress', progress)
-            emit('progress', 'jobId', id, 'data', progress)
+            emit(HERE, 'progress', 'jobId', id, 'data', progress)
         end
         if lines > 0 then
             local texts = {}
@@ -27,4 +28,4 @@ while at <= #ARGV do
     end
     at = at + 4 + lines
 end
-if noted then trim_events() end
+if noted then trim_events(HERE) end

@@ -3,6 +3,7 @@
 -- Returns: how many were removed, -1 when the queue is gone.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
@@ -21,7 +22,7 @@ for _, list in ipairs({ACTIVE, WAIT, JOB .. 'paused'}) do
     local ids = call('LRANGE', list, 0, MOST - removed - 1)
     if MOST > removed and #ids > 0 then
         for _, id in ipairs(ids) do
-            forget(id, true)
+            forget(HERE, id, true)
             call('DEL', JOB .. id .. ':lock')
         end
         call('LTRIM', list, #ids, -1)
@@ -32,7 +33,7 @@ for _, set in ipairs({PRIORITIZED, DELAYED, CHILDREN, COMPLETED, FAILED}) do
     if MOST > removed then
         local ids = call('ZRANGE', set, 0, MOST - removed - 1)
         for _, id in ipairs(ids) do
-            forget(id, true)
+            forget(HERE, id, true)
         end
         in_pieces('ZREM', set, ids)
         removed = removed + #ids

@@ -2,6 +2,7 @@
 -- ARGV: their ids.
 -- Returns: the ids of those that were delayed.
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 
@@ -10,14 +11,14 @@ if missing then return missing end
 local promoted = {}
 for _, id in ipairs(ARGV) do
     if call('ZREM', DELAYED, id) == 1 then
-        push(id, tonumber(call('HGET', JOB .. id, 'priority')) or 0)
+        push(HERE, id, tonumber(call('HGET', JOB .. id, 'priority')) or 0)
         call('HSET', JOB .. id, 'delay', 0)
-        emit('waiting', 'jobId', id, 'prev', 'delayed')
+        emit(HERE, 'waiting', 'jobId', id, 'prev', 'delayed')
         promoted[#promoted + 1] = id
     end
 end
 if #promoted > 0 then
-    trim_events()
-    if not is_closed() then mark() end
+    trim_events(HERE)
+    if not is_closed(HERE) then mark(HERE) end
 end
 return promoted

@@ -4,12 +4,13 @@
 --   10 concurrency of each. All but the first may be nothing; what has nothing before it is left.
 -- Returns: nothing, or the field by which the queue has limits already.
 -- include: queue
+-- include: here
 -- include: ready
 -- include: lanes
 
 local field = ARGV[6] ~= '' and call('HGET', LIMITS, 'by')
 if field and field ~= ARGV[6] then return field end
-call('HSETNX', META, 'opts.maxLenEvents', 10000)
+call('HSETNX', META, 'opts.maxLenEvents', KEPT_EVENTS)
 call('HSETNX', META, 'version', ARGV[1])
 if ARGV[6] ~= '' then
     call('HDEL', LIMITS, 'key_max', 'key_per', 'key_burst', 'key_concurrency')
@@ -31,5 +32,5 @@ elseif ARGV[3] ~= '' then
     call('HDEL', LIMITS, 'max', 'per', 'burst')
 end
 if ARGV[2] ~= '' or ARGV[3] ~= '' or ARGV[6] ~= '' then
-    if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed() then mark() end
+    if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed(HERE) then mark(HERE) end
 end

@@ -4,12 +4,13 @@
 -- Returns: the ids of those that were removed.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
 -- include: forget
 -- include: find
--- include: scheduled
+-- include: schedules
 
 local missing = missing_queue()
 if missing then return missing end
@@ -31,12 +32,13 @@ local function children_of(key)
 end
 
 -- Whether it or one below it runs.
-local function runs(base, id)
-    if state_of(id, base) == 'active' then
+local function runs(q, id)
+    if state_of(q, id) == 'active' then
         return true
     end
-    for _, child in ipairs(children_of(base .. id)) do
-        if runs(string.match(child, '^(.*:)([^:]+)$')) then
+    for _, child in ipairs(children_of(q.base .. id)) do
+        local its_base, its_id = string.match(child, '^(.*:)([^:]+)$')
+        if runs(queue_at(its_base), its_id) then
             return true
         end
     end
@@ -44,19 +46,18 @@ local function runs(base, id)
 end
 
 local gone = {}
-local function remove(base, id, parent_key)
-    local key = base .. id
+local function remove(q, id, parent_key)
+    local key = q.base .. id
     if parent_key and parent_key ~= '' then child_removed(key, parent_key) end
     for _, child in ipairs(children_of(key)) do
         local its_base, its_id = string.match(child, '^(.*:)([^:]+)$')
-        remove(its_base, its_id, key)
+        remove(queue_at(its_base), its_id, key)
     end
-    local state, _, set = state_of(id, base)
+    local state, _, set = state_of(q, id)
     if state then
-        take_out(id, state, set, base)
-        forget(id, true, base)
-        call('XADD', base .. 'events', '*', 'event', 'removed', 'jobId', id,
-             'prev', state == 'waiting' and 'wait' or state)
+        take_out(q, id, state, set)
+        forget(q, id, true)
+        emit(q, 'removed', 'jobId', id, 'prev', state == 'waiting' and 'wait' or state)
         gone[key] = true
     end
 end
@@ -64,10 +65,10 @@ end
 local removed = {}
 for _, id in ipairs(ARGV) do
     local key = JOB .. id
-    local state = state_of(id)
+    local state = state_of(HERE, id)
     if state and (state == 'completed' or state == 'failed' or not carries_schedule(id))
-        and not runs(JOB, id) then
-        remove(JOB, id, call('HGET', key, 'parentKey'))
+        and not runs(HERE, id) then
+        remove(HERE, id, call('HGET', key, 'parentKey'))
     end
 end
 for _, id in ipairs(ARGV) do
@@ -76,5 +77,5 @@ for _, id in ipairs(ARGV) do
         gone[JOB .. id] = nil
     end
 end
-if #removed > 0 then trim_events() end
+if #removed > 0 then trim_events(HERE) end
 return removed

@@ -3,12 +3,13 @@
 -- Returns: 1 if it was there, else 0.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
 -- include: forget
 -- include: find
--- include: scheduled
+-- include: schedules
 
 local missing = missing_queue()
 if missing then return missing end
@@ -17,13 +18,13 @@ local due = call('ZSCORE', SCHEDULES, SCHEDULE)
 local carrier = due and string.format('repeat:%s:%s', SCHEDULE, due)
 local state, _, set
 if carrier then
-    state, _, set = state_of(carrier)
+    state, _, set = state_of(HERE, carrier)
 end
 if state == 'delayed' or state == 'waiting' or state == 'prioritized' then
-    take_out(carrier, state, set)
-    forget(carrier, true)
-    emit('removed', 'jobId', carrier, 'prev', state == 'waiting' and 'wait' or state)
-    trim_events()
+    take_out(HERE, carrier, state, set)
+    forget(HERE, carrier, true)
+    emit(HERE, 'removed', 'jobId', carrier, 'prev', state == 'waiting' and 'wait' or state)
+    trim_events(HERE)
 end
 call('DEL', JOB .. 'repeat:' .. SCHEDULE)
 return call('ZREM', SCHEDULES, SCHEDULE)

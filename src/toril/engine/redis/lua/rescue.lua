@@ -4,9 +4,10 @@
 -- Returns: how many were looked at, then for each stalled job: id, 1 if it is poison, else 0.
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
--- include: record
+-- include: counters
 -- include: lanes
 
 local MOST, SKIP, COUNT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -42,9 +43,9 @@ for n, id in ipairs(ids) do
             elseif poisoned then
                 call('HSET', key, 'defa', 'job stalled more than allowable limit')
             end
-            push_first(id, tonumber(job[2]) or 0)
-            emit('waiting', 'jobId', id, 'prev', 'active', 'toril', '-')
-            emit('stalled', 'jobId', id)
+            push_first(HERE, id, tonumber(job[2]) or 0)
+            emit(HERE, 'waiting', 'jobId', id, 'prev', 'active', 'toril', '-')
+            emit(HERE, 'stalled', 'jobId', id)
             table.insert(stalled, 1, {id, poisoned and 1 or 0})
         end
     end
@@ -65,10 +66,10 @@ if SKIP == 0 then
         end
     end
 end
-if made_room and not is_closed() then mark() end
+if made_room and not is_closed(HERE) then mark(HERE) end
 if #stalled > 0 then
     count('stalled', #stalled)
-    trim_events()
-    if not is_closed() then mark() end
+    trim_events(HERE)
+    if not is_closed(HERE) then mark(HERE) end
 end
 return found

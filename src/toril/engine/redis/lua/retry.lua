@@ -2,6 +2,7 @@
 -- ARGV: their ids.
 -- Returns: the ids of those that were finished.
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
@@ -18,16 +19,16 @@ for _, id in ipairs(ARGV) do
              'defa', 'stc', 'pb')
         call('HSET', key, 'atm', 0, 'ats', 0)
         local job = call('HMGET', key, 'priority', 'parentKey', 'opts')
-        push_again(id, tonumber(job[1]) or 0, job[3])
+        push_again(HERE, id, tonumber(job[1]) or 0, job[3])
         if job[2] and job[2] ~= '' then
             child_runs_again(key, job[2], prev)
         end
-        emit('waiting', 'jobId', id, 'prev', prev)
+        emit(HERE, 'waiting', 'jobId', id, 'prev', prev)
         again[#again + 1] = id
     end
 end
 if #again > 0 then
-    trim_events()
-    if not is_closed() then mark() end
+    trim_events(HERE)
+    if not is_closed(HERE) then mark(HERE) end
 end
 return again

@@ -1,6 +1,6 @@
 -- Returns: for each schedule, the one that is due next first: id, next due (ms), its hash.
 -- include: queue
--- include: scheduled
+-- include: schedules
 
 local missing = missing_queue()
 if missing then return missing end

@@ -2,6 +2,7 @@
 -- ARGV: 1 "1" or "0".
 -- flags: allow-oom
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 
@@ -20,10 +21,10 @@ else
     in_pieces('RPUSH', WAIT, call('LRANGE', JOB .. 'paused', 0, -1))
     call('DEL', JOB .. 'paused')
     if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 then
-        mark()
+        mark(HERE)
     else
-        mark_due()
+        mark_due(HERE)
     end
 end
-emit(paused and 'paused' or 'resumed')
-trim_events()
+emit(HERE, paused and 'paused' or 'resumed')
+trim_events(HERE)

@@ -3,6 +3,6 @@
 -- include: queue
 -- include: rates
 -- include: lanes
--- include: turns
+-- include: keyed_lanes
 
 return FIELD and sort() and 1

@@ -5,14 +5,15 @@
 --   then further fields of its hash, each with its value.
 -- Returns: when its next job is due; and 0 if a job of that time is there, so that nothing was done.
 -- include: queue
+-- include: here
 -- include: events
 -- include: ready
 -- include: parents
 -- include: forget
 -- include: find
 -- include: store
--- include: scheduled
--- include: repeating
+-- include: schedules
+-- include: schedule_turn
 
 local SCHEDULE, EVERY, START, END, OFFSET = ARGV[1], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local KEY = JOB .. 'repeat:' .. SCHEDULE
@@ -21,7 +22,7 @@ local last = call('ZSCORE', SCHEDULES, SCHEDULE)
 local carrier = last and string.format('repeat:%s:%s', SCHEDULE, last)
 local state, _, set
 if carrier then
-    state, _, set = state_of(carrier)
+    state, _, set = state_of(HERE, carrier)
 end
 local waits = state == 'delayed' or state == 'waiting' or state == 'prioritized'
 
@@ -58,13 +59,13 @@ if is_taken(due) then
 end
 
 if waits then
-    take_out(carrier, state, set)
-    forget(carrier, true)
+    take_out(HERE, carrier, state, set)
+    forget(HERE, carrier, true)
 end
 local offset = EVERY ~= '' and {'offset', due % EVERY} or {}
 call('DEL', KEY)
 call('HSET', KEY, 'name', ARGV[7], 'ic', before[4] or 1, unpack(ARGV, 12))
 if offset[1] then call('HSET', KEY, unpack(offset)) end
 add_turn(SCHEDULE, due, ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11] == '1')
-trim_events()
+trim_events(HERE)
 return {due, 1}

@@ -1,0 +1,1 @@
+"""The Lua scripts and the keys they use."""

@@ -45,39 +45,41 @@ class QueueKeys:
         marker: What idle workers wait for.
         cancels: The running jobs that somebody asked to cancel.
         limits: The limits that BullMQ does not know.
+        base: What stands before the names of BullMQ's keys, and before a job's id.
+        own: What stands before the names of Toril's own keys.
     """
 
     __slots__ = (
-        "_job",
-        "_own",
         "all",
+        "base",
         "cancels",
         "events",
         "in_cluster",
         "limits",
         "marker",
         "meta",
+        "own",
     )
 
     def __init__(self, queue: QueueRef) -> None:
         """Make the keys of a queue."""
-        self._job = f"{queue.prefix}:{queue.name}:"
-        self._own = f"{queue.prefix}::toril:{queue.name}:"
-        self.all = (*(self._job + key for key in _BULLMQ), *(self._own + key for key in _OWN))
-        self.in_cluster = (*self.all, f"{self._own}never")
-        self.meta = f"{self._job}meta"
-        self.events = f"{self._job}events"
-        self.marker = f"{self._job}marker"
-        self.cancels = f"{self._own}cancels"
-        self.limits = f"{self._own}limits"
+        self.base = f"{queue.prefix}:{queue.name}:"
+        self.own = f"{queue.prefix}::toril:{queue.name}:"
+        self.all = (*(self.base + key for key in _BULLMQ), *(self.own + key for key in _OWN))
+        self.in_cluster = (*self.all, f"{self.own}never")
+        self.meta = f"{self.base}meta"
+        self.events = f"{self.base}events"
+        self.marker = f"{self.base}marker"
+        self.cancels = f"{self.own}cancels"
+        self.limits = f"{self.own}limits"
 
     def logs(self, job_id: str) -> str:
         """Return the key of a job's log."""
-        return f"{self._job}{job_id}:logs"
+        return f"{self.base}{job_id}:logs"
 
     def tag(self, tag: str) -> str:
         """Return the key of the jobs with a tag, by when they were added."""
-        return f"{self._own}tag:{tag}"
+        return f"{self.own}tag:{tag}"
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""The Lua scripts: loaded from the package, with their shared pieces, and run by their hash."""
+"""The Lua scripts: read from the package, with their shared pieces, and named by their hash."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import hiredis
+import msgspec
 
-from toril.engine.redis.connection.wire import Wire
+from toril.engine.contract.rules import LUA_CONSTANTS
 
 _FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
-_FLAGS_SINCE = (7, 0)  # before, a script's first line may not say what it wants
+_FLAGS_SINCE = (7, 0)  # older servers take the flags' line for a syntax error
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _INSERT = re.compile(r"^ +-- insert: (\w+)$", re.MULTILINE)
+_CONSTANT = re.compile(r"^ *-- constant: (\w+)$", re.MULTILINE)
 _CALL = re.compile(r"call\('(\w+)'")
 _FOLDER = files("toril.engine.redis") / "lua"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def as_json(value: Any) -> str:
+    """Return a value as JSON, for a script to decode or to store."""
+    return _encode(value).decode()
 
 
 class Script:
@@ -33,40 +41,20 @@ class Script:
         """Load a script.
 
         Args:
-            name: Its file's name, without the ending.
+            name: Its file's name, without the extension.
         """
         self.name = name
         own = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
         pieces = [_piece(piece) for piece in dict.fromkeys(_INCLUDE.findall(own))]
         text = _INSERT.sub(lambda found: _piece(found[1]), "\n".join([*pieces, own]))
+        text = _CONSTANT.sub(lambda found: f"local {found[1]} = {LUA_CONSTANTS[found[1]]}", text)
         flags = _FLAGS.search(own)
         self._plain = _hashed(text)
         self._flagged = _hashed(f"#!lua flags={flags[1]}\n{text}") if flags else self._plain
 
     def text_for(self, version: tuple[int, ...]) -> tuple[str, str]:
-        """Return what a server of a version is given, and the hash by which it knows it."""
+        """Return the text for a server of a version, and the hash the server knows it by."""
         return self._flagged if version >= _FLAGS_SINCE else self._plain
-
-    async def run(self, wire: Wire, keys: tuple[str, ...], *args: Any) -> Any:
-        """Run it.
-
-        Args:
-            wire: The connection.
-            keys: Its KEYS.
-            *args: Its ARGV.
-
-        Raises:
-            hiredis.ReplyError: It was refused.
-            WireLostError: Whether it was run is not known.
-        """
-        text, sha = self.text_for(wire.version)
-        try:
-            return await wire.send("EVALSHA", sha, len(keys), *keys, *args)
-        except hiredis.ReplyError as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-        # The server was restarted, or its scripts were flushed: it ran nothing.
-        return await wire.send("EVAL", text, len(keys), *keys, *args)
 
 
 def _hashed(text: str) -> tuple[str, str]:
@@ -86,7 +74,7 @@ def script(name: str) -> Script:
 
 @cache
 def commands_of_scripts() -> frozenset[str]:
-    """Return every command that a script calls."""
+    """Return every command that some script calls."""
     lua = [
         file.read_text(encoding="utf-8")
         for folder in (_FOLDER, _FOLDER / "include")

@@ -1,0 +1,1 @@
+"""Adding, exchanging, leases: what runs for every job."""

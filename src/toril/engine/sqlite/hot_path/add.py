@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TypeAlias
 
-from toril.engine.base import Added, AddStatus, Batch
-from toril.engine.sqlite import events, keyed_lanes, queue_rows
+from toril.engine.contract.events import EventKind
+from toril.engine.contract.hot_path import Added, AddStatus, Batch
+from toril.engine.contract.rules import PRODUCER_IDLE_MS, PRODUCERS_CHECKED_EVERY
+from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.codec import payload_hash
 from toril.model.job import NewJob, QueueRef
@@ -16,56 +20,62 @@ from toril.model.options import Deduplication
 from toril.model.state import JobState
 
 _sql = load("add")
-_remove = load("exchange")["remove"]
 
-_PRODUCER_IDLE_MS = 24 * 60 * 60 * 1000
-_PRODUCERS_CHECKED_EVERY = 1024
+_Result: TypeAlias = tuple[str, AddStatus]
+"""The id of the job that counts, and whether it is new."""
 
 
 def add(
-    tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None
+    tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None, location: str
 ) -> list[Added]:
-    """Add jobs in order; see `Engine.add`."""
-    line = queue_rows.make(tx, queue)
-    if batch is not None and _seen(tx, line, batch):
-        return [_standing(tx, line, job) for job in jobs]
-    added: list[Added] = []
+    """Add jobs in order; see `Engine.add`. The location is the store's."""
+    return [Added(job_id, status, location) for job_id, status in add_all(tx, queue, jobs, batch)]
+
+
+def add_all(
+    tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
+) -> list[_Result]:
+    """Add jobs in order; return the id that counts and the status of each."""
+    q = queue_rows.make(tx, queue)
+    if batch is not None and _seen(tx, q, batch):
+        return [_standing(tx, q, job) for job in jobs]
+    added: list[_Result] = []
     for has_key, run in groupby(jobs, key=lambda job: job.options.deduplication is not None):
         if has_key:
             for job in run:
-                added.append(_add_with_key(tx, line, job))  # noqa: PERF401 - each sees the last
+                added.append(_add_with_key(tx, q, job))  # noqa: PERF401 - each sees the last
         else:
-            added += _add_plain(tx, line, list(run))
-    _announce(tx, line, jobs, added)
+            added += _add_plain(tx, q, list(run))
+    _announce(tx, q, jobs, added)
     return added
 
 
-def _seen(tx: Transaction, line: queue_rows.Line, batch: Batch) -> bool:
+def _seen(tx: Transaction, q: QueueRow, batch: Batch) -> bool:
     """Whether a batch was added before; if not, it has been now."""
-    last = tx.value(_sql["last_sequence"], queue=line.id, producer=batch.producer)
+    last = tx.value(_sql["last_sequence"], queue=q.id, producer=batch.producer)
     if last is not None and batch.sequence <= last:
         return True
     tx.run(
         _sql["remember_sequence"],
-        queue=line.id,
+        queue=q.id,
         producer=batch.producer,
         sequence=batch.sequence,
         now=tx.now,
     )
-    if batch.sequence % _PRODUCERS_CHECKED_EVERY == 0:
-        before = tx.now - _PRODUCER_IDLE_MS
-        tx.run(_sql["forget_idle_producers"], queue=line.id, before=before)
+    if batch.sequence % PRODUCERS_CHECKED_EVERY == 0:
+        before = tx.now - PRODUCER_IDLE_MS
+        tx.run(_sql["forget_idle_producers"], queue=q.id, before=before)
     return False
 
 
-def _standing(tx: Transaction, line: queue_rows.Line, job: NewJob) -> Added:
+def _standing(tx: Transaction, q: QueueRow, job: NewJob) -> _Result:
     """Say what stands for a job whose batch was added before."""
     rule = job.options.deduplication
-    if rule is not None and not tx.row(_sql["exists"], queue=line.id, id=job.id):
-        owner = tx.row(_sql["key_owner"], queue=line.id, key=_key_of(job, rule), now=tx.now)
+    if rule is not None and not tx.row(_sql["exists"], queue=q.id, id=job.id):
+        owner = tx.row(_sql["key_owner"], queue=q.id, key=_key_of(job, rule), now=tx.now)
         if owner is not None:
-            return Added(owner[0], AddStatus.DEDUPLICATED)
-    return Added(job.id, AddStatus.DUPLICATE)
+            return (owner[0], AddStatus.DEDUPLICATED)
+    return (job.id, AddStatus.DUPLICATE)
 
 
 def _key_of(job: NewJob, rule: Deduplication) -> str:
@@ -73,39 +83,39 @@ def _key_of(job: NewJob, rule: Deduplication) -> str:
 
 
 def _add_plain(
-    tx: Transaction, line: queue_rows.Line, jobs: Sequence[NewJob], key: str | None = None
-) -> list[Added]:
+    tx: Transaction, q: QueueRow, jobs: Sequence[NewJob], key: str | None = None
+) -> list[_Result]:
     base = queue_rows.tickets(tx, len(jobs))
     first = jobs[0]
     alike = all(job.options is first.options and job.name == first.name for job in jobs)
-    created = (_insert_alike if alike else _insert)(tx, line, base, jobs, key)
+    created = (_insert_alike if alike else _insert)(tx, q, base, jobs, key)
     if created:
-        if line.by_key is not None:
-            keyed_lanes.assign(tx, line.by_key, base, jobs)
-        queue_rows.tally_added(tx, line, base, len(jobs))
-        _add_tags(tx, line, base, jobs)
+        if q.by_key is not None:
+            keyed_lanes.assign(tx, q.by_key, base, jobs)
+        queue_rows.tally_added(tx, q, base, len(jobs))
+        _add_tags(tx, q, base, jobs)
     if created == len(jobs):
-        return [Added(job.id, AddStatus.CREATED) for job in jobs]
+        return [(job.id, AddStatus.CREATED) for job in jobs]
     new = set(tx.set_of(_sql["inserted"], base=base, count=len(jobs)))
     return [
-        Added(job.id, AddStatus.CREATED if place in new else AddStatus.DUPLICATE)
+        (job.id, AddStatus.CREATED if place in new else AddStatus.DUPLICATE)
         for place, job in enumerate(jobs)
     ]
 
 
 def _insert(
-    tx: Transaction, line: queue_rows.Line, base: int, jobs: Sequence[NewJob], key: str | None
+    tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob], key: str | None
 ) -> int:
     """Insert jobs; return how many were not there."""
     rows = as_json([(job.id, *_place(tx.now, job.options), key) for job in jobs])
-    created = tx.run(_sql["insert_jobs"], base=base, queue=line.id, now=tx.now, jobs=rows)
+    created = tx.run(_sql["insert_jobs"], base=base, queue=q.id, now=tx.now, jobs=rows)
     bodies = as_json([(job.name, job.data, job.options_json) for job in jobs])
     tx.run(_sql["insert_bodies"], base=base, bodies=bodies)
     return created
 
 
 def _insert_alike(
-    tx: Transaction, line: queue_rows.Line, base: int, jobs: Sequence[NewJob], key: str | None
+    tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob], key: str | None
 ) -> int:
     """Insert jobs that share their name and options; return how many were not there."""
     first = jobs[0]
@@ -113,7 +123,7 @@ def _insert_alike(
     created = tx.run(
         _sql["insert_jobs_alike"],
         base=base,
-        queue=line.id,
+        queue=q.id,
         ids=as_json([job.id for job in jobs]),
         state=state,
         priority=priority,
@@ -143,38 +153,38 @@ def _place(now: int, options: JobOptions) -> tuple[str, int, int, int | None]:
     return state, options.priority, -1 if options.lifo else 1, due
 
 
-def _add_tags(tx: Transaction, line: queue_rows.Line, base: int, jobs: Sequence[NewJob]) -> None:
+def _add_tags(tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob]) -> None:
     tags = [(place, tag) for place, job in enumerate(jobs) for tag in job.options.tags]
     if tags:
-        tx.run(_sql["insert_tags"], queue=line.id, base=base, tags=as_json(tags))
+        tx.run(_sql["insert_tags"], queue=q.id, base=base, tags=as_json(tags))
 
 
-def _add_with_key(tx: Transaction, line: queue_rows.Line, job: NewJob) -> Added:
+def _add_with_key(tx: Transaction, q: QueueRow, job: NewJob) -> _Result:
     """Add a job unless another holds its deduplication key."""
-    if tx.row(_sql["exists"], queue=line.id, id=job.id):
-        return Added(job.id, AddStatus.DUPLICATE)
+    if tx.row(_sql["exists"], queue=q.id, id=job.id):
+        return (job.id, AddStatus.DUPLICATE)
     rule = job.options.deduplication or Deduplication()
     key = _key_of(job, rule)
     expires = None if rule.ttl_ms is None else tx.now + rule.ttl_ms
-    owner = tx.row(_sql["key_owner"], queue=line.id, key=key, now=tx.now)
+    owner = tx.row(_sql["key_owner"], queue=q.id, key=key, now=tx.now)
     if owner is not None:
         owner_id, owner_seq, owner_state = owner
         if not (rule.replace and owner_state == JobState.DELAYED):
             if rule.extend and not rule.replace:
-                tx.run(_sql["extend_key"], queue=line.id, key=key, expires_at=expires)
-            events.event(tx, line, "deduplicated", [owner_id], [job.id])
-            return Added(owner_id, AddStatus.DEDUPLICATED)
-        tx.run(_remove, seqs=as_json([owner_seq]))
-        events.event(tx, line, "removed", [owner_id])
-    added = _add_plain(tx, line, [job], key)
-    tx.run(_sql["hold_key"], queue=line.id, key=key, id=job.id, expires_at=expires)
+                tx.run(_sql["extend_key"], queue=q.id, key=key, expires_at=expires)
+            event_log.event(tx, q, EventKind.DEDUPLICATED, [owner_id], [job.id])
+            return (owner_id, AddStatus.DEDUPLICATED)
+        job_rows.remove(tx, [owner_seq])
+        event_log.event(tx, q, EventKind.REMOVED, [owner_id])
+    added = _add_plain(tx, q, [job], key)
+    tx.run(_sql["hold_key"], queue=q.id, key=key, id=job.id, expires_at=expires)
     return added[0]
 
 
 def _announce(
-    tx: Transaction, line: queue_rows.Line, jobs: Sequence[NewJob], added: Sequence[Added]
+    tx: Transaction, q: QueueRow, jobs: Sequence[NewJob], added: Sequence[_Result]
 ) -> None:
-    new = [job for job, what in zip(jobs, added, strict=True) if what.status is AddStatus.CREATED]
+    new = [job for job, (_, status) in zip(jobs, added, strict=True) if status is AddStatus.CREATED]
     if new:
-        events.event(tx, line, "added", [job.id for job in new], [job.name for job in new])
-        tx.work.add(line.ref)
+        event_log.event(tx, q, EventKind.ADDED, [job.id for job in new], [job.name for job in new])
+        tx.work.add(q.ref)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from toril.engine.base import Exchange, Fetch, Refusal
-from toril.engine.sqlite import events, keyed_lanes, queue_rows, schedules
+from toril.engine.contract.events import EventKind
+from toril.engine.contract.hot_path import Exchange, Fetch, Refusal, WakeToken
+from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows
+from toril.engine.sqlite.hot_path import carry_on
 from toril.engine.sqlite.hot_path.settle import settle
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.rates import Meter, left_of, spend
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import Lease, QueueRef
@@ -17,9 +20,8 @@ from toril.model.settlement import Settlement
 from toril.model.state import JobState
 
 _sql = load("exchange")
-_queue_sql = load("queue")
 
-_PRIORITY, _SEQ, _POSITION = 8, 10, 11  # in a row of the query `next`
+_PRIORITY, _FAILURE, _SEQ, _POSITION = 8, 9, 10, 11  # in a row of the query `next`
 _in_line = itemgetter(_PRIORITY, _POSITION)
 
 
@@ -29,95 +31,104 @@ def exchange(
     settlements: Sequence[Settlement],
     fetch: Fetch | None,
     *,
-    token: str,
-    signal: int,
+    lease_token: str,
+    token: WakeToken,
 ) -> Exchange:
-    """Settle and fetch; see `Engine.exchange`. The token is that of all new leases."""
-    line = queue_rows.make(tx, queue)
+    """Settle and fetch; see `Engine.exchange`.
+
+    Args:
+        tx: The transaction.
+        queue: The queue.
+        settlements: What has finished.
+        fetch: What to take.
+        lease_token: The token of all new leases.
+        token: For `Engine.wait`.
+    """
+    q = queue_rows.make(tx, queue)
     results: Sequence[Refusal | None] = ()
     made_work = False
     if settlements:
-        results, made_work = settle(tx, line, settlements)
+        results, made_work = settle(tx, q, settlements)
     if fetch is None:
         if made_work:
             tx.work.add(queue)
-        return Exchange(results, (), None, None, signal)
-    _promote_due(tx, line)
-    leases, limited_until = _take(tx, line, fetch, token)
+        return Exchange(results, (), None, None, token)
+    _promote_due(tx, q)
+    leases, limited_until = _take(tx, q, fetch, lease_token)
     if made_work and len(leases) == fetch.limit:
         tx.work.add(queue)  # more may be left than this worker took: others have to look
-    due = None if len(leases) == fetch.limit else tx.value(_sql["next_due"], queue=line.id)
-    return Exchange(results, leases, due, limited_until, signal)
+    due = None if len(leases) == fetch.limit else tx.value(_sql["next_due"], queue=q.id)
+    return Exchange(results, leases, due, limited_until, token)
 
 
-def _promote_due(tx: Transaction, line: queue_rows.Line) -> None:
-    next_due = tx.value(_sql["next_due"], queue=line.id)
+def _promote_due(tx: Transaction, q: QueueRow) -> None:
+    next_due = tx.value(_sql["next_due"], queue=q.id)
     if next_due is not None and next_due <= tx.now:
-        promote(tx, line, tx.set_of(_sql["due"], queue=line.id, now=tx.now))
-
-
-def promote(tx: Transaction, line: queue_rows.Line, jobs: Sequence[tuple[int, str]]) -> None:
-    """Make delayed jobs ready, behind those that are."""
-    if not jobs:
-        return
-    base = queue_rows.tickets(tx, len(jobs))
-    rows = [(seq, base + place) for place, (seq, _) in enumerate(jobs, 1)]
-    tx.run(_sql["promote"], rows=as_json(rows))
-    events.event(tx, line, "promoted", [job_id for _, job_id in jobs])
+        job_rows.promote(tx, q, tx.set_of(_sql["due"], queue=q.id, now=tx.now))
 
 
 def _take(
-    tx: Transaction, line: queue_rows.Line, fetch: Fetch, token: str
+    tx: Transaction, q: QueueRow, fetch: Fetch, lease_token: str
 ) -> tuple[list[Lease], int | None]:
-    """Take as many jobs as there is room for, and the queue's limits allow."""
-    room, limited_until = _room(tx, line, fetch.limit)
-    if room < 1:
-        return [], limited_until
-    found = _next(tx, line, room)
-    if not found:
-        return [], _rested_at(tx, line)
+    """Take as many jobs as there is room for and the queue's limits allow."""
+    leases: list[Lease] = []
+    while True:
+        room, limited_until = _room(tx, q, fetch.limit - len(leases))
+        found = _next(tx, q, room) if room > 0 else []
+        if found:
+            _lease_out(tx, q, found, lease_token, fetch.lease_ms)
+            leases += [_lease(q.ref, lease_token, tx.now, row) for row in found]
+        counted = sum(1 for row in found if row[_FAILURE] is None)
+        q = _count_against_limit(tx, q, counted)
+        if len(found) < room:
+            limited_until = _rested_at(tx, q)
+        # Jobs that only fail do not count against the rate: others take their places.
+        if limited_until is None or counted == len(found) or len(found) < room:
+            carry_on.advance(tx, q, leases)
+            return leases, limited_until
+
+
+def _lease_out(
+    tx: Transaction, q: QueueRow, found: Sequence[Any], lease_token: str, lease_ms: int
+) -> None:
     tx.run(
         _sql["take"],
         seqs=as_json([row[_SEQ] for row in found]),
-        token=token,
+        token=lease_token,
         now=tx.now,
-        until=tx.now + fetch.lease_ms,
+        until=tx.now + lease_ms,
     )
-    _count_against_limit(tx, line, len(found))
     prioritized = sum(1 for row in found if row[_PRIORITY])
     queue_rows.tally_moved(
         tx,
-        line,
+        q,
         waiting=prioritized - len(found),
         prioritized=-prioritized,
         active=len(found),
     )
-    events.event(tx, line, "active", [row[0] for row in found])
-    leases = [_lease(line.ref, token, tx.now, row) for row in found]
-    schedules.advance(tx, line, leases)
-    return leases, limited_until if len(found) == room else _rested_at(tx, line)
+    event_log.event(tx, q, EventKind.ACTIVE, [row[0] for row in found])
 
 
-def _next(tx: Transaction, line: queue_rows.Line, room: int) -> list[Any]:
+def _next(tx: Transaction, q: QueueRow, room: int) -> list[Any]:
     """Return the jobs to take, in the order in which to start them."""
-    if line.by_key is not None:
-        return keyed_lanes.pick(tx, line, line.by_key, room)
-    found = tx.set_of(_sql["next"], queue=line.id, limit=room)
+    if q.by_key is not None:
+        return keyed_lanes.pick(tx, q, q.by_key, room)
+    found = tx.set_of(_sql["next"], queue=q.id, limit=room)
     found.sort(key=_in_line)
     return found
 
 
-def _rested_at(tx: Transaction, line: queue_rows.Line) -> int | None:
-    return None if line.key_field is None else keyed_lanes.rested_at(tx, line)
+def _rested_at(tx: Transaction, q: QueueRow) -> int | None:
+    return None if q.key_field is None else keyed_lanes.rested_at(tx, q)
 
 
-def _lease(queue: QueueRef, token: str, now: int, row: Sequence[Any]) -> Lease:
+def _lease(queue: QueueRef, lease_token: str, now: int, row: Sequence[Any]) -> Lease:
     """Make a lease of a row of the query `next`."""
     job_id, name, data, options, created, made, started, stalls, priority, failure, _, _ = row
     return Lease(
         queue,
         job_id,
-        token,
+        lease_token,
         name,
         data,
         options,
@@ -131,27 +142,30 @@ def _lease(queue: QueueRef, token: str, now: int, row: Sequence[Any]) -> Lease:
     )  # fmt: skip - as the row
 
 
-def _room(tx: Transaction, line: queue_rows.Line, wanted: int) -> tuple[int, int | None]:
+def _room(tx: Transaction, q: QueueRow, wanted: int) -> tuple[int, int | None]:
     """Return how many jobs may be taken, and until when the rate limit lets through no more."""
-    if line.paused:
+    if q.paused:
         return 0, None
     room, limited_until = wanted, None
-    if line.concurrency is not None:
-        room = min(room, line.concurrency - queue_rows.count(tx, line, JobState.ACTIVE))
-    rate = line.rate
+    if q.concurrency is not None:
+        room = min(room, q.concurrency - queue_rows.count(tx, q, JobState.ACTIVE))
+    rate = q.rate
     if rate is not None:
-        left, until = left_of(rate, _meter(line), tx.now)
+        left, until = left_of(rate, _meter(q), tx.now)
         if left < room:
             room, limited_until = left, until
     return room, limited_until
 
 
-def _meter(line: queue_rows.Line) -> Meter:
-    return Meter(line.window_count, line.window_until)
+def _meter(q: QueueRow) -> Meter:
+    return Meter(q.window_count, q.window_until)
 
 
-def _count_against_limit(tx: Transaction, line: queue_rows.Line, taken: int) -> None:
-    rate = line.rate
-    if rate is not None:
-        count, until = spend(rate, _meter(line), taken, tx.now)
-        tx.run(_queue_sql["set_window"], queue=line.id, count=count, until=until)
+def _count_against_limit(tx: Transaction, q: QueueRow, taken: int) -> QueueRow:
+    """Count jobs against the rate limit; return the queue with its new meter."""
+    rate = q.rate
+    if rate is None or not taken:
+        return q
+    count, until = spend(rate, _meter(q), taken, tx.now)
+    queue_rows.set_window(tx, q, count, until)
+    return q._replace(window_count=count, window_until=until)

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toril.engine.base import Note, Stalled
-from toril.engine.sqlite import events, keyed_lanes, queue_rows, schedules
-from toril.engine.sqlite.hot_path.settle import held
+from toril.engine.contract.events import EventKind
+from toril.engine.contract.hot_path import Note, Stalled
+from toril.engine.sqlite import counters, event_log, keyed_lanes, queue_rows, schedule_rows
+from toril.engine.sqlite.hot_path.settle import held, seqs_by_place
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import Lease, QueueRef
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
 
-_sql = load("exchange")
+_sql = load("leases")
 
 
 def extend(
     tx: Transaction,
     leases: Sequence[Lease],
-    on_the_way: Sequence[tuple[str, QueueRef]],
+    in_flight: Sequence[tuple[str, QueueRef]],
     lease_ms: int,
 ) -> list[Lease]:
     """Start the time of leases anew, and of fetches on their way; return the lost leases."""
-    for token, queue in on_the_way:
-        line = queue_rows.find(tx, queue)
-        if line is not None:
+    for token, queue in in_flight:
+        q = queue_rows.find(tx, queue)
+        if q is not None:
             until = tx.now + lease_ms
-            tx.run(_sql["extend_token"], queue=line.id, token=token, until=until, now=tx.now)
+            tx.run(_sql["extend_token"], queue=q.id, token=token, until=until, now=tx.now)
     lost: list[Lease] = []
     for queue, its in _by_queue(leases):
-        line = queue_rows.find(tx, queue)
-        mine = [] if line is None else held(tx, line, its)
+        q = queue_rows.find(tx, queue)
+        mine = [] if q is None else held(tx, q, its)
         if mine:
             tx.run(_sql["extend"], until=tx.now + lease_ms, seqs=as_json([job.seq for job in mine]))
         places = {job.place for job in mine}
@@ -42,9 +43,9 @@ def asked_to_cancel(tx: Transaction, leases: Sequence[Lease]) -> list[Lease]:
     """Return the leases whose jobs somebody asked to cancel."""
     found: list[Lease] = []
     for queue, its in _by_queue(leases):
-        line = queue_rows.find(tx, queue)
-        if line is not None:
-            found += [its[job.place] for job in held(tx, line, its) if job.cancel_requested]
+        q = queue_rows.find(tx, queue)
+        if q is not None:
+            found += [its[job.place] for job in held(tx, q, its) if job.cancel_requested]
     return found
 
 
@@ -55,18 +56,20 @@ def _by_queue(leases: Sequence[Lease]) -> list[tuple[QueueRef, list[Lease]]]:
     return list(found.items())
 
 
-def rescue(tx: Transaction, queue: QueueRef, max_stalls: int) -> list[Stalled]:
+def rescue(
+    tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: int
+) -> list[Stalled]:
     """Take jobs from workers whose leases ran out; see `Engine.rescue`."""
-    line = queue_rows.find(tx, queue)
-    if line is None:
+    q = queue_rows.find(tx, queue)
+    if q is None or not queue_rows.may_rescue(tx, q, unless_within_ms):
         return []
-    if line.key_field is not None:
-        keyed_lanes.forget_idle(tx, line)
-    found = tx.set_of(_sql["expired"], queue=line.id, now=tx.now)
+    if q.key_field is not None:
+        keyed_lanes.forget_idle(tx, q)
+    found = tx.set_of(_sql["expired"], queue=q.id, now=tx.now)
     if not found:
         return []
     base = queue_rows.tickets(tx, len(found))
-    spared = schedules.made_by_schedules(tx, line, [job_id for _, job_id, _ in found])
+    spared = schedule_rows.made_by_schedules(tx, q, [job_id for _, job_id, _ in found])
     stalled = [
         Stalled(job_id, stalls > max_stalls and job_id not in spared) for _, job_id, stalls in found
     ]
@@ -81,33 +84,24 @@ def rescue(tx: Transaction, queue: QueueRef, max_stalls: int) -> list[Stalled]:
         stalled=STALL_REASON,
     )
     ids = [job_id for _, job_id, _ in found]
-    events.event(tx, line, "stalled", ids)
-    events.count(tx, line, {"stalled": len(found)})
+    event_log.event(tx, q, EventKind.STALLED, ids)
+    counters.count(tx, q, {"stalled": len(found)})
     tx.work.add(queue)
     return stalled
 
 
 def note(tx: Transaction, queue: QueueRef, notes: Sequence[Note]) -> None:
     """Store progress and log lines of leases that are held."""
-    line = queue_rows.find(tx, queue)
-    if line is None:
+    q = queue_rows.find(tx, queue)
+    if q is None:
         return
-    seqs = dict(_seqs_by_place(tx, line, notes))
+    seqs = seqs_by_place(tx, q, [n.lease for n in notes])  # several may be of one job
     mine = [(seqs[place], n) for place, n in enumerate(notes) if place in seqs]
     progress = [(seq, n.progress_json, n) for seq, n in mine if n.progress_json is not None]
     log = [(seq, text) for seq, n in mine for text in n.lines]
     if progress:
         tx.run(_sql["set_progress"], rows=as_json([row[:2] for row in progress]))
         ids = [n.lease.id for _, _, n in progress]
-        events.event(tx, line, "progress", ids, [row[1] for row in progress])
+        event_log.event(tx, q, EventKind.PROGRESS, ids, [row[1] for row in progress])
     if log:
         tx.run(_sql["insert_logs"], rows=as_json(log))
-
-
-def _seqs_by_place(
-    tx: Transaction, line: queue_rows.Line, notes: Sequence[Note]
-) -> list[tuple[int, int]]:
-    """Return the job of each note: several may be of one."""
-    pairs = as_json([(n.lease.id, n.lease.token) for n in notes])
-    found = tx.set_of(_sql["held"], queue=line.id, leases=pairs, now=tx.now)
-    return [(row[0], row[1]) for row in found]

@@ -8,20 +8,24 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from toril.engine.base import Refusal
-from toril.engine.sqlite import events, queue_rows
+from toril.engine.contract.events import EventKind
+from toril.engine.contract.hot_path import Refusal
+from toril.engine.contract.rules import KEPT_ERRORS
+from toril.engine.sqlite import counters, event_log, job_rows, queue_rows
+from toril.engine.sqlite.hot_path.add import add_all
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
-from toril.model.job import AttemptError, Lease
+from toril.model import codec
+from toril.model.job import AttemptError, Lease, NewJob, QueueRef
 from toril.model.options import Keep
 from toril.model.outcome import CANCEL_REASON
-from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.model.settlement import Complete, Fail, Release, Retry, Settlement, follow_ups_of
 from toril.model.state import JobState
 
-_sql = load("exchange")
-
-_KEPT_ERRORS = 25
+_sql = load("settle")
 
 
 class Held(msgspec.Struct, array_like=True, frozen=True):
@@ -37,10 +41,10 @@ class Held(msgspec.Struct, array_like=True, frozen=True):
 _decode_held = msgspec.json.Decoder(list[Held]).decode
 
 
-def held(tx: Transaction, line: queue_rows.Line, leases: Sequence[Lease]) -> list[Held]:
+def held(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> list[Held]:
     """Return those of the leases that are still held, each once."""
     pairs = as_json([(lease.id, lease.token) for lease in leases])
-    packed = tx.value(_sql["held"], queue=line.id, leases=pairs, now=tx.now)
+    packed = tx.value(_sql["held"], queue=q.id, leases=pairs, now=tx.now)
     found = _decode_held(packed)
     if len(found) > 1 and len({job.seq for job in found}) < len(found):
         # One lease was given twice: the first counts.
@@ -48,31 +52,67 @@ def held(tx: Transaction, line: queue_rows.Line, leases: Sequence[Lease]) -> lis
     return found
 
 
+def seqs_by_place(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> dict[int, int]:
+    """Return the row of each lease's job, by the lease's place; lost leases are left out."""
+    pairs = as_json([(lease.id, lease.token) for lease in leases])
+    found = tx.set_of(_sql["held"], queue=q.id, leases=pairs, now=tx.now)
+    return {row[0]: row[1] for row in found}
+
+
 def settle(
-    tx: Transaction, line: queue_rows.Line, settlements: Sequence[Settlement]
+    tx: Transaction, q: QueueRow, settlements: Sequence[Settlement]
 ) -> tuple[list[Refusal | None], bool]:
     """Settle; return what became of each, and whether that made work for others."""
-    mine = held(tx, line, [s.lease for s in settlements])
+    mine = held(tx, q, [s.lease for s in settlements])
     results: list[Refusal | None] = [None] * len(settlements)
     if len(mine) < len(settlements):
-        results = _refusals(tx, line, settlements, {job.place for job in mine})
+        results = _refusals(tx, q, settlements, {job.place for job in mine})
     counts: Counter[str] = Counter()
     if any(job.has_key for job in mine):
-        _release_keys(tx, line, [j for j in mine if _is_final(settlements[j.place])])
+        job_rows.release_keys(tx, q, [job.seq for job in mine if _is_final(settlements[job.place])])
+    follow_ups = _follow_ups(tx, [(job, settlements[job.place]) for job in mine])
     by_kind: dict[type[Settlement], list[tuple[Held, Any]]] = {}
     for job in mine:
         settlement = settlements[job.place]
         by_kind.setdefault(type(settlement), []).append((job, settlement))
     for kind, jobs in by_kind.items():
-        _SETTLE[kind](tx, line, jobs, counts)
+        _SETTLE[kind](tx, q, jobs, counts)
+    for queue, new in follow_ups:
+        add_all(tx, queue, new)
     durations = [max(tx.now - job.started_at, 0) for job in mine]  # clocks can go back
     counts["duration_ms"] += sum(durations)
     for bits, n in Counter(map(int.bit_length, durations)).items():
-        counts[events.bucket(bits)] += n
-    events.count(tx, line, counts)
+        counts[counters.bucket(bits)] += n
+    counters.count(tx, q, counts)
     given_back = any(not _is_final(settlements[job.place]) for job in mine)
-    freed = (line.concurrency is not None or line.key_field is not None) and bool(mine)
+    freed = (q.concurrency is not None or q.key_field is not None) and bool(mine)
     return results, given_back or freed
+
+
+def _follow_ups(
+    tx: Transaction, jobs: Sequence[tuple[Held, Settlement]]
+) -> list[tuple[QueueRef, list[NewJob]]]:
+    """Return the follow-ups of settlements, by queue, before retention removes any record."""
+    found: list[tuple[QueueRef, list[NewJob]]] = []
+    for held_job, settlement in jobs:
+        for follow_up in follow_ups_of([settlement]):
+            new = follow_up.job
+            if follow_up.with_errors:
+                new = replace(new, data=_with_errors(tx, new.data, held_job, settlement))
+            if not found or found[-1][0] != follow_up.queue:
+                found.append((follow_up.queue, []))
+            found[-1][1].append(new)
+    return found
+
+
+def _with_errors(tx: Transaction, data: str, job: Held, settlement: Settlement) -> str:
+    """Return a payload with the errors of all attempts in it."""
+    rows = tx.rows(_sql["errors"], seq=job.seq, keep=KEPT_ERRORS)
+    errors = [AttemptError(*row) for row in rows]
+    if isinstance(settlement, Fail):
+        last = replace(settlement.error, started_ms=job.started_at, ended_ms=tx.now)
+        errors = [*errors, last][-KEPT_ERRORS:]
+    return as_json({**codec.decode(data), "errors": errors})
 
 
 def _is_final(settlement: Settlement) -> bool:
@@ -80,11 +120,11 @@ def _is_final(settlement: Settlement) -> bool:
 
 
 def _refusals(
-    tx: Transaction, line: queue_rows.Line, settlements: Sequence[Settlement], taken: set[int]
+    tx: Transaction, q: QueueRow, settlements: Sequence[Settlement], taken: set[int]
 ) -> list[Refusal | None]:
     """Say of each settlement that was not taken why not."""
     ids = as_json([s.lease.id for s in settlements])
-    present = set(tx.set_of(_sql["present"], queue=line.id, ids=ids))
+    present = set(tx.set_of(_sql["present"], queue=q.id, ids=ids))
     return [
         None
         if place in taken
@@ -95,12 +135,8 @@ def _refusals(
     ]
 
 
-def _release_keys(tx: Transaction, line: queue_rows.Line, jobs: Sequence[Held]) -> None:
-    tx.run(_sql["release_keys"], queue=line.id, seqs=as_json([job.seq for job in jobs]))
-
-
 def _complete(
-    tx: Transaction, line: queue_rows.Line, jobs: list[tuple[Held, Complete]], counts: Counter[str]
+    tx: Transaction, q: QueueRow, jobs: list[tuple[Held, Complete]], counts: Counter[str]
 ) -> None:
     counts["completed"] += len(jobs)
     rows = [
@@ -111,8 +147,10 @@ def _complete(
     if rows:  # first: what is not kept takes its result along
         tx.run(_sql["insert_results"], rows=as_json(rows))
     for keep, group in groupby(jobs, key=lambda pair: pair[1].keep):
-        _finish(tx, line, JobState.COMPLETED, [job.seq for job, _ in group], keep)
-    events.event(tx, line, "completed", [s.lease.id for _, s in jobs], _passing_results(jobs))
+        _finish(tx, q, JobState.COMPLETED, [job.seq for job, _ in group], keep)
+    event_log.event(
+        tx, q, EventKind.COMPLETED, [s.lease.id for _, s in jobs], _passing_results(jobs)
+    )
 
 
 def _passing_results(jobs: list[tuple[Held, Complete]]) -> list[str | None] | None:
@@ -127,57 +165,56 @@ def _is_removed(keep: Keep | None) -> bool:
 
 
 def _fail(
-    tx: Transaction, line: queue_rows.Line, jobs: list[tuple[Held, Fail]], counts: Counter[str]
+    tx: Transaction, q: QueueRow, jobs: list[tuple[Held, Fail]], counts: Counter[str]
 ) -> None:
     counts["failed"] += len(jobs)
     _write_errors(tx, [(job.seq, s.error) for job, s in jobs if not _is_removed(s.keep)])
     for keep, group in groupby(jobs, key=lambda pair: pair[1].keep):
-        _finish(tx, line, JobState.FAILED, [job.seq for job, _ in group], keep)
-    events.event(
+        _finish(tx, q, JobState.FAILED, [job.seq for job, _ in group], keep)
+    event_log.event(
         tx,
-        line,
-        "failed",
+        q,
+        EventKind.FAILED,
         [s.lease.id for _, s in jobs],
         [as_json((s.error.type, s.error.message)) for _, s in jobs],
     )
 
 
 def _finish(
-    tx: Transaction, line: queue_rows.Line, state: JobState, seqs: Sequence[int], keep: Keep | None
+    tx: Transaction, q: QueueRow, state: JobState, seqs: Sequence[int], keep: Keep | None
 ) -> None:
     """Move jobs to a final state and keep to what is kept there."""
-    packed = as_json(seqs)
     if _is_removed(keep):
-        tx.run(_sql["remove"], seqs=packed)
+        job_rows.remove(tx, seqs)
         return
-    tx.run(_sql["finish"], state=state, now=tx.now, seqs=packed)
+    tx.run(_sql["finish"], state=state, now=tx.now, seqs=as_json(seqs))
     if state is JobState.COMPLETED:
-        queue_rows.tally_moved(tx, line, active=-len(seqs), completed=len(seqs))
+        queue_rows.tally_moved(tx, q, active=-len(seqs), completed=len(seqs))
     if keep is not None:
-        trim(tx, line, state, keep)
+        trim(tx, q, state, keep)
 
 
-def trim(tx: Transaction, line: queue_rows.Line, state: JobState, keep: Keep) -> None:
+def trim(tx: Transaction, q: QueueRow, state: JobState, keep: Keep) -> None:
     """Remove finished jobs that are too old, then those that are too many, oldest first."""
     if keep.age_ms is not None:
         before = tx.now - keep.age_ms
-        tx.run(_sql["trim_by_age"], queue=line.id, state=state, before=before)
+        tx.run(_sql["trim_by_age"], queue=q.id, state=state, before=before)
     if keep.count is not None:
-        excess = queue_rows.count(tx, line, state) - keep.count
+        excess = queue_rows.count(tx, q, state) - keep.count
         if excess > 0:
-            tx.run(_sql["trim_by_count"], queue=line.id, state=state, excess=excess)
+            tx.run(_sql["trim_by_count"], queue=q.id, state=state, excess=excess)
 
 
 def _write_errors(tx: Transaction, errors: Sequence[tuple[int, AttemptError]]) -> None:
     if errors:
         rows = as_json([(seq, e.attempt, e.type, e.message, e.stack) for seq, e in errors])
         tx.run(_sql["insert_errors"], rows=rows, now=tx.now)
-        if any(e.attempt > _KEPT_ERRORS for _, e in errors):
-            tx.run(_sql["forget_old_errors"], rows=rows, keep=_KEPT_ERRORS)
+        if any(e.attempt > KEPT_ERRORS for _, e in errors):
+            tx.run(_sql["forget_old_errors"], rows=rows, keep=KEPT_ERRORS)
 
 
 def _retry(
-    tx: Transaction, line: queue_rows.Line, jobs: list[tuple[Held, Retry]], counts: Counter[str]
+    tx: Transaction, q: QueueRow, jobs: list[tuple[Held, Retry]], counts: Counter[str]
 ) -> None:
     counts["retried"] += len(jobs)
     _write_errors(tx, [(job.seq, s.error) for job, s in jobs])
@@ -195,7 +232,7 @@ def _retry(
         made=1,
     )
     data = [as_json((s.error.type, s.error.message)) for _, s in jobs]
-    events.event(tx, line, "retrying", [s.lease.id for _, s in jobs], data)
+    event_log.event(tx, q, EventKind.RETRYING, [s.lease.id for _, s in jobs], data)
 
 
 def _direction(retry: Retry) -> int:
@@ -205,7 +242,7 @@ def _direction(retry: Retry) -> int:
 
 
 def _release(
-    tx: Transaction, line: queue_rows.Line, jobs: list[tuple[Held, Release]], _: Counter[str]
+    tx: Transaction, q: QueueRow, jobs: list[tuple[Held, Release]], _: Counter[str]
 ) -> None:
     base = queue_rows.tickets(tx, len(jobs))
     # Backwards, so that of jobs given back together the first is the first again.
@@ -217,7 +254,7 @@ def _release(
         ],
         made=0,
     )
-    events.event(tx, line, "released", [s.lease.id for _, s in jobs])
+    event_log.event(tx, q, EventKind.RELEASED, [s.lease.id for _, s in jobs])
 
 
 def _put_back(tx: Transaction, rows: Sequence[tuple[int, int | None, int]], *, made: int) -> None:

@@ -1,74 +1,4 @@
--- The hot path: settle what has finished, take new jobs. Sets in, sets out, as JSON.
-
--- name: held
--- Of each lease (id, token) that is still held: its place, job, when it started, its key.
-SELECT json_group_array(json_array(lease.key, job.seq, job.started_at,
-                                   job.dedup IS NOT NULL, job.cancel_requested))
-FROM json_each(:leases) AS lease
-CROSS JOIN job ON job.queue = :queue AND job.id = lease.value->>0
-              AND job.lease_token = lease.value->>1 AND job.lease_until > :now;
-
--- name: present
-SELECT json_group_array(id) FROM job
-WHERE queue = :queue AND id IN (SELECT value FROM json_each(:ids));
-
--- name: finish
-UPDATE job SET state = :state, finished_at = :now, attempts_made = attempts_made + 1,
-               lease_token = NULL, lease_until = NULL, cancel_requested = 0,
-               deferred_failure = NULL
-WHERE seq IN (SELECT value FROM json_each(:seqs));
-
--- name: insert_results
--- Each row: seq, value.
-INSERT OR REPLACE INTO result (seq, value)
-SELECT value->>0, value->>1 FROM json_each(:rows);
-
--- name: insert_errors
--- Each row: seq, attempt, type, message, stack.
-INSERT INTO error (seq, attempt, type, message, stack, started_at, ended_at)
-SELECT job.seq, row.value->>1, row.value->>2, row.value->>3, row.value->>4, job.started_at, :now
-FROM json_each(:rows) AS row CROSS JOIN job ON job.seq = row.value->>0;
-
--- name: forget_old_errors
--- A job that is tried ten thousand times keeps the errors of its last attempts. By age:
--- the numbers begin anew when it is run again by hand.
-DELETE FROM error WHERE rowid IN (
-    SELECT rowid FROM (
-        SELECT rowid, row_number() OVER (PARTITION BY seq ORDER BY rowid DESC) AS place
-        FROM error WHERE seq IN (SELECT value->>0 FROM json_each(:rows)))
-    WHERE place > :keep);
-
--- name: put_back
--- Each row: seq, due_at, position. One whose cancellation was asked for does not wait:
--- the next worker fails it.
-UPDATE job SET
-    state = CASE WHEN back.due_at IS NOT NULL AND cancel_requested = 0 THEN 'delayed'
-                 WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-    due_at = iif(cancel_requested, NULL, back.due_at),
-    position = back.position,
-    attempts_made = attempts_made + :made,
-    lease_token = NULL, lease_until = NULL,
-    deferred_failure = iif(cancel_requested, :cancelled, deferred_failure)
-FROM (SELECT value->>0 AS seq, value->>1 AS due_at, value->>2 AS position
-      FROM json_each(:rows)) AS back
-WHERE job.seq = back.seq;
-
--- name: release_keys
-DELETE FROM dedup WHERE queue = :queue AND expires_at IS NULL AND (key, job_id) IN (
-    SELECT dedup, id FROM job WHERE seq IN (SELECT value FROM json_each(:seqs)));
-
--- name: remove
-DELETE FROM job WHERE seq IN (SELECT value FROM json_each(:seqs));
-
--- name: trim_by_count
-DELETE FROM job WHERE seq IN (
-    SELECT seq FROM job WHERE queue = :queue AND state = :state AND finished_at IS NOT NULL
-    ORDER BY finished_at, seq LIMIT :excess);
-
--- name: trim_by_age
-DELETE FROM job WHERE seq IN (
-    SELECT seq FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
-    ORDER BY finished_at, seq LIMIT 1000);
+-- Taking jobs: promote what is due, take what is next.
 
 -- name: next_due
 SELECT min(due_at) FROM job WHERE queue = :queue AND state = 'delayed';
@@ -77,13 +7,6 @@ SELECT min(due_at) FROM job WHERE queue = :queue AND state = 'delayed';
 SELECT json_group_array(json_array(seq, id)) FROM (
     SELECT seq, id FROM job WHERE queue = :queue AND state = 'delayed' AND due_at <= :now
     ORDER BY due_at, position LIMIT 1000);
-
--- name: promote
--- Each row: seq, position.
-UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-               due_at = NULL, position = ready.position
-FROM (SELECT value->>0 AS seq, value->>1 AS position FROM json_each(:rows)) AS ready
-WHERE job.seq = ready.seq;
 
 -- name: next
 -- Who reads them sorts them: an ORDER BY of the aggregate would sort once more what is sorted.
@@ -99,39 +22,3 @@ FROM (SELECT job.*, body.name, body.data, body.options
 UPDATE job SET state = 'active', lease_token = :token, lease_until = :until, started_at = :now,
                attempts_started = attempts_started + 1
 WHERE seq IN (SELECT value FROM json_each(:seqs));
-
--- name: extend
-UPDATE job SET lease_until = :until WHERE seq IN (SELECT value FROM json_each(:seqs));
-
--- name: extend_token
--- All of a fetch whose answer has not arrived yet.
-UPDATE job SET lease_until = :until
-WHERE queue = :queue AND state = 'active' AND lease_token = :token AND lease_until > :now;
-
--- name: expired
-SELECT json_group_array(json_array(seq, id, stalls + 1)) FROM (
-    SELECT seq, id, stalls FROM job
-    WHERE queue = :queue AND state = 'active' AND lease_until <= :now
-    ORDER BY lease_until LIMIT 1000);
-
--- name: rescue
--- Each row: seq, position, whether it is poison. One whose cancellation was asked for is not
--- run again.
-UPDATE job SET
-    state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-    position = back.position, stalls = stalls + 1, lease_token = NULL, lease_until = NULL,
-    deferred_failure = CASE WHEN cancel_requested THEN :cancelled
-                            WHEN back.poisoned THEN :stalled
-                            ELSE deferred_failure END
-FROM (SELECT value->>0 AS seq, value->>1 AS position, value->>2 AS poisoned
-      FROM json_each(:rows)) AS back
-WHERE job.seq = back.seq;
-
--- name: set_progress
--- Each row: seq, value.
-INSERT OR REPLACE INTO progress (seq, value)
-SELECT value->>0, value->>1 FROM json_each(:rows);
-
--- name: insert_logs
--- Each row: seq, line.
-INSERT INTO log (seq, line) SELECT value->>0, value->>1 FROM json_each(:rows);

@@ -1,0 +1,1 @@
+"""The file: connection, schema, transactions, syncing, waking."""

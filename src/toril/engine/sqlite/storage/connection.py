@@ -1,42 +1,20 @@
-"""Opening the file: settings, version, migrations, and errors in words of our own."""
+"""Opening the file: what must be true of it, and its settings."""
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import time
-from importlib.resources import files
 from pathlib import Path
 
 import apsw
 
-from toril.errors import (
-    EngineError,
-    StoreBusyError,
-    StoreCorruptError,
-    StoreFullError,
-    StoreReadOnlyError,
-    StoreUnavailableError,
-    StoreVersionError,
-)
+from toril.engine.sqlite.storage.errors import BUSY_MS, translate
+from toril.engine.sqlite.storage.migrations import migrate, pragma, version_of
+from toril.errors import EngineError, StoreReadOnlyError, StoreUnavailableError
 
-APPLICATION_ID = 0x546F726C  # "Torl", in the file's header: `file` and we tell ours by it
-BUSY_MS = 10_000
 PAGE_CACHE_KIB = 16_384
 MEMORY = ":memory:"
 _RETRY_SECONDS = 0.005
-
-_MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
-
-
-def migrations() -> dict[int, str]:
-    """Return the schema's steps by the version each leads to."""
-    found = {}
-    for file in (files(__package__) / "schema").iterdir():
-        if match := _MIGRATION.fullmatch(file.name):
-            found[int(match[1])] = file.read_text(encoding="utf-8")
-    return dict(sorted(found.items()))
 
 
 def connect(path: str, *, create: bool = True) -> apsw.Connection:
@@ -64,9 +42,9 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         raise StoreUnavailableError(f"{path!r} cannot be opened: {error}") from error
     try:
         connection.set_busy_timeout(BUSY_MS)
-        _version(connection, path)  # before anything is changed in a file that is not ours
+        version_of(connection, path)  # before anything is changed in a file that is not ours
         _configure(connection, path)
-        _migrate(connection, path)
+        migrate(connection, path)
     except apsw.Error as error:
         errno_then = connection.system_errno
         connection.close()
@@ -128,133 +106,3 @@ def _keep_a_log(connection: apsw.Connection) -> None:
             time.sleep(_RETRY_SECONDS)
         else:
             return
-
-
-def pragma(connection: apsw.Connection, text: str) -> object:
-    """Run a PRAGMA and return the one value it answers with, if any."""
-    row = connection.execute(f"PRAGMA {text}").fetchone()
-    return row[0] if row else None
-
-
-def _migrate(connection: apsw.Connection, path: str) -> None:
-    steps = migrations()
-    newest = max(steps)
-    if _version(connection, path) == newest:
-        return
-    connection.execute("BEGIN IMMEDIATE")  # two processes may have found a new file at once
-    try:
-        version = _version(connection, path)
-        for step, script in steps.items():
-            if step > version:
-                connection.execute(script)
-        pragma(connection, f"application_id = {APPLICATION_ID}")
-        pragma(connection, f"user_version = {newest}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: apsw.Connection, path: str) -> int:
-    """Return the store's version; 0 is an empty file.
-
-    Raises:
-        StoreCorruptError: It is another program's.
-        StoreVersionError: It is newer than this program.
-    """
-    newest = max(migrations())
-    version = pragma(connection, "user_version")
-    if not isinstance(version, int) or not _may_be_ours(connection):
-        raise StoreCorruptError(
-            f"{path} is a SQLite database of another program; name another file"
-        )
-    if version > newest:
-        raise StoreVersionError(
-            f"{path} was written by a newer Toril (its store is version {version}, this one "
-            f"knows {newest}); upgrade this Toril, or name another file"
-        )
-    return version
-
-
-def _is_ours(connection: apsw.Connection) -> bool:
-    return pragma(connection, "application_id") == APPLICATION_ID
-
-
-def _may_be_ours(connection: apsw.Connection) -> bool:
-    """Whether it is ours, or empty and about to be."""
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    return _is_ours(connection) or (tables is not None and tables[0] == 0)
-
-
-def translate(error: apsw.Error, path: str, system_errno: int = 0) -> EngineError:
-    """Return an error of SQLite as one of ours, with the way out.
-
-    Args:
-        error: What apsw raised.
-        path: The store.
-        system_errno: What the system answered last, as the connection tells it.
-    """
-    no_room = system_errno in _NO_ROOM or _disk_is_full(path)
-    if isinstance(error, apsw.IOError | apsw.CantOpenError) and no_room:
-        return StoreFullError(_FULL.format(path=path))
-    for kinds, ours, message in _TRANSLATIONS:
-        if isinstance(error, kinds):
-            return ours(message.format(path=path, error=error))
-    return EngineError(f"{path}: {error}")
-
-
-def translate_os(error: OSError, path: str) -> EngineError:
-    """Return an error of the system, met while syncing, as one of ours.
-
-    Args:
-        error: What the system said.
-        path: The file.
-    """
-    if error.errno in _NO_ROOM:
-        return StoreFullError(f"{path}: the disk is full; what was written last may be lost")
-    return StoreUnavailableError(f"{path}: what was written last may be lost: {error}")
-
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""SQLite says "full" only of the first."""
-
-_FULL = "{path}: the disk is full; make room. Nothing was written"
-
-_TRANSLATIONS: tuple[tuple[tuple[type[apsw.Error], ...], type[EngineError], str], ...] = (
-    ((apsw.FullError,), StoreFullError, _FULL),
-    (
-        (apsw.BusyError, apsw.LockedError),
-        StoreBusyError,
-        f"{{path}}: another process has held the write lock for {BUSY_MS // 1000} s",
-    ),
-    (
-        (apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError),
-        StoreReadOnlyError,
-        "{path}: may not be written; change the permissions",
-    ),
-    (
-        (apsw.NotADBError,),
-        StoreCorruptError,
-        "{path} is not a SQLite database; name another file",
-    ),
-    (
-        (apsw.CorruptError,),
-        StoreCorruptError,
-        "{path} is damaged ({error}); restore a backup, or save with `sqlite3 {path} .recover`",
-    ),
-    (
-        (apsw.CantOpenError, apsw.IOError),
-        StoreUnavailableError,
-        "{path}: cannot be read or written ({error})",
-    ),
-)
-
-
-def _disk_is_full(path: str) -> bool:
-    """Whether an I/O error means that there is no room: SQLite does not always say so."""
-    try:
-        room = os.statvfs(Path(path).parent)
-    except OSError as error:
-        return error.errno == errno.ENOSPC
-    return room.f_blocks > 0 and room.f_bavail * room.f_frsize < 64 * 1024

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-from toril.engine.sqlite.storage.connection import translate_os
+from toril.engine.sqlite.storage.errors import translate_os
 from toril.errors import EngineError
 
-Kept: TypeAlias = Callable[[EngineError | None], None]
+Flushed: TypeAlias = Callable[[EngineError | None], None]
 """Called in the syncer's thread when a commit is on the disk, or with why it may not be."""
 
 
@@ -32,17 +32,17 @@ class Syncer:
         """
         self._log = log
         self._file: int | None = None
-        self._commits: SimpleQueue[Kept | None] = SimpleQueue()
+        self._commits: SimpleQueue[Flushed | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="toril-disk", daemon=True)
         self._thread.start()
 
-    def sync(self, kept: Kept) -> None:
+    def sync(self, flushed: Flushed) -> None:
         """Bring all that was committed until now to the disk, then call a function.
 
         Args:
-            kept: The function.
+            flushed: The function.
         """
-        self._commits.put(kept)
+        self._commits.put(flushed)
 
     def close(self) -> None:
         """Sync what is left, and end the thread."""
@@ -54,13 +54,13 @@ class Syncer:
         while going_on:
             waiting = self._take()
             going_on = waiting[-1] is not None
-            calls = [kept for kept in waiting if kept is not None]
+            calls = [flushed for flushed in waiting if flushed is not None]
             if calls:
                 self._serve(calls)
         if self._file is not None:
             os.close(self._file)
 
-    def _take(self) -> list[Kept | None]:
+    def _take(self) -> list[Flushed | None]:
         """Wait for a commit, and take all that came with it; None is the last of all."""
         found = [self._commits.get()]
         with contextlib.suppress(Empty):
@@ -68,15 +68,15 @@ class Syncer:
                 found.append(self._commits.get_nowait())
         return found
 
-    def _serve(self, calls: Sequence[Kept]) -> None:
+    def _serve(self, calls: Sequence[Flushed]) -> None:
         error: EngineError | None = None
         try:
             self._sync()
         except OSError as found:
             error = translate_os(found, self._log)
             error.__cause__ = found
-        for kept in calls:
-            kept(error)
+        for flushed in calls:
+            flushed(error)
 
     def _sync(self) -> None:
         if self._file is None:

@@ -17,16 +17,17 @@ import stat
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
+from toril.engine.contract.hot_path import WakeToken
 from toril.model.ids import new_id
 from toril.model.job import QueueRef
 
 SAFETY_SECONDS = 5.0
-"""A wait ends after this time at the latest: a datagram may be lost when a buffer is full."""
+"""A datagram may be lost when a buffer is full: whoever waits looks again after this time."""
 
 _POLL_SECONDS = 0.02
 """The same where the system has no datagram sockets in the file system."""
@@ -60,52 +61,60 @@ class Wake:
         self._folder = None if path is None else _folder_for(path)
         self._lock = threading.Lock()
         self._rings: defaultdict[_Key, int] = defaultdict(int)
-        self._waiters: defaultdict[_Key, list[_Waiter]] = defaultdict(list)
+        self._waiters: defaultdict[_Key, dict[_Waiter, None]] = defaultdict(dict)
         self._sockets: dict[Topic, tuple[socket.socket, Path]] = {}
         self._sender: socket.socket | None = None
         self._longest = SAFETY_SECONDS
         self._threads: list[threading.Thread] = []
         self._closed = False
 
-    def signal(self, topic: Topic, queue: QueueRef) -> int:
-        """Return a number that changes with each ring; take it before looking for work."""
+    @property
+    def lost_after(self) -> float | None:
+        """Seconds after which to look for what no ring told of; None if no ring can be lost."""
+        return None if self._folder is None else self._longest
+
+    def token(self, topic: Topic, queue: QueueRef) -> WakeToken:
+        """Return a token that changes with each ring; take it before looking for work."""
         if topic not in self._sockets and self._folder is not None:
             self._listen(topic)
-        return self._rings[topic, queue]
+        return WakeToken(self._rings[topic, queue])
 
-    async def wait(self, topic: Topic, queue: QueueRef, signal: int, timeout: float | None) -> None:
-        """Return at the next ring after `signal`, or after `timeout` seconds.
+    async def wait(
+        self, topic: Topic, tokens: Mapping[QueueRef, WakeToken], timeout: float | None
+    ) -> None:
+        """Return at the next ring in any of some queues, or after a timeout.
 
         Args:
             topic: What is waited for.
-            queue: In which queue.
-            signal: From `signal()`, before the last look.
-            timeout: Seconds; None leaves it to the safety limit.
+            tokens: The queues, each with its token from before the last look.
+            timeout: In seconds; None is without end. A ring may be lost: see `lost_after`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         waiter = (loop, future)
-        key = (topic, queue)
+        keys = [(topic, queue) for queue in tokens]
         with self._lock:
-            if self._rings[key] != signal or self._closed:
+            if self._closed or any(self._rings[topic, q] != token for q, token in tokens.items()):
                 return
-            self._waiters[key].append(waiter)
-        longest = self._longest if timeout is None else min(timeout, self._longest)
-        timer = loop.call_later(max(longest, 0), _finish, future)
+            for key in keys:
+                self._waiters[key][waiter] = None
+        timer = None if timeout is None else loop.call_later(max(timeout, 0), _finish, future)
         try:
             await future
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             with self._lock:
-                if waiter in self._waiters[key]:
-                    self._waiters[key].remove(waiter)
+                for key in keys:
+                    if key in self._waiters:
+                        self._waiters[key].pop(waiter, None)
 
     def ring(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
         """Wake everybody who waits for a topic in some queues, here and elsewhere."""
         names = list(queues)
         if not names:
             return
-        self._ring_here(topic, names)
+        self.ring_here(topic, names)
         if self._folder is not None:
             self._ring_elsewhere(topic, "\n".join(f"{q.prefix}:{q.name}" for q in names).encode())
 
@@ -119,7 +128,7 @@ class Wake:
             addresses = [address for _, address in self._sockets.values()]
             self._sockets.clear()
         for topic, queue in keys:
-            self._ring_here(topic, [queue])
+            self.ring_here(topic, [queue])
         for address in addresses:
             self._send(os.fspath(address), b"")  # ends the listener's recv()
             address.unlink(missing_ok=True)
@@ -133,7 +142,8 @@ class Wake:
             with contextlib.suppress(OSError):  # another process listens there still
                 self._folder.rmdir()
 
-    def _ring_here(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
+    def ring_here(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
+        """Wake everybody in this process who waits for a topic in some queues."""
         with self._lock:
             waiting: list[_Waiter] = []
             for queue in queues:
@@ -191,7 +201,7 @@ class Wake:
                 except OSError:
                     return
                 names = [line.partition(":") for line in message.decode().splitlines()]
-                self._ring_here(topic, [QueueRef(prefix, name) for prefix, _, name in names])
+                self.ring_here(topic, [QueueRef(prefix, name) for prefix, _, name in names])
 
 
 def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:

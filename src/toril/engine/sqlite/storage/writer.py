@@ -23,7 +23,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import apsw
 
 from toril.clock import Clock
-from toril.engine.sqlite.storage.connection import MEMORY, connect, translate
+from toril.engine.sqlite.storage.connection import MEMORY, connect
+from toril.engine.sqlite.storage.errors import translate
 from toril.engine.sqlite.storage.syncer import Syncer
 from toril.engine.sqlite.storage.transaction import Operation, Transaction
 from toril.engine.sqlite.storage.wake import Topic, Wake
@@ -35,17 +36,17 @@ R = TypeVar("R")
 _MOST_CALLS = 500  # that share a commit
 
 
-class _Care(IntEnum):
-    """What a call needs of its transaction; one that is shared gets the most that is asked."""
+class _Durability(IntEnum):
+    """What a call needs of its transaction; calls that share one get the most that any needs."""
 
     READ = auto()
-    """No lock that others wait for."""
-    WRITE = auto()
-    """It survives the end of the process: the system has it."""
-    PLEDGE = auto()
-    """It is answered as a write is, and kept as a promise is."""
-    PROMISE = auto()
-    """It survives a loss of power: the disk has it."""
+    """Changes nothing, and takes no lock that others wait for."""
+    COMMITTED = auto()
+    """Returns after commit: it survives the end of the process."""
+    SYNC_LATER = auto()
+    """Returns after commit; a future resolves after fsync."""
+    SYNCED = auto()
+    """Returns after fsync: it survives a loss of power."""
 
 
 class _Call:
@@ -53,15 +54,15 @@ class _Call:
 
     __slots__ = (
         "args",
-        "care",
+        "durability",
         "error",
+        "flush_error",
+        "flushed",
         "future",
-        "kept",
         "kwargs",
         "loop",
         "operation",
         "result",
-        "unkept",
     )
 
     def __init__(
@@ -70,30 +71,33 @@ class _Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         loop: asyncio.AbstractEventLoop | None,
-        care: _Care,
+        durability: _Durability,
     ) -> None:
         self.operation = operation
         self.args = args
         self.kwargs = kwargs
         self.loop = loop
-        self.care = care
+        self.durability = durability
         self.future: asyncio.Future[Any] | concurrent.futures.Future[Any] = (
             concurrent.futures.Future() if loop is None else loop.create_future()
         )
-        self.kept = (
-            loop.create_future() if care is _Care.PLEDGE and loop is not None else self.future
+        self.flushed = (
+            loop.create_future()
+            if durability is _Durability.SYNC_LATER and loop is not None
+            else self.future
         )
         self.result: Any = None
         self.error: BaseException | None = None
-        self.unkept: EngineError | None = None
+        self.flush_error: EngineError | None = None
 
     def deliver(self) -> None:
         """Hand over the result, in the thread that waits for it."""
         _resolve(self.future, self.result, self.error)
 
-    def keep(self) -> None:
-        """Say that it is on the disk, in the thread that waits for that."""
-        _resolve(self.kept, self.result if self.kept is self.future else None, self.unkept)
+    def deliver_flush(self) -> None:
+        """Say that it is on disk, in the thread that waits for that."""
+        result = self.result if self.flushed is self.future else None
+        _resolve(self.flushed, result, self.flush_error)
 
 
 def _resolve(
@@ -185,10 +189,10 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Run an operation that changes nothing, without the lock that writers take."""
-        result: R = await self._submit(operation, args, kwargs, _Care.READ)
+        result: R = await self._submit(operation, args, kwargs, _Durability.READ)
         return result
 
-    async def write(
+    async def committed(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
         *args: P.args,
@@ -196,38 +200,38 @@ class Writer:
     ) -> R:
         """Run an operation in the next transaction; return when it is committed.
 
-        A loss of power may undo it: fit for what only has to be done again, as a fetch.
+        A loss of power may undo it: fit for what can simply be done again, like a fetch.
         """
-        result: R = await self._submit(operation, args, kwargs, _Care.WRITE)
+        result: R = await self._submit(operation, args, kwargs, _Durability.COMMITTED)
         return result
 
-    async def promise(
+    async def synced(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Do as `write`; return when it would survive a loss of power, too."""
-        result: R = await self._submit(operation, args, kwargs, _Care.PROMISE)
+        """Like `committed`, but return when it would survive a loss of power too."""
+        result: R = await self._submit(operation, args, kwargs, _Durability.SYNCED)
         return result
 
-    async def pledge(
+    async def sync_later(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[R, asyncio.Future[Any]]:
-        """Do as `write`, and say later that it would survive a loss of power.
+        """Like `committed`, and say later when it would survive a loss of power.
 
         Returns:
-            The result, and a future that is done then; it fails if the disk does.
+            The result, and a future that resolves then; it fails if the disk does.
         """
         if not self._ready:
             await self.start()
-        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), _Care.PLEDGE)
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), _Durability.SYNC_LATER)
         self._put(call)
         result: R = await call.future  # type: ignore[misc]
-        return result, call.kept  # type: ignore[return-value]
+        return result, call.flushed  # type: ignore[return-value]
 
     def read_blocking(
         self,
@@ -235,33 +239,41 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Do as `read`, from a thread that may block."""
-        result: R = self._submit_blocking(operation, args, kwargs, _Care.READ)
+        """Like `read`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, _Durability.READ)
         return result
 
-    def write_blocking(
+    def committed_blocking(
         self,
         operation: Callable[Concatenate[Transaction, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Do as `write`, from a thread that may block."""
-        result: R = self._submit_blocking(operation, args, kwargs, _Care.WRITE)
+        """Like `committed`, from a thread that may block."""
+        result: R = self._submit_blocking(operation, args, kwargs, _Durability.COMMITTED)
         return result
 
     def _submit_blocking(
-        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], care: _Care
+        self,
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        durability: _Durability,
     ) -> Any:
-        call = _Call(operation, args, kwargs, None, care)
+        call = _Call(operation, args, kwargs, None, durability)
         self._put(call)
         return call.future.result()
 
     async def _submit(
-        self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], care: _Care
+        self,
+        operation: Operation,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        durability: _Durability,
     ) -> Any:
         if not self._ready:
             await self.start()
-        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), care)
+        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), durability)
         self._put(call)
         return await call.future  # type: ignore[misc]
 
@@ -315,9 +327,9 @@ class Writer:
         return calls
 
     def _commit(self, connection: apsw.Connection, calls: list[_Call]) -> None:
-        care = max(call.care for call in calls)
+        durability = max(call.durability for call in calls)
         try:
-            self._begin(connection, care)
+            self._begin(connection, durability)
         except apsw.Error as error:  # it concerns all alike: no use to try it for each
             for call in calls:
                 call.error = self._translated(error, connection.system_errno)
@@ -340,28 +352,30 @@ class Writer:
                 calls[0].error = self._translated(error, errno)
                 _deliver(calls)
             return
-        _deliver([call for call in calls if call.care is not _Care.PROMISE])
-        promises = [call for call in calls if call.care >= _Care.PLEDGE]
-        if not promises or self._path == MEMORY:
-            self._kept(promises, transaction)
+        _deliver([call for call in calls if call.durability is not _Durability.SYNCED])
+        to_flush = [call for call in calls if call.durability >= _Durability.SYNC_LATER]
+        if not to_flush or self._path == MEMORY:
+            self._flushed(to_flush, transaction)
         else:
             if self._syncer is None:
                 self._syncer = Syncer(connection.filename_wal)
-            self._syncer.sync(partial(self._kept, promises, transaction))
+            self._syncer.sync(partial(self._flushed, to_flush, transaction))
 
-    def _kept(
-        self, promises: Sequence[_Call], transaction: Transaction, error: EngineError | None = None
+    def _flushed(
+        self, to_flush: Sequence[_Call], transaction: Transaction, error: EngineError | None = None
     ) -> None:
-        """Tell of a transaction that is as safe as its calls wanted, or will not be."""
-        for call in promises:
-            call.unkept = error
-        # First who called, then who waits: a job's producer hears of it before its worker.
-        _deliver(promises, _Call.keep)
+        """Tell callers that a transaction is as durable as they asked for, or will not be."""
+        for call in to_flush:
+            call.flush_error = error
+        # Resolve callers before waking waiters: a job's producer hears of it before its worker.
+        _deliver(to_flush, _Call.deliver_flush)
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
 
-    def _begin(self, connection: apsw.Connection, care: _Care) -> None:
-        connection.execute("BEGIN DEFERRED" if care is _Care.READ else "BEGIN IMMEDIATE")
+    def _begin(self, connection: apsw.Connection, durability: _Durability) -> None:
+        connection.execute(
+            "BEGIN DEFERRED" if durability is _Durability.READ else "BEGIN IMMEDIATE"
+        )
 
     def _translated(self, error: Exception, errno: int) -> Exception:
         if not isinstance(error, apsw.Error):

@@ -1,14 +1,15 @@
--- Writing down what happened. Fields that Node.js does not know (`toril`, `error`) pass it by:
--- they say what BullMQ's own events leave open.
-local function emit(...)
-    call('XADD', EVENTS, '*', 'event', ...)
+-- Recording what happened. Node.js ignores fields it does not know (`toril`, `error`): they say
+-- what BullMQ's own events leave open.
+-- needs: here
+local function emit(q, ...)
+    call('XADD', q.events, '*', 'event', ...)
 end
 
-local function trim_events()
-    local most = call('HGET', META, 'opts.maxLenEvents')
+local function trim_events(q)
+    local most = call('HGET', q.meta, 'opts.maxLenEvents')
     if not most then
-        most = 10000
-        call('HSET', META, 'opts.maxLenEvents', most)
+        most = KEPT_EVENTS
+        call('HSET', q.meta, 'opts.maxLenEvents', most)
     end
-    call('XTRIM', EVENTS, 'MAXLEN', '~', most)
+    call('XTRIM', q.events, 'MAXLEN', '~', most)
 end

@@ -1,10 +1,10 @@
 -- Where a job is. Of a job that stands in no set, its lock or the list tells.
--- base: what stands before its id in its key, where it is not of this queue.
+-- needs: here
 local SETS = {'completed', 'failed', 'delayed', 'prioritized', 'waiting-children'}
 
 -- Returns the state, and the score where it stands in a set; nothing where there is no such job.
-local function state_of(id, base)
-    base = base or JOB
+local function state_of(q, id)
+    local base = q.base
     if call('EXISTS', base .. id) == 0 then
         return nil
     end
@@ -21,11 +21,10 @@ local function state_of(id, base)
 end
 
 -- Takes a job that is not active out of where it stands.
-local function take_out(id, state, set, base)
-    base = base or JOB
+local function take_out(q, id, state, set)
     if set then
         call('ZREM', set, id)
-    elseif call('LREM', base .. 'wait', -1, id) == 0 then
-        call('LREM', base .. 'paused', -1, id)  -- an old BullMQ's
+    elseif call('LREM', q.wait, -1, id) == 0 then
+        call('LREM', q.base .. 'paused', -1, id)  -- an old BullMQ's
     end
 end

@@ -18,7 +18,7 @@ local function free_key(id, key_id)
     local next_id = job[4] or counted
     call('DEL', waiting)
     if call('EXISTS', JOB .. next_id) == 1 then  -- another job has got the id meanwhile
-        emit('duplicated', 'jobId', next_id)
+        emit(HERE, 'duplicated', 'jobId', next_id)
         return
     end
     local opts = cjson.decode(job[3])
@@ -31,15 +31,15 @@ local function free_key(id, key_id)
         end
     end
     local delay, priority = opts.delay or 0, opts.priority or 0
-    store(next_id, job[1], job[2], job[3], delay, priority, unpack(extra))
+    store(HERE, next_id, job[1], job[2], job[3], delay, priority, unpack(extra))
     if delay > 0 then
-        delay_until(next_id, NOW + delay)
-        emit('delayed', 'jobId', next_id, 'delay', NOW + delay)
-        mark_due()
+        delay_until(HERE, next_id, NOW + delay)
+        emit(HERE, 'delayed', 'jobId', next_id, 'delay', NOW + delay)
+        mark_due(HERE)
     else
-        push_again(next_id, priority, job[3])
-        emit('waiting', 'jobId', next_id)
-        if not is_closed() then mark() end
+        push_again(HERE, next_id, priority, job[3])
+        emit(HERE, 'waiting', 'jobId', next_id)
+        if not is_closed(HERE) then mark(HERE) end
     end
     if job[7] then
         call('SADD', job[7], JOB .. next_id)
@@ -51,11 +51,11 @@ local function trim_finished(set, age, count)
     -- From the newest to the oldest, as BullMQ does: parents that wait for them go on in this order.
     local function forget_all(old)
         for n = #old, 1, -1 do
-            forget(old[n])
+            forget(HERE, old[n])
         end
     end
     if age then
-        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, 1000)
+        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, CHUNK)
         forget_all(old)
         in_pieces('ZREM', set, old)
     end

@@ -1,5 +1,7 @@
 -- What every script knows of its queue.
 -- KEYS: all keys of the queue, in the order of QueueKeys.all in keys.py.
+-- constant: KEPT_EVENTS
+-- constant: CHUNK
 local call = redis.call
 local META, ID, WAIT, ACTIVE, PRIORITIZED, PC, DELAYED, CHILDREN, COMPLETED, FAILED, EVENTS,
       MARKER, STALLED, LIMITER, PRODUCERS, CANCELS = unpack(KEYS)

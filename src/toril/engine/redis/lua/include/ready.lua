@@ -1,48 +1,48 @@
 -- Putting jobs where workers find them.
+-- needs: here
 
-local function mark()
-    call('ZADD', MARKER, 0, '0')
+local function mark(q)
+    call('ZADD', q.marker, 0, '0')
 end
 
--- Whether workers may take nothing: the queue is paused, or as many run as may.
-local function is_closed()
-    local limits = call('HMGET', META, 'paused', 'concurrency')
+-- Whether workers may take nothing: the queue is paused, or at its concurrency limit.
+local function is_closed(q)
+    local limits = call('HMGET', q.meta, 'paused', 'concurrency')
     if limits[1] then
         return true
     end
-    return limits[2] and call('LLEN', ACTIVE) >= tonumber(limits[2])
+    return limits[2] and call('LLEN', q.active) >= tonumber(limits[2])
 end
 
-local function next_due()
-    local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
-    return first[2] and math.floor(tonumber(first[2]) / 0x1000)
-end
-
-local function mark_due()
-    local due = next_due()
-    if due then
-        call('ZADD', MARKER, due, '1')
+local function mark_due(q)
+    local first = call('ZRANGE', q.delayed, 0, 0, 'WITHSCORES')
+    if first[2] then
+        call('ZADD', q.marker, math.floor(tonumber(first[2]) / 0x1000), '1')
     end
 end
 
--- Of jobs that are due in the same millisecond the first is the first: a counter of 12 bits.
-local function due_score(due)
+-- Jobs due in the same millisecond keep their order: a counter of 12 bits.
+local function due_score(q, due)
     local least, most = due * 0x1000, due * 0x1000 + 0xFFF
-    local last = call('ZREVRANGEBYSCORE', DELAYED, most, least, 'WITHSCORES', 'LIMIT', 0, 1)
+    local last = call('ZREVRANGEBYSCORE', q.delayed, most, least, 'WITHSCORES', 'LIMIT', 0, 1)
     return last[2] and math.min(tonumber(last[2]) + 1, most) or least
 end
 
-local function delay_until(id, due)
-    call('ZADD', DELAYED, due_score(due), id)
+local function delay_until(q, id, due)
+    call('ZADD', q.delayed, due_score(q, due), id)
+end
+
+local function push_prioritized(q, id, priority)
+    local turn = call('INCR', q.pc) % 0x100000000
+    call('ZADD', q.prioritized, priority * 0x100000000 + turn, id)
 end
 
 -- Behind those of its priority.
-local function push(id, priority)
+local function push(q, id, priority)
     if priority > 0 then
-        local turn = call('INCR', PC) % 0x100000000
-        call('ZADD', PRIORITIZED, priority * 0x100000000 + turn, id)
+        push_prioritized(q, id, priority)
     else
-        call('LPUSH', WAIT, id)
+        call('LPUSH', q.wait, id)
     end
 end
 
@@ -51,20 +51,20 @@ local function is_lifo(opts)
     return opts and string.find(opts, '"lifo":true', 1, true) and cjson.decode(opts).lifo == true
 end
 
--- Of a job that is to run again: as when it was added, but behind those of its priority.
-local function push_again(id, priority, opts)
+-- A job that runs again: as when it was added, but behind those of its priority.
+local function push_again(q, id, priority, opts)
     if priority == 0 and is_lifo(opts) then
-        call('RPUSH', WAIT, id)
+        call('RPUSH', q.wait, id)
     else
-        push(id, priority)
+        push(q, id, priority)
     end
 end
 
 -- Before those of its priority.
-local function push_first(id, priority)
+local function push_first(q, id, priority)
     if priority > 0 then
-        call('ZADD', PRIORITIZED, priority * 0x100000000, id)
+        call('ZADD', q.prioritized, priority * 0x100000000, id)
     else
-        call('RPUSH', WAIT, id)
+        call('RPUSH', q.wait, id)
     end
 end

@@ -1,5 +1,5 @@
 -- Storing a job and putting it in line.
--- needs: events, ready
+-- needs: here, events, ready
 
 local function set_owner(key, id, ttl)
     if ttl > 0 then
@@ -9,15 +9,15 @@ local function set_owner(key, id, ttl)
     end
 end
 
-local function index_tags(id, tags)
+local function index_tags(q, id, tags)
     for _, tag in ipairs(tags) do
-        call('ZADD', OWN .. 'tag:' .. tag, call('INCR', OWN .. 'tagged'), id)
+        call('ZADD', q.own .. 'tag:' .. tag, call('INCR', q.own .. 'tagged'), id)
     end
 end
 
--- What follows the priority are further fields of the job's hash, each with its value.
-local function store(id, name, data, opts, delay, priority, ...)
-    call('HSET', JOB .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', NOW,
+-- Further fields of the job's hash follow the priority, each with its value.
+local function store(q, id, name, data, opts, delay, priority, ...)
+    call('HSET', q.base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', NOW,
          'delay', delay, 'priority', priority, ...)
-    emit('added', 'jobId', id, 'name', name)
+    emit(q, 'added', 'jobId', id, 'name', name)
 end

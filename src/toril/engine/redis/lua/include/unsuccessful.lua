@@ -1,7 +1,7 @@
 -- Attempts that did not succeed: failed for good, tried again, given back.
 -- Stands within exchange.lua.
 
-local KEPT_ERRORS = 25
+-- constant: KEPT_ERRORS
 
 -- The last of a JSON array's values, as such an array without its brackets.
 local function last_of(list, most)
@@ -44,16 +44,16 @@ local function fail(jobs, count, age)
             child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
         end
         if count == 0 then
-            forget(job.id)
+            forget(HERE, job.id)
         else
             add_error(job, reason, traceback, with_times(job, error))
             call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
             call('HDEL', job.key, 'defa')
             call('ZADD', FAILED, NOW, job.id)  -- at once: a child may fail after its parent
         end
-        emit('failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
+        emit(HERE, 'failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
         if job.made + 1 >= tonumber(attempts) then
-            emit('retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
+            emit(HERE, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
         end
     end
     if #jobs > 0 and count ~= 0 then trim_finished(FAILED, age, count) end
@@ -72,13 +72,13 @@ end
 local function put_back(job, delay, how, ...)
     if delay > 0 and not is_cancelled(job) then
         call('HSET', job.key, 'delay', delay)
-        delay_until(job.id, NOW + delay)
-        emit('delayed', 'jobId', job.id, 'delay', NOW + delay, ...)
+        delay_until(HERE, job.id, NOW + delay)
+        emit(HERE, 'delayed', 'jobId', job.id, 'delay', NOW + delay, ...)
         made_delayed = true
         return
     end
-    how(job.id, tonumber(call('HGET', job.key, 'priority')) or 0, job.opts)
-    emit('waiting', 'jobId', job.id, 'prev', 'active', ...)
+    how(HERE, job.id, tonumber(call('HGET', job.key, 'priority')) or 0, job.opts)
+    emit(HERE, 'waiting', 'jobId', job.id, 'prev', 'active', ...)
     made_ready = true
 end
 

@@ -1,0 +1,1 @@
+"""What an application holds: the manager, and what it is composed of."""

@@ -1,0 +1,145 @@
+"""Opening and closing, and running workers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from toril.application.calls import Calls
+from toril.application.production import refuse_what_loses_jobs, warn_of_what_loses_jobs
+from toril.errors import ConfigurationError
+from toril.worker.settings import WorkerSettings
+from toril.worker.shutdown import on_signals
+from toril.worker.worker import Worker
+
+_logger = logging.getLogger("toril.manager")
+
+
+class Workers(Calls):
+    """The part of a manager that opens the store and runs workers."""
+
+    _running: dict[Worker, asyncio.Task[None]]
+
+    async def open(self) -> None:
+        """Connect, and store the queues that were registered so far.
+
+        Raises:
+            ConfigurationError: In production, the store is set to throw jobs away.
+            EngineError: The store cannot be opened.
+        """
+        await self.engine.open()
+        if self.settings.production:
+            await refuse_what_loses_jobs(self.engine)
+        await self._store_queues()
+
+    async def _open_for_work(self) -> None:
+        await self.open()
+        if not self.settings.production:
+            await warn_of_what_loses_jobs(self.engine)
+
+    async def shutdown(self) -> None:
+        """Stop the workers that `start_workers` started, and close the store."""
+        running, self._running = self._running, {}
+        try:
+            await asyncio.gather(*(_end(worker, task) for worker, task in running.items()))
+        finally:
+            await self.engine.close()
+
+    async def run_workers(
+        self,
+        concurrency: int | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        burst: bool = False,
+        settings: WorkerSettings | None = None,
+    ) -> None:
+        """Work until a signal: the first lets running jobs finish, the second does not.
+
+        Args:
+            concurrency: How many jobs run at once; the settings' unless given.
+            queues: Which queues; all that have handlers unless given.
+            burst: Stop when nothing is left that runs, is ready, or is due within a minute.
+            settings: The worker's other settings.
+
+        Raises:
+            ConfigurationError: A queue has no handler, or none has.
+            EngineError: The store cannot be opened.
+        """
+        worker = self.worker(concurrency, queues=queues, settings=settings)
+        await self._open_for_work()
+        with on_signals(worker.stop, lambda: worker.stop(force=True)):
+            await worker.run(burst=burst)
+
+    async def start_workers(
+        self,
+        concurrency: int | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        settings: WorkerSettings | None = None,
+    ) -> Worker:
+        """Work in the background until `shutdown`; the arguments are those of `run_workers`.
+
+        Returns:
+            The worker.
+        """
+        worker = self.worker(concurrency, queues=queues, settings=settings)
+        await self._open_for_work()
+        task = asyncio.create_task(worker.run(), name="toril-worker")
+        task.add_done_callback(_log_error)
+        self._running[worker] = task
+        return worker
+
+    def worker(
+        self,
+        concurrency: int | None = None,
+        *,
+        queues: Sequence[str] | None = None,
+        settings: WorkerSettings | None = None,
+    ) -> Worker:
+        """Return a worker that has not started; the arguments are those of `run_workers`."""
+        if queues is None:
+            served = [queue for queue in self.registered if queue.has_handlers]
+            if not served:
+                raise ConfigurationError(
+                    "no queue has a handler: give one a task with @queue.task, "
+                    "or a processor with manager.register_processor"
+                )
+        else:
+            served = [self.queue(name) for name in queues]
+        chosen = settings or WorkerSettings(concurrency=self.settings.concurrency)
+        if concurrency is not None:
+            chosen = _with_concurrency(chosen, concurrency)
+        return Worker(
+            self.engine,
+            served,
+            chosen,
+            bus=self.events,
+            middleware=tuple(self._middleware),
+            strategies=self._strategies,
+        )
+
+
+async def _end(worker: Worker, task: asyncio.Task[None]) -> None:
+    """Stop a background worker and wait for its end, on the loop that it runs on."""
+
+    async def end() -> None:
+        worker.stop()
+        await task
+
+    loop = task.get_loop()
+    if loop is asyncio.get_running_loop():
+        await end()
+    else:  # the sync facade's
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(end(), loop))
+
+
+def _log_error(worker: asyncio.Task[None]) -> None:
+    """Say at once that a background worker ended with an error: `shutdown` may be far away."""
+    if not worker.cancelled() and (error := worker.exception()) is not None:
+        _logger.error("a background worker ended", exc_info=error)
+
+
+def _with_concurrency(settings: WorkerSettings, concurrency: int) -> WorkerSettings:
+    fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return WorkerSettings(**{**fields, "concurrency": concurrency})

@@ -1,0 +1,85 @@
+"""Carrying schedules on: picking up a schedule's job creates the next one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from toril.engine.redis.connection.connections import Connections
+from toril.errors import ValidationError
+from toril.model import repeating
+from toril.model.job import Lease, QueueRef
+from toril.model.schedule import STOPPED
+
+_logger = logging.getLogger("toril.engine")
+
+_TRIES = 1000
+_MADE, _TAKEN = 1, -1
+
+
+class _Next(NamedTuple):
+    """The job that comes after one that was taken."""
+
+    lease: Lease
+    rule: repeating.Repeat
+    due: int
+
+    def packed(self) -> tuple[Any, ...]:
+        options = self.lease.options
+        again = repeating.next_options(
+            self.rule.schedule.id, self.lease.options_json, self.rule.number + 1
+        )
+        return self.lease.id, self.due, again, options.priority, int(options.lifo)
+
+
+async def advance(
+    connections: Connections, queue: QueueRef, now: int, leases: Sequence[Lease]
+) -> int | None:
+    """Make the next jobs of the schedules whose jobs were taken.
+
+    Args:
+        connections: The connections.
+        queue: The queue.
+        now: The server's time.
+        leases: What was taken.
+
+    Returns:
+        When the first of the jobs that were made is due; None where none was made.
+    """
+    wanted = [found for lease in leases if (found := _next(lease, now))]
+    first: int | None = None
+    for _ in range(_TRIES):
+        if not wanted:
+            break
+        answers = await connections.run(
+            "advance", queue, *(part for one in wanted for part in one.packed())
+        )
+        pairs = list(zip(wanted, answers, strict=True))
+        made = [one.due for one, answer in pairs if answer == _MADE]
+        first = min([*made, *([] if first is None else [first])], default=None)
+        taken = [one for one, answer in pairs if answer == _TAKEN]
+        wanted = [later for one in taken if (later := _later(one))]
+    return first
+
+
+def _next(lease: Lease, now: int) -> _Next | None:
+    """Return what comes after a job; None where it is no schedule's, or its schedule ends."""
+    turn = repeating.turn_of(lease.id)
+    if turn is None:
+        return None
+    try:
+        rule = repeating.rule_of(turn.schedule_id, lease.options_json)
+        due = rule.schedule.following(turn.due_ms, now)
+    except ValidationError as error:
+        _logger.error(STOPPED, turn.schedule_id, str(lease.queue), error)  # noqa: TRY400 - no bug of ours
+        return None
+    limit = rule.schedule.limit
+    if due is None or (limit is not None and rule.number >= limit):
+        return None
+    return _Next(lease, rule, due)
+
+
+def _later(one: _Next) -> _Next | None:
+    due = one.rule.schedule.following(one.due, one.due)
+    return None if due is None else one._replace(due=due)

@@ -1,0 +1,24 @@
+-- Takes away a queue's limits, and puts a part of the jobs that stand in lanes back in line.
+-- ARGV: 1 how many at most.
+-- Returns: how many were put back.
+-- include: queue
+-- include: here
+-- include: ready
+-- include: lanes
+
+local missing = missing_queue()
+if missing then return missing end
+call('HDEL', META, 'concurrency', 'max', 'duration')
+clear_lanes()
+call('DEL', LIMITS, OWN .. 'rate')
+local sorted = call('ZRANGEBYSCORE', PRIORITIZED, '-inf', '(0', 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+local scores = {}
+for n = 1, #sorted, 2 do
+    local place = sorted[n + 1] + IN_LANES
+    local priority = math.floor(place / LANE_STEP)
+    scores[n] = string.format('%.0f', priority * 2 ^ 32 + place % LANE_STEP)
+    scores[n + 1] = sorted[n]
+end
+in_pieces('ZADD', PRIORITIZED, scores)
+if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed(HERE) then mark(HERE) end
+return #sorted / 2

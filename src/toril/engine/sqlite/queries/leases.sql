@@ -1,0 +1,37 @@
+-- Leases: renewed, run out, and what handlers report under them.
+
+-- name: extend
+UPDATE job SET lease_until = :until WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: extend_token
+-- All of a fetch whose answer has not arrived yet.
+UPDATE job SET lease_until = :until
+WHERE queue = :queue AND state = 'active' AND lease_token = :token AND lease_until > :now;
+
+-- name: expired
+SELECT json_group_array(json_array(seq, id, stalls + 1)) FROM (
+    SELECT seq, id, stalls FROM job
+    WHERE queue = :queue AND state = 'active' AND lease_until <= :now
+    ORDER BY lease_until LIMIT 1000);
+
+-- name: rescue
+-- Each row: seq, position, whether it is poison. One whose cancellation was asked for is not
+-- run again.
+UPDATE job SET
+    state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
+    position = back.position, stalls = stalls + 1, lease_token = NULL, lease_until = NULL,
+    deferred_failure = CASE WHEN cancel_requested THEN :cancelled
+                            WHEN back.poisoned THEN :stalled
+                            ELSE deferred_failure END
+FROM (SELECT value->>0 AS seq, value->>1 AS position, value->>2 AS poisoned
+      FROM json_each(:rows)) AS back
+WHERE job.seq = back.seq;
+
+-- name: set_progress
+-- Each row: seq, value.
+INSERT OR REPLACE INTO progress (seq, value)
+SELECT value->>0, value->>1 FROM json_each(:rows);
+
+-- name: insert_logs
+-- Each row: seq, line.
+INSERT INTO log (seq, line) SELECT value->>0, value->>1 FROM json_each(:rows);

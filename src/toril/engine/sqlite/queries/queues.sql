@@ -1,0 +1,30 @@
+-- Which jobs of a queue to remove, a chunk at a time.
+
+-- name: ready_seqs
+-- None that carries a schedule on; nor do the next.
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state IN ('waiting', 'prioritized')
+      AND id NOT IN (SELECT job_id FROM schedule WHERE queue = :queue AND job_id IS NOT NULL)
+    ORDER BY priority, position LIMIT :limit);
+
+-- name: delayed_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state = 'delayed'
+      AND id NOT IN (SELECT job_id FROM schedule WHERE queue = :queue AND job_id IS NOT NULL)
+    ORDER BY due_at LIMIT :limit);
+
+-- name: finished_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND finished_at <= :before
+    ORDER BY finished_at, seq LIMIT :limit);
+
+-- name: old_seqs
+-- Of a state without a finish: since the job was added.
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND created_at <= :before
+      AND id NOT IN (SELECT job_id FROM schedule WHERE queue = :queue AND job_id IS NOT NULL)
+    ORDER BY seq LIMIT :limit);
+
+-- name: any_seqs
+SELECT json_group_array(json_array(seq, id)) FROM (
+    SELECT seq, id FROM job WHERE queue = :queue LIMIT :limit);

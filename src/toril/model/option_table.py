@@ -1,0 +1,253 @@
+"""The one table of job options: the name that callers write, the field, BullMQ's key.
+
+Everything that has to know each option reads this table: validation, the JSON that is stored,
+and reading that JSON back. To add an option, add a row here, its field to `JobOptions` and its
+keyword to `JobOptionArgs`.
+
+Source: BullMQ 6, the job hash's `opts` field. `de` is its short name for deduplication; times
+are milliseconds, ages of what is kept are seconds. BullMQ passes over keys it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from toril.errors import ValidationError
+from toril.model.checks import check_integer, check_job_id, check_text, is_integer
+from toril.model.codec import MAX_SAFE_INTEGER, encode
+from toril.model.durations import to_epoch_ms, to_ms
+from toril.model.options import Backoff, Deduplication, Keep, Priority
+
+MAX_ATTEMPTS = 10_000
+MAX_TAGS = 50
+MAX_TAG_LENGTH = 100
+
+
+class Option(NamedTuple):
+    """One job option.
+
+    Attributes:
+        name: What callers write.
+        field: The field of `JobOptions`.
+        key: The key in BullMQ's JSON.
+        read: Validates what a caller wrote; returns the field's value.
+        parse: Reads JSON that anybody may have written; raises ValueError or TypeError.
+        write: Returns the field's value as JSON.
+    """
+
+    name: str
+    field: str
+    key: str
+    read: Callable[[Any], Any]
+    parse: Callable[[Any], Any]
+    write: Callable[[Any], Any] = lambda value: value
+
+
+# What callers write
+
+
+def _read_attempts(value: Any) -> int:
+    return check_integer(value, "attempts", 1, MAX_ATTEMPTS)
+
+
+def _read_flag(field: str) -> Callable[[Any], bool]:
+    def read(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(field, f"must be True or False, not {value!r}")
+        return value
+
+    return read
+
+
+def _read_limit_ms(field: str) -> Callable[[Any], int | None]:
+    def read(value: Any) -> int | None:
+        if value is None:
+            return None
+        ms = to_ms(value, field)
+        if ms < 1:
+            raise ValidationError(
+                field, f"must be at least 1 ms, not {value!r}; leave it out for no limit"
+            )
+        return ms
+
+    return read
+
+
+def _read_tags(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValidationError("tags", f"must be a list of words, not {value!r}")
+    if len(value) > MAX_TAGS:
+        raise ValidationError("tags", f"at most {MAX_TAGS} are allowed, not {len(value)}")
+    for tag in value:
+        check_text(tag, "tags", MAX_TAG_LENGTH)
+    return tuple(dict.fromkeys(value))
+
+
+def _read_metadata(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValidationError("metadata", f"must be a mapping, not {value!r}")
+    return dict(value)
+
+
+def _read_deduplication(value: Any) -> Deduplication | None:
+    if value is not None and not isinstance(value, Deduplication):
+        raise ValidationError(
+            "deduplication",
+            f"must be Deduplication.simple(), .throttle(ttl) or .debounce(ttl), not {value!r}",
+        )
+    return value
+
+
+# What JSON holds
+
+
+def _whole(value: Any) -> int:
+    if not is_integer(value) or not 0 <= value <= MAX_SAFE_INTEGER:
+        raise ValueError(value)
+    found: int = value
+    return found
+
+
+def _limit(value: Any) -> int | None:
+    """Read a limit of time; 0 is none, as it is for most who write it."""
+    return None if value is None else _whole(value) or None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return tuple(check_text(word, "tag") for word in value)
+
+
+def _mapping(value: Any) -> dict[str, Any] | None:
+    return dict(value) if isinstance(value, Mapping) else None
+
+
+def _or_none(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else parse(value)
+
+
+def _text(value: Any) -> str:
+    return check_text(value, "text")
+
+
+def _parse_backoff(found: Any) -> Backoff | None:
+    if isinstance(found, Mapping):
+        return Backoff(
+            str(found.get("type", "fixed")),
+            int(found.get("delay", 0)),
+            found.get("maxDelay"),
+            float(found.get("jitter", 0.0)),
+        )
+    if isinstance(found, int | float) and not isinstance(found, bool) and found > 0:
+        return Backoff("fixed", int(found))  # BullMQ's short form
+    return None
+
+
+def _write_backoff(backoff: Backoff) -> dict[str, Any]:
+    out: dict[str, Any] = {"type": backoff.kind, "delay": backoff.delay_ms}
+    if backoff.cap_ms is not None:
+        out["maxDelay"] = backoff.cap_ms
+    if backoff.jitter:
+        out["jitter"] = backoff.jitter
+    return out
+
+
+def _parse_keep(found: Any) -> Keep | None:
+    if isinstance(found, Mapping):
+        return Keep(found.get("count"), found.get("age")) if found else None
+    return Keep.parse(found, "removeOnComplete")
+
+
+def _write_keep(keep: Keep) -> Any:
+    if keep.age is None:
+        return True if keep.count == 0 else {} if keep.count is None else keep.count
+    out: dict[str, Any] = {"age": to_ms(keep.age, "age") / 1000}
+    if keep.count is not None:
+        out["count"] = keep.count
+    return out
+
+
+def _parse_deduplication(found: Any) -> Deduplication | None:
+    if not isinstance(found, Mapping):
+        return None
+    return Deduplication(
+        found.get("id"),
+        found.get("ttl"),
+        bool(found.get("extend", False)),
+        bool(found.get("replace", False)),
+    )
+
+
+def _write_deduplication(dedup: Deduplication) -> dict[str, Any]:
+    out: dict[str, Any] = {} if dedup.key is None else {"id": dedup.key}
+    if dedup.ttl_ms is not None:
+        out["ttl"] = dedup.ttl_ms
+    if dedup.extend:
+        out["extend"] = True
+    if dedup.replace:
+        out["replace"] = True
+    return out
+
+
+def _write_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    encode(metadata, "metadata")  # raises where it has no JSON form
+    return metadata
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("attempts", "attempts", "attempts", _read_attempts, lambda value: max(1, _whole(value))),
+    Option("metadata", "metadata", "metadata", _read_metadata, _mapping, _write_metadata),
+    Option("priority", "priority", "priority", Priority.parse, _whole),
+    Option("delay", "delay_ms", "delay", lambda value: to_ms(value, "delay"), _whole),
+    Option("job_id", "job_id", "jobId", check_job_id, _or_none(_text)),
+    Option("lifo", "lifo", "lifo", _read_flag("lifo"), bool),
+    Option("timeout", "timeout_ms", "timeout", _read_limit_ms("timeout"), _limit),
+    Option("ttl", "ttl_ms", "ttl", _read_limit_ms("ttl"), _limit),
+    Option("tags", "tags", "tags", _read_tags, _words),
+    Option(
+        "correlation_id",
+        "correlation_id",
+        "correlationId",
+        _or_none(lambda value: check_text(value, "correlation_id")),
+        _or_none(_text),
+    ),
+    Option(
+        "scheduled_at",
+        "scheduled_ms",
+        "scheduledAt",
+        lambda value: to_epoch_ms(value, "scheduled_at"),
+        _or_none(_whole),
+    ),
+    Option(
+        "backoff", "backoff", "backoff", _or_none(Backoff.parse), _parse_backoff, _write_backoff
+    ),
+    Option(
+        "remove_on_complete",
+        "keep_completed",
+        "removeOnComplete",
+        lambda value: Keep.parse(value, "remove_on_complete"),
+        _parse_keep,
+        _write_keep,
+    ),
+    Option(
+        "remove_on_fail",
+        "keep_failed",
+        "removeOnFail",
+        lambda value: Keep.parse(value, "remove_on_fail"),
+        _parse_keep,
+        _write_keep,
+    ),
+    Option(
+        "deduplication",
+        "deduplication",
+        "de",
+        _read_deduplication,
+        _parse_deduplication,
+        _write_deduplication,
+    ),
+)
+"""Every option, in the order in which the stored JSON has them."""

@@ -1,0 +1,132 @@
+"""Submitting jobs to one queue: claims for large payloads, natural batching, and handles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Added, AddStatus
+from toril.errors import ValidationError
+from toril.model import codec
+from toril.model.claim import BEGINNING, KEY
+from toril.model.events import EventBus, JobAdded
+from toril.model.job import NewJob, QueueRef
+from toril.payloads import PayloadStore
+from toril.queues.batching import Batcher
+from toril.queues.claim_check import Claims
+from toril.queues.handle import JobHandle
+from toril.queues.results import Results
+
+
+class Submission:
+    """The way of one queue's jobs into the store.
+
+    Attributes:
+        ref: The queue.
+        max_data_bytes: The largest payload that is stored with its job, and the largest result.
+        max_payload_bytes: The largest payload, wherever it is stored.
+        payloads: Where larger payloads go; None if nowhere.
+        results: Tells how jobs ended.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], Engine],
+        ref: QueueRef,
+        *,
+        bus: EventBus,
+        results: Results,
+        max_data_bytes: int,
+        payloads: PayloadStore | None,
+    ) -> None:
+        """Prepare; the arguments are those of `Queue`."""
+        self._store = store
+        self._bus = bus
+        self.ref = ref
+        self.results = results
+        self.max_data_bytes = max_data_bytes
+        self.max_payload_bytes = max_data_bytes if payloads is None else payloads.max_bytes
+        self.payloads = payloads
+        self._claims = (
+            None if payloads is None else Claims(payloads, min(payloads.threshold, max_data_bytes))
+        )
+        # Futures belong to an event loop, and the sync facade has a loop of its own.
+        self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher] = WeakKeyDictionary()
+
+    @property
+    def engine(self) -> Engine:
+        """Where the queue's jobs live."""
+        return self._store()
+
+    def encode(self, data: Any) -> str:
+        """Return a payload as JSON, within the queue's limit.
+
+        Raises:
+            ValidationError: It has no JSON form, is too large, or would be taken for a claim.
+        """
+        text = codec.encode(data, "data", self.max_payload_bytes)
+        if text.startswith(BEGINNING):
+            raise ValidationError(
+                f"data.{KEY}",
+                "must not be the first key of a payload: it marks a claim on a payload that is "
+                "stored elsewhere",
+            )
+        return text
+
+    async def check_in(self, data: str) -> str:
+        """Return a payload as its job is to carry it: the same, or a claim on it.
+
+        Raises:
+            EngineError: It could not be stored.
+        """
+        return data if self._claims is None else await self._claims.check_in_data(data)
+
+    async def submit(self, job: NewJob, result_type: Any = Any) -> JobHandle[Any]:
+        """Add one job, together with others that are added at the same time.
+
+        Args:
+            job: The job.
+            result_type: The type to which its result is converted.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        if self._claims is not None and len(job.data) > self._claims.small:
+            (job,) = await self._claims.check_in([job])
+        loop = asyncio.get_running_loop()
+        batcher = self._batchers.get(loop)
+        if batcher is None:
+            batcher = self._batchers[loop] = Batcher(self.engine, self.ref)
+        added = await batcher.add(job)
+        if self._bus.wants(JobAdded):
+            self._announce(job, added)
+        return JobHandle(self, added, result_type)
+
+    async def submit_all(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
+        """Add jobs in one call: all of them, or none.
+
+        Args:
+            jobs: The jobs.
+
+        Raises:
+            EngineError: The store failed.
+        """
+        if not jobs:
+            return []
+        if self._claims is not None:
+            jobs = await self._claims.check_in(jobs)
+        added = await self.engine.add(self.ref, jobs)
+        if self._bus.wants(JobAdded):
+            for job, answer in zip(jobs, added, strict=True):
+                self._announce(job, answer)
+        return [JobHandle(self, answer) for answer in added]
+
+    def handle(self, job_id: str) -> JobHandle[Any]:
+        """Return a handle on a job by its id, whether or not it exists."""
+        return JobHandle(self, Added(job_id, AddStatus.DUPLICATE, self.engine.location))
+
+    def _announce(self, job: NewJob, added: Added) -> None:
+        self._bus.emit(JobAdded(self.ref, added.id, job.name, added.status is AddStatus.CREATED))

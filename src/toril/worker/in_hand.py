@@ -1,0 +1,115 @@
+"""The attempts of one queue that a worker has in hand: started, stopped, given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from toril.model.job import Lease
+from toril.model.outcome import Outcome, Released
+from toril.worker.attempt import Attempt, Stop
+from toril.worker.executor import Executor
+from toril.worker.heartbeat import Heartbeat
+from toril.worker.last_chance import LastChance
+from toril.worker.publisher import Publisher
+from toril.worker.slots import Slots
+from toril.worker.starter import Starter
+
+
+class InHand:
+    """The attempts whose handlers run, or are about to.
+
+    Attributes:
+        running: Them, in the order in which they started.
+        starter: Starts them.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: Callable[[Attempt], Coroutine[Any, Any, None]],
+        slots: Slots,
+        stalls: int,
+        executor: Executor,
+        heartbeat: Heartbeat,
+        publisher: Publisher,
+        resolved: Callable[[Attempt, Outcome], None],
+        ended: Callable[[], None],
+        spawns: bool,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run: Runs an attempt to its end.
+            slots: The worker's slots.
+            stalls: How often a job has stalled that is on its last chance.
+            executor: Gives up on handlers that do not end.
+            heartbeat: Renews the leases.
+            publisher: Told of attempts that start.
+            resolved: Takes outcomes.
+            ended: Called when a handler does not run any more.
+            spawns: Attempts start in tasks of their own, and not in the pump's.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._slots = slots
+        self._executor = executor
+        self._heartbeat = heartbeat
+        self._publisher = publisher
+        self._resolved = resolved
+        self._ended = ended
+        self._spawns = spawns
+        self._last_chance = LastChance(slots, stalls, begin=self._begin, give_back=self.give_back)
+        self.running: dict[Attempt, None] = {}
+        self.starter = Starter(self._loop, run)
+
+    def start(self, leases: Sequence[Lease]) -> None:
+        """Start what was fetched."""
+        now = self._loop.time()
+        resolved = self._resolved
+        attempts = [Attempt(lease, now, resolved) for lease in leases]
+        self.running.update(dict.fromkeys(attempts))
+        self._heartbeat.hold(attempts)
+        is_last = self._last_chance.applies_to
+        self._begin([attempt for attempt in attempts if not is_last(attempt.lease)])
+        for attempt in attempts:
+            if is_last(attempt.lease):
+                self._last_chance.set_aside(attempt)
+
+    def _begin(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            attempt.begun = True
+        self._publisher.started([attempt.lease for attempt in attempts])
+        self.starter.put(attempts)
+        if self._spawns:
+            self.starter.spawn()
+
+    def start_suspect(self) -> None:
+        """Start the job on its last chance: nothing else that it could take along is left."""
+        suspect = self._slots.suspect
+        if suspect is not None and suspect in self.running:
+            self._last_chance.start_suspect(suspect)
+
+    def stop_all(self, why: Stop) -> None:
+        """Tell all handlers to end."""
+        for attempt in list(self.running):
+            self.stop(attempt, why)
+
+    def stop(self, attempt: Attempt, why: Stop) -> None:
+        """Tell one handler to end, and do not wait for it for ever."""
+        attempt.stop(why)
+        if attempt.task is None:  # it has not started
+            self.give_back(attempt)
+            return
+        self._executor.abandon_later(attempt)
+
+    def give_back(self, attempt: Attempt, delay_ms: int = 0) -> None:
+        """Release the job of an attempt that has not started."""
+        attempt.resolve(Released(delay_ms))
+        self.on_end(attempt)
+
+    def on_end(self, attempt: Attempt) -> None:
+        """Forget an attempt: its handler does not run any more."""
+        self.running.pop(attempt, None)
+        self._last_chance.ended(attempt)
+        self._ended()

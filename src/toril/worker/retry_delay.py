@@ -1,0 +1,59 @@
+"""The wait before another attempt: the job's backoff, or a strategy that workers know by name."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+
+from toril.model.durations import to_ms
+from toril.model.job import AttemptError
+from toril.model.job_options import JobOptions
+
+_logger = logging.getLogger("toril.worker")
+
+BackoffStrategy = Callable[[int, AttemptError], float]
+"""Gives the wait in seconds from the number of failed attempts and the last error."""
+
+_DEFAULT_DELAY_MS = 1000
+
+
+class RetryDelays:
+    """Gives the wait before another attempt."""
+
+    def __init__(self, strategies: Mapping[str, BackoffStrategy]) -> None:
+        """Prepare.
+
+        Args:
+            strategies: Custom backoff by name.
+        """
+        self._strategies = strategies
+
+    def __call__(self, options: JobOptions, made: int, error: AttemptError) -> int:
+        """Return the wait in milliseconds.
+
+        Args:
+            options: The job's options.
+            made: How many attempts have failed, at least 1.
+            error: The last error.
+        """
+        backoff = options.backoff
+        if backoff is None:
+            return 0
+        if not backoff.is_custom:
+            return backoff.delay_for(made, random.random())  # noqa: S311 - no secret
+        strategy = self._strategies.get(backoff.kind)
+        if strategy is None:
+            delay = backoff.delay_ms or _DEFAULT_DELAY_MS
+            _logger.error(
+                "this worker has no backoff strategy %r; register it with "
+                "manager.register_backoff. Waiting %d ms",
+                backoff.kind,
+                delay,
+            )
+            return delay
+        try:
+            return to_ms(strategy(made, error), "backoff")
+        except Exception:
+            _logger.exception("the backoff strategy %r failed; waiting 1 s", backoff.kind)
+            return _DEFAULT_DELAY_MS
