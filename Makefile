@@ -30,11 +30,12 @@ demo: $(VENV)/.core ## Run real work on the embedded engine (ARGS="--help" expla
 test: $(VENV)/.dev test-tools ## Run the tests (ARGS="-k name" selects)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-lint: $(VENV)/.dev lint-locks ## Check style, format, types, layers and lock files
+lint: $(VENV)/.dev lint-locks ## Check style, format, types, layers, sizes and lock files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -q -n 0 tests/test_sizes.py
 
 # A lock that names where it was made from installs only there.
 lint-locks:

@@ -13,7 +13,6 @@
     │   ├── StoreReadOnlyError        may not be written
     │   ├── StoreCorruptError         damaged, or not a Toril store at all
     │   └── StoreVersionError         written by a newer Toril
-    ├── LeaseLostError            another worker holds the job now
     ├── PayloadLostError          a large payload is not in its store, or damaged
     └── JobError                  what became of a job whose result was awaited
         ├── JobFailedError
@@ -102,10 +101,6 @@ class StoreCorruptError(EngineError):
 
 class StoreVersionError(EngineError):
     """The store was written by a newer version of Toril."""
-
-
-class LeaseLostError(TorilError):
-    """The lease ran out and the job belongs to somebody else now."""
 
 
 class PayloadLostError(TorilError):

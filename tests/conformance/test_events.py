@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -32,6 +31,7 @@ from toril.model.settlement import Complete, Fail, Release
 from toril.model.state import JobState
 
 _CONTRACT = (EventRecord.__doc__ or "").partition("kind:")[2].partition("job_id:")[0]
+
 
 async def test_a_completed_jobs_life_is_told_in_order(pen: Pen) -> None:
     tail = await pen.tail()

@@ -36,7 +36,7 @@ async def warn_of_what_loses_jobs(engine: Engine) -> None:
 
 
 async def _losses(engine: Engine) -> list[str]:
-    if not engine.capabilities.bullmq:  # only Redis can be set so, and other stores look for long
+    if not engine.capabilities.may_evict:
         return []
     return [
         f"{engine.location}: {finding.message}"

@@ -17,6 +17,7 @@ from toril.model.job import QueueRef
 from toril.model.job_options import HandlerKind
 from toril.model.limits import Limits, RateLimits
 from toril.model.options import Backoff
+from toril.model.settlement import SettlementHook
 from toril.payloads import PayloadStore, open_payload_store
 from toril.queues.context import JobContext
 from toril.queues.queue import Queue
@@ -66,6 +67,7 @@ class Registration:
         self._limits: dict[QueueRef, Limits] = {}
         self._middleware: list[Middleware] = []
         self._strategies: dict[str, BackoffStrategy] = {}
+        self._hooks: list[SettlementHook] = []
 
     @property
     def engine(self) -> Engine:

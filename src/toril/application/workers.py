@@ -117,6 +117,7 @@ class Workers(Calls):
             bus=self.events,
             middleware=tuple(self._middleware),
             strategies=self._strategies,
+            hooks=tuple(self._hooks),
         )
 
 

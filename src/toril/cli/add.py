@@ -8,8 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from toril.admin.lookup import existing
 from toril.cli.console import print_facts, print_json, say
-from toril.cli.naming import existing, queue_argument
+from toril.cli.naming import queue_argument
 from toril.cli.options import json_option, opened, runs, store_options
 from toril.config import Settings
 from toril.errors import NotFoundError

@@ -145,11 +145,6 @@ def age(ms: int, now: int) -> str:
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
-def iso(ms: int | None) -> str | None:
-    """Return a time for a JSON document; None stays None."""
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, tz=UTC).isoformat()
-
-
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that cannot be undone.
 

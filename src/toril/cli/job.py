@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from toril.admin.documents import job_document
+from toril.admin.lookup import existing
 from toril.cli.console import (
     age,
-    iso,
     out,
     print_facts,
     print_json,
@@ -20,10 +21,9 @@ from toril.cli.console import (
     when,
 )
 from toril.cli.job_control import CONTROLS
-from toril.cli.naming import existing, queue_argument
+from toril.cli.naming import queue_argument
 from toril.cli.options import json_option, opened, runs, store_options
 from toril.clock import SystemClock
-from toril.model import codec
 from toril.model.claim import decode_claim, has_claim
 from toril.model.job import Job
 from toril.model.job_options import encode_options
@@ -59,7 +59,7 @@ async def list_jobs(queue: str, url: str | None, *, as_json: bool, **filters: An
     async with opened(url) as manager:
         page = await (await existing(manager, queue)).jobs(**filters)
     if as_json:
-        print_json({"jobs": [document(found) for found in page.jobs], "cursor": page.cursor})
+        print_json({"jobs": [job_document(found) for found in page.jobs], "cursor": page.cursor})
         return
     now = SystemClock().wall_ms()
     print_table(
@@ -100,7 +100,7 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
     async with opened(url) as manager:
         found = await (await existing(manager, queue)).handle(job_id).job()
     if as_json:
-        print_json(document(found))
+        print_json(job_document(found))
         return
     print_facts(
         [
@@ -142,45 +142,6 @@ def _payload(found: Job) -> str | None:
     except ValueError as error:
         return f"the claim is none: {error}"
     return f"{claim.bytes:,} bytes in the payload store, at {claim.path}"
-
-
-def document(found: Job) -> dict[str, Any]:
-    """Return a job as the JSON document that scripts read.
-
-    Args:
-        found: The job.
-    """
-    return {
-        "id": found.id,
-        "queue": found.queue.name,
-        "prefix": found.queue.prefix,
-        "name": found.name,
-        "state": found.state,
-        "priority": found.priority,
-        "data": found.data,
-        "options": codec.decode(encode_options(found.options)),
-        "created_at": iso(found.created_ms),
-        "due_at": iso(found.due_ms),
-        "started_at": iso(found.started_ms),
-        "finished_at": iso(found.finished_ms),
-        "attempts_made": found.attempts_made,
-        "attempts_started": found.attempts_started,
-        "stalled": found.stalls,
-        "progress": found.progress,
-        "result": found.result,
-        "worker": found.worker,
-        "cancel_requested": found.cancel_requested,
-        "errors": [
-            {
-                "attempt": error.attempt,
-                "type": error.type,
-                "message": error.message,
-                "stack": error.stack,
-                "ended_at": iso(error.ended_ms),
-            }
-            for error in found.errors
-        ],
-    }
 
 
 @job.command()

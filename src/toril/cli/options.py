@@ -98,9 +98,8 @@ async def opened(url: str | None, *, create: bool = False) -> AsyncIterator[Queu
     try:
         await manager.open()
     except StoreUnavailableError as error:
-        makes = (
-            ", toril add --create makes one" if manager.engine.capabilities.name == "sqlite" else ""
-        )
+        local = manager.engine.capabilities.local_file
+        makes = ", toril add --create makes one" if local else ""
         raise StoreUnavailableError(
             f"{error} (--url or TORIL_URL names another store{makes})"
         ) from error

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-import msgspec
 
+from toril.admin.documents import queue_document
+from toril.admin.lookup import existing
 from toril.cli.console import confirm, counted, print_facts, print_json, print_table, say
-from toril.cli.naming import existing, queue_argument
+from toril.cli.naming import queue_argument
 from toril.cli.options import json_option, opened, runs, store_options, yes_option
 from toril.errors import ConflictError
 from toril.model.durations import to_ms
-from toril.model.limits import RateLimit
 from toril.model.state import READY, STORED, JobState
 
 _REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})
@@ -69,28 +69,11 @@ async def show(queue: str, window: str, url: str | None, *, as_json: bool) -> No
     async with opened(url) as manager:
         found = await existing(manager, queue)
         metrics, info = await found.metrics(window), await found.info()
-    keys = info.by_key
-    document = {
-        **msgspec.structs.asdict(metrics),
-        "concurrency": info.concurrency,
-        "rate_limit": _rate(info.rate_limit),
-        "by_key": keys
-        and {
-            "field": keys.field,
-            "concurrency": keys.concurrency,
-            "rate_limit": _rate(keys.rate),
-        },
-    }
+    document = queue_document(metrics, info)
     if as_json:
         print_json(document)
     else:
         print_facts((key.replace("_", " "), _fact(key, v)) for key, v in document.items())
-
-
-def _rate(limit: RateLimit | None) -> dict[str, Any] | None:
-    if limit is None:
-        return None
-    return {"max": limit.max, "per": limit.per_ms / 1000, "burst": limit.burst}
 
 
 def _rate_fact(rate: Mapping[str, Any]) -> str:

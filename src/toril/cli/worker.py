@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from toril.admin.lookup import with_handlers
 from toril.application.manager import QueueManager
 from toril.application.stores import open_engine
 from toril.cli.console import counted, say
@@ -15,7 +16,7 @@ from toril.cli.exits import Exit
 from toril.cli.loading import FORM, load
 from toril.cli.options import run_loop, store_options
 from toril.config import Settings
-from toril.errors import ConfigurationError, did_you_mean
+from toril.errors import ConfigurationError
 from toril.queues.queue import Queue
 from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
@@ -103,17 +104,11 @@ def _stop(worker: Worker) -> None:
 
 
 def _served(manager: QueueManager, names: str | None) -> list[Queue]:
-    """Return the queues that --queues names; without it, all that have handlers."""
-    if names is None:
-        return [queue for queue in manager.registered if queue.has_handlers]
-    by_name = {queue.name: queue for queue in manager.registered}
-    by_name |= {str(queue): queue for queue in manager.registered}
-    wanted = dict.fromkeys(name.strip() for name in names.split(","))
-    for name in wanted:
-        if name not in by_name:
-            hint = did_you_mean(name, map(str, manager.registered))
-            raise ConfigurationError(f"--queues: the manager has no queue {name!r}; {hint}")
-    return [by_name[name] for name in wanted]
+    wanted = None if names is None else [name.strip() for name in names.split(",")]
+    try:
+        return with_handlers(manager, wanted)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--queues: {error}") from None
 
 
 def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettings) -> str:

@@ -20,7 +20,6 @@ from toril.model.events import EventBus
 from toril.model.outcome import RetryDelay
 from toril.model.settlement import SettlementHook
 from toril.queues.queue import Queue
-from toril.worker.attempt import Stop
 from toril.worker.executor import Executor
 from toril.worker.handlers import Routes
 from toril.worker.heartbeat import Heartbeat
@@ -92,6 +91,10 @@ class Pump:
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._slots = slots = shared.slots
+        remote = engine.capabilities.remote
+        self._is_narrow = slots.total < (_SPLIT_FROM_REMOTE if remote else _SPLIT_FROM)
+        self._chunk = slots.total if self._is_narrow else -(-slots.total // 2)
+        self._idle = Idle(engine, ref, shared.clock, self._on_idle_changed)
         publisher = Publisher(ref, shared.bus, shared.statistics)
         self._settlements = Settlements(
             engine,
@@ -102,13 +105,20 @@ class Pump:
             publisher=publisher,
             changed=self.poke,
         )
-        remote = engine.capabilities.remote
-        self._is_narrow = slots.total < (_SPLIT_FROM_REMOTE if remote else _SPLIT_FROM)
-        self._chunk = slots.total if self._is_narrow else -(-slots.total // 2)
-        self._idle = Idle(engine, ref, shared.clock, self._on_idle_changed)
-        self.in_hand = InHand(
+        self.in_hand = self._in_hand(routes, publisher)
+        self._poke = asyncio.Event()
+        self._stopping = False
+        self._forsaken = False
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._carrier: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        slots.join(self)
+
+    def _in_hand(self, routes: Routes, publisher: Publisher) -> InHand:
+        shared = self._shared
+        return InHand(
             run=lambda attempt: shared.executor.run(attempt, routes, self.in_hand.on_end),
-            slots=slots,
+            slots=shared.slots,
             stalls=shared.last_chance,
             executor=shared.executor,
             heartbeat=shared.heartbeat,
@@ -117,13 +127,6 @@ class Pump:
             ended=self._on_end,
             spawns=not self._is_narrow,
         )
-        self._poke = asyncio.Event()
-        self._stopping = False
-        self._forsaken = False
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._carrier: asyncio.Task[None] | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
-        slots.join(self)
 
     # What the worker asks
 
@@ -148,10 +151,6 @@ class Pump:
         self._slots.update(self)
         self._idle.stop()
         self._poke.set()
-
-    def stop_running(self, why: Stop) -> None:
-        """Tell the handlers that run to end."""
-        self.in_hand.stop_all(why)
 
     def forsake(self) -> None:
         """Stop waiting for handlers that go on although their jobs have been given back."""

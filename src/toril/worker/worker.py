@@ -70,13 +70,7 @@ class Worker:
         Raises:
             ConfigurationError: A queue has no handler, or one that no process can find.
         """
-        for queue in queues:
-            if not queue.has_handlers:
-                raise ConfigurationError(
-                    f"queue {str(queue)!r} has no handler: give it a task with @queue.task, "
-                    "or a processor with manager.register_processor"
-                )
-        self._routes = [Routes(queue) for queue in queues]
+        self._routes = [_routes_of(queue) for queue in queues]
         self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
         self.statistics = Statistics()
         self.settings = settings
@@ -215,7 +209,7 @@ class Worker:
         if not finished.done():
             _logger.warning("giving back %d jobs that did not finish", self.running)
             for pump in self._pumps:
-                pump.stop_running(Stop.SHUTDOWN)
+                pump.in_hand.stop_all(Stop.SHUTDOWN)
             await self._wait_for_settlements(finished, pumps)
 
     async def _wait_for_settlements(
@@ -287,3 +281,12 @@ class Worker:
             for attempt in attempts:
                 if attempt in pump.in_hand.running:
                     pump.in_hand.stop(attempt, why)
+
+
+def _routes_of(queue: Queue) -> Routes:
+    if not queue.has_handlers:
+        raise ConfigurationError(
+            f"queue {str(queue)!r} has no handler: give it a task with @queue.task, "
+            "or a processor with manager.register_processor"
+        )
+    return Routes(queue)

@@ -13,9 +13,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from enum import IntEnum, auto
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -23,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import apsw
 
 from toril.clock import Clock
+from toril.engine.sqlite.storage.call import Call, Durability, deliver
 from toril.engine.sqlite.storage.connection import MEMORY, connect
 from toril.engine.sqlite.storage.errors import translate
 from toril.engine.sqlite.storage.syncer import Syncer
@@ -34,83 +33,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MOST_CALLS = 500  # that share a commit
-
-
-class _Durability(IntEnum):
-    """What a call needs of its transaction; calls that share one get the most that any needs."""
-
-    READ = auto()
-    """Changes nothing, and takes no lock that others wait for."""
-    COMMITTED = auto()
-    """Returns after commit: it survives the end of the process."""
-    SYNC_LATER = auto()
-    """Returns after commit; a future resolves after fsync."""
-    SYNCED = auto()
-    """Returns after fsync: it survives a loss of power."""
-
-
-class _Call:
-    """An operation on its way, and who waits for it."""
-
-    __slots__ = (
-        "args",
-        "durability",
-        "error",
-        "flush_error",
-        "flushed",
-        "future",
-        "kwargs",
-        "loop",
-        "operation",
-        "result",
-    )
-
-    def __init__(
-        self,
-        operation: Operation,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        loop: asyncio.AbstractEventLoop | None,
-        durability: _Durability,
-    ) -> None:
-        self.operation = operation
-        self.args = args
-        self.kwargs = kwargs
-        self.loop = loop
-        self.durability = durability
-        self.future: asyncio.Future[Any] | concurrent.futures.Future[Any] = (
-            concurrent.futures.Future() if loop is None else loop.create_future()
-        )
-        self.flushed = (
-            loop.create_future()
-            if durability is _Durability.SYNC_LATER and loop is not None
-            else self.future
-        )
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.flush_error: EngineError | None = None
-
-    def deliver(self) -> None:
-        """Hand over the result, in the thread that waits for it."""
-        _resolve(self.future, self.result, self.error)
-
-    def deliver_flush(self) -> None:
-        """Say that it is on disk, in the thread that waits for that."""
-        result = self.result if self.flushed is self.future else None
-        _resolve(self.flushed, result, self.flush_error)
-
-
-def _resolve(
-    future: asyncio.Future[Any] | concurrent.futures.Future[Any],
-    result: Any,
-    error: BaseException | None,
-) -> None:
-    if future.done():  # who waited has gone
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
 
 
 class Writer:
@@ -139,7 +61,7 @@ class Writer:
         self._before_commit = before_commit
         self._clock = clock
         self._wake = wake
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._opened: concurrent.futures.Future[None] | None = None
@@ -189,7 +111,7 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Run an operation that changes nothing, without the lock that writers take."""
-        result: R = await self._submit(operation, args, kwargs, _Durability.READ)
+        result: R = await self._submit(operation, args, kwargs, Durability.READ)
         return result
 
     async def committed(
@@ -202,7 +124,7 @@ class Writer:
 
         A loss of power may undo it: fit for what can simply be done again, like a fetch.
         """
-        result: R = await self._submit(operation, args, kwargs, _Durability.COMMITTED)
+        result: R = await self._submit(operation, args, kwargs, Durability.COMMITTED)
         return result
 
     async def synced(
@@ -212,7 +134,7 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Like `committed`, but return when it would survive a loss of power too."""
-        result: R = await self._submit(operation, args, kwargs, _Durability.SYNCED)
+        result: R = await self._submit(operation, args, kwargs, Durability.SYNCED)
         return result
 
     async def sync_later(
@@ -228,7 +150,7 @@ class Writer:
         """
         if not self._ready:
             await self.start()
-        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), _Durability.SYNC_LATER)
+        call = Call(operation, args, kwargs, asyncio.get_running_loop(), Durability.SYNC_LATER)
         self._put(call)
         result: R = await call.future  # type: ignore[misc]
         return result, call.flushed  # type: ignore[return-value]
@@ -240,7 +162,7 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Like `read`, from a thread that may block."""
-        result: R = self._submit_blocking(operation, args, kwargs, _Durability.READ)
+        result: R = self._submit_blocking(operation, args, kwargs, Durability.READ)
         return result
 
     def committed_blocking(
@@ -250,7 +172,7 @@ class Writer:
         **kwargs: P.kwargs,
     ) -> R:
         """Like `committed`, from a thread that may block."""
-        result: R = self._submit_blocking(operation, args, kwargs, _Durability.COMMITTED)
+        result: R = self._submit_blocking(operation, args, kwargs, Durability.COMMITTED)
         return result
 
     def _submit_blocking(
@@ -258,9 +180,9 @@ class Writer:
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        durability: _Durability,
+        durability: Durability,
     ) -> Any:
-        call = _Call(operation, args, kwargs, None, durability)
+        call = Call(operation, args, kwargs, None, durability)
         self._put(call)
         return call.future.result()
 
@@ -269,15 +191,15 @@ class Writer:
         operation: Operation,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        durability: _Durability,
+        durability: Durability,
     ) -> Any:
         if not self._ready:
             await self.start()
-        call = _Call(operation, args, kwargs, asyncio.get_running_loop(), durability)
+        call = Call(operation, args, kwargs, asyncio.get_running_loop(), durability)
         self._put(call)
         return await call.future  # type: ignore[misc]
 
-    def _put(self, call: _Call) -> None:
+    def _put(self, call: Call) -> None:
         with self._lock:  # no call may come after the one that ends the thread
             if not self._ready:
                 raise self._is_closed()
@@ -302,17 +224,17 @@ class Writer:
 
     def _refuse_the_rest(self) -> None:
         """Fail the calls that came after the end: who waits for them must hear of it."""
-        left: list[_Call] = []
+        left: list[Call] = []
         while not self._calls.empty():
             call = self._calls.get_nowait()
             if call is not None:
                 call.error = self._is_closed()
                 left.append(call)
-        _deliver(left)
+        deliver(left)
 
-    def _take(self) -> list[_Call]:
+    def _take(self) -> list[Call]:
         """Wait for a call, and take all that came with it. None are left at the end."""
-        calls: list[_Call] = []
+        calls: list[Call] = []
         call = self._calls.get()
         while call is not None:
             calls.append(call)
@@ -326,14 +248,14 @@ class Writer:
             self._calls.put(None)  # stop after these
         return calls
 
-    def _commit(self, connection: apsw.Connection, calls: list[_Call]) -> None:
+    def _commit(self, connection: apsw.Connection, calls: list[Call]) -> None:
         durability = max(call.durability for call in calls)
         try:
             self._begin(connection, durability)
         except apsw.Error as error:  # it concerns all alike: no use to try it for each
             for call in calls:
                 call.error = self._translated(error, connection.system_errno)
-            _deliver(calls)
+            deliver(calls)
             return
         try:
             # Read now: other processes may have held the lock for long.
@@ -350,10 +272,10 @@ class Writer:
                     self._commit(connection, [call])
             else:
                 calls[0].error = self._translated(error, errno)
-                _deliver(calls)
+                deliver(calls)
             return
-        _deliver([call for call in calls if call.durability is not _Durability.SYNCED])
-        to_flush = [call for call in calls if call.durability >= _Durability.SYNC_LATER]
+        deliver([call for call in calls if call.durability is not Durability.SYNCED])
+        to_flush = [call for call in calls if call.durability >= Durability.SYNC_LATER]
         if not to_flush or self._path == MEMORY:
             self._flushed(to_flush, transaction)
         else:
@@ -362,20 +284,18 @@ class Writer:
             self._syncer.sync(partial(self._flushed, to_flush, transaction))
 
     def _flushed(
-        self, to_flush: Sequence[_Call], transaction: Transaction, error: EngineError | None = None
+        self, to_flush: Sequence[Call], transaction: Transaction, error: EngineError | None = None
     ) -> None:
         """Tell callers that a transaction is as durable as they asked for, or will not be."""
         for call in to_flush:
             call.flush_error = error
         # Resolve callers before waking waiters: a job's producer hears of it before its worker.
-        _deliver(to_flush, _Call.deliver_flush)
+        deliver(to_flush, Call.deliver_flush)
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
 
-    def _begin(self, connection: apsw.Connection, durability: _Durability) -> None:
-        connection.execute(
-            "BEGIN DEFERRED" if durability is _Durability.READ else "BEGIN IMMEDIATE"
-        )
+    def _begin(self, connection: apsw.Connection, durability: Durability) -> None:
+        connection.execute("BEGIN DEFERRED" if durability is Durability.READ else "BEGIN IMMEDIATE")
 
     def _translated(self, error: Exception, errno: int) -> Exception:
         if not isinstance(error, apsw.Error):
@@ -388,21 +308,3 @@ class Writer:
         if connection.in_transaction:  # a full disk makes SQLite roll back by itself
             with contextlib.suppress(apsw.Error):
                 connection.execute("ROLLBACK")
-
-
-def _deliver(calls: Sequence[_Call], how: Callable[[_Call], None] = _Call.deliver) -> None:
-    """Hand over results, with one wake-up for each event loop and not one for each call."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Call]] = defaultdict(list)
-    for call in calls:
-        if call.loop is None:
-            how(call)
-        else:
-            by_loop[call.loop].append(call)
-    for loop, its in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed while its call was away
-            loop.call_soon_threadsafe(_deliver_all, its, how)
-
-
-def _deliver_all(calls: Sequence[_Call], how: Callable[[_Call], None]) -> None:
-    for call in calls:
-        how(call)

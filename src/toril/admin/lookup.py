@@ -1,0 +1,57 @@
+"""Finding the queue that somebody means, with a hint where there is none."""
+
+from __future__ import annotations
+
+from toril.application.manager import QueueManager
+from toril.errors import ConfigurationError, NotFoundError, did_you_mean
+from toril.model.job import DEFAULT_PREFIX, QueueRef
+from toril.queues.queue import Queue
+
+
+async def existing(manager: QueueManager, name: str) -> Queue:
+    """Return a queue of the store.
+
+    Args:
+        manager: The open manager.
+        name: The queue's name, or `prefix:name`.
+
+    Raises:
+        NotFoundError: There is no such queue; the message suggests a similar one.
+    """
+    wanted = name if ":" in name or manager.prefix == DEFAULT_PREFIX else f"{manager.prefix}:{name}"
+    prefix, colon, rest = wanted.partition(":")
+    ref = QueueRef(prefix, rest) if colon else QueueRef(manager.prefix, wanted)
+    if await manager.engine.queues.info(ref) is None:
+        hint = did_you_mean(name, await names(manager))
+        raise NotFoundError(f"there is no queue {name!r} in {manager.engine.location}; {hint}")
+    return manager.queue(wanted)
+
+
+async def names(manager: QueueManager) -> list[str]:
+    """Return the names of all queues of the store, with prefixes that are not the default.
+
+    Args:
+        manager: The open manager.
+    """
+    return [str(info.ref) for info in await manager.engine.queues.all()]
+
+
+def with_handlers(manager: QueueManager, wanted: list[str] | None = None) -> list[Queue]:
+    """Return the registered queues that a worker is to serve.
+
+    Args:
+        manager: The manager.
+        wanted: Their names; None is all that have handlers.
+
+    Raises:
+        ConfigurationError: No such queue is registered; the message suggests a similar one.
+    """
+    if wanted is None:
+        return [queue for queue in manager.registered if queue.has_handlers]
+    by_name = {queue.name: queue for queue in manager.registered}
+    by_name |= {str(queue): queue for queue in manager.registered}
+    for name in wanted:
+        if name not in by_name:
+            hint = did_you_mean(name, map(str, manager.registered))
+            raise ConfigurationError(f"the manager has no queue {name!r}; {hint}")
+    return [by_name[name] for name in dict.fromkeys(wanted)]
