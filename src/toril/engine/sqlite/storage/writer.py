@@ -251,7 +251,9 @@ class Writer:
     def _commit(self, connection: apsw.Connection, calls: list[Call]) -> None:
         durability = max(call.durability for call in calls)
         try:
-            self._begin(connection, durability)
+            connection.execute(
+                "BEGIN DEFERRED" if durability is Durability.READ else "BEGIN IMMEDIATE"
+            )
         except apsw.Error as error:  # it concerns all alike: no use to try it for each
             for call in calls:
                 call.error = self._translated(error, connection.system_errno)
@@ -293,9 +295,6 @@ class Writer:
         deliver(to_flush, Call.deliver_flush)
         self._wake.ring(Topic.WORK, transaction.work)
         self._wake.ring(Topic.EVENT, transaction.events)
-
-    def _begin(self, connection: apsw.Connection, durability: Durability) -> None:
-        connection.execute("BEGIN DEFERRED" if durability is Durability.READ else "BEGIN IMMEDIATE")
 
     def _translated(self, error: Exception, errno: int) -> Exception:
         if not isinstance(error, apsw.Error):
