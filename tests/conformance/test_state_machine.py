@@ -31,7 +31,7 @@ from toril.model.job import Job, Lease, NewJob
 from toril.model.limits import Limits
 from toril.model.options import Deduplication, Keep
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
-from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.model.settlement import Complete, Fail, FollowUp, Release, Retry, Settlement
 from toril.model.state import FINAL, INITIAL, READY, STORED, TRANSITIONS, JobState
 
 T = TypeVar("T")
@@ -217,6 +217,10 @@ class Model:
             self._settle_one(record, settlement, released)
         for record in reversed(released):
             self.ready(record, front=True)
+        for settlement, refusal in zip(settlements, results, strict=True):
+            if refusal is None and isinstance(settlement, Complete | Fail):
+                for follow_up in settlement.then:
+                    self.add(follow_up.job)
         return results
 
     def _settle_one(self, record: Record, settlement: Settlement, released: list[Record]) -> None:
@@ -315,6 +319,24 @@ class EngineMachine(RuleBasedStateMachine):
 
     # Adding
 
+    def new_job(
+        self,
+        job_id: str,
+        priority: int,
+        delay_ms: int,
+        deduplication: Deduplication | None,
+        *,
+        lifo: bool,
+    ) -> NewJob:
+        args: dict[str, Any] = {"priority": priority}
+        if delay_ms:
+            args["delay"] = self.own_delay(delay_ms) / 1000
+        elif lifo:
+            args["lifo"] = True
+        if deduplication is not None:
+            args["deduplication"] = deduplication
+        return job(job_id, **args)
+
     @rule(
         ids=some_ids,
         priority=priorities,
@@ -334,16 +356,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.tick()
         if deduplication is not None and deduplication.replace:
             delay_ms = 1_000
-        new = []
-        for i in ids:
-            args: dict[str, Any] = {"priority": priority}
-            if delay_ms:
-                args["delay"] = self.own_delay(delay_ms) / 1000
-            elif lifo:
-                args["lifo"] = True
-            if deduplication is not None:
-                args["deduplication"] = deduplication
-            new.append(job(i, **args))
+        new = [self.new_job(i, priority, delay_ms, deduplication, lifo=lifo) for i in ids]
         self.sequence += 1
         self.last_batch = new
         batch = Batch("producer", self.sequence)
@@ -378,7 +391,28 @@ class EngineMachine(RuleBasedStateMachine):
     ) -> None:
         assume(self.leases)
         settlements = [self.settlement(kind, self.draw_lease(data), delay_ms) for kind in kinds]
-        self.exchange(settlements, fetch, lease_ms)
+        self.exchange([self.with_follow_ups(one, data) for one in settlements], fetch, lease_ms)
+
+    def with_follow_ups(self, settlement: Settlement, data: st.DataObject) -> Settlement:
+        """Put up to two follow-ups on a settlement that can have some."""
+        if isinstance(settlement, Retry | Release):
+            return settlement
+        then = []
+        for job_id in data.draw(st.lists(st.sampled_from(IDS), max_size=2)):
+            rule = data.draw(st.sampled_from(RULES))
+            delay_ms = data.draw(delays)
+            if rule is not None and rule.replace:
+                delay_ms = 1_000
+            # The exchange that settles takes place a millisecond from now.
+            delay_ms = self.own_delay(delay_ms + 1) - 1 if delay_ms else 0
+            priority, lifo = data.draw(priorities), data.draw(st.booleans())
+            args: dict[str, Any] = {"priority": priority, "lifo": lifo and not delay_ms}
+            if delay_ms:
+                args["delay"] = delay_ms / 1000
+            if rule is not None:
+                args["deduplication"] = rule
+            then.append(FollowUp(QUEUE, job(job_id, **args)))
+        return msgspec.structs.replace(settlement, then=tuple(then))
 
     def draw_lease(self, data: st.DataObject) -> Lease:
         """Return a lease: mostly one that is held, else a former or a forged one."""

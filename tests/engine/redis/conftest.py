@@ -65,6 +65,6 @@ async def proxy(server: RedisServer) -> AsyncIterator[Proxy]:
 async def far(proxy: Proxy) -> AsyncIterator[RedisEngine]:
     """An engine that reaches the server through the proxy."""
     made = RedisEngine(parse(proxy.url))
-    await made.register(QUEUE)
+    await made.queues.register(QUEUE)
     yield made
     await made.close()

@@ -42,6 +42,14 @@ async def nap(job: JobContext, ms: int = 0) -> None:
         reach("in-handler")
 
 
+async def fail(job: JobContext, ms: int = 0) -> None:
+    """Never succeed."""
+    with _recorded(job):
+        await asyncio.sleep(ms / 1000)
+        reach("in-handler")
+        raise ValueError(job.id)
+
+
 def nap_in_thread(job: JobContext, ms: int = 0) -> None:
     with _recorded(job):
         time.sleep(ms / 1000)
@@ -101,7 +109,7 @@ def nap_in_process(job: JobContext, ms: int = 0) -> None:
 
 def register(queue: Queue) -> None:
     """Give a queue all of the above, by the functions' names."""
-    for function in (nap, block, hold):
+    for function in (nap, fail, block, hold):
         queue.task(function.__name__)(function)
     for function in (nap_in_thread, hold_in_thread, deaf_in_thread, exit_in_thread):
         queue.task(function.__name__, run_in="thread")(function)

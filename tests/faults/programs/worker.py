@@ -18,6 +18,9 @@ from toril import JobCompleted, JobStalled, LeaseLost, QueueManager, WorkerSetti
 from toril.application.stores import open_engine
 from toril.engine.contract.engine import Engine
 from toril.engine.sqlite import SqliteEngine
+from toril.model.job import NewJob, QueueRef
+from toril.model.job_options import DEFAULT_OPTIONS, encode_options
+from toril.model.settlement import Complete, Fail, FollowUp, Settlement, follow_up_id
 
 QUEUE = "work"
 
@@ -33,6 +36,26 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_stalls: int = 20
     hook: Hook | None = None
     clock: str | None = None
+    follow_ups: bool = False
+
+
+FOLLOW_UPS = QueueRef("bull", "follow-ups")
+
+
+def followed(settlement: Settlement) -> Settlement:
+    """Let each job that ends be followed by one that says whose end it was."""
+    if not isinstance(settlement, Complete | Fail):
+        return settlement
+    data = msgspec.json.encode({"of": settlement.lease.id}).decode()
+    job = NewJob(
+        follow_up_id(settlement.lease),
+        "after",
+        data,
+        DEFAULT_OPTIONS,
+        encode_options(DEFAULT_OPTIONS),
+    )
+    then = (FollowUp(FOLLOW_UPS, job, with_errors=True),)
+    return msgspec.structs.replace(settlement, then=then)
 
 
 class Scribe(logging.Handler):
@@ -78,6 +101,8 @@ async def work(config: WorkerConfig) -> None:
     handlers.reach = faultpoint.reach
     manager = QueueManager(engine=FaultyEngine(_open(config), ledger, faultpoint))
     handlers.register(manager.register_queue(QUEUE))
+    if config.follow_ups:
+        manager._hooks.append(followed)
     listen(manager, ledger)
     settings = WorkerSettings(
         concurrency=config.concurrency,

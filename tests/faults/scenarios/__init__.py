@@ -14,6 +14,7 @@ from tests.faults.scenarios.full_redis import full_redis
 from tests.faults.scenarios.held_lock import held_lock
 from tests.faults.scenarios.killed_producer import killed_producer
 from tests.faults.scenarios.killed_redis import killed_redis
+from tests.faults.scenarios.killed_with_follow_ups import killed_with_follow_ups
 from tests.faults.scenarios.killed_worker import killed_worker
 from tests.faults.scenarios.lost_replies import lost_replies
 from tests.faults.scenarios.paused_redis import paused_redis
@@ -29,6 +30,7 @@ from tests.faults.scenarios.terminated_worker import (
 
 SCENARIOS: Mapping[str, Scenario] = {
     **killed_worker,
+    **killed_with_follow_ups,
     **terminated_worker,
     **terminated_in_work,
     **forced_worker,

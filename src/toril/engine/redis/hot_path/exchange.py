@@ -76,8 +76,10 @@ def pack(settlements: Sequence[Settlement]) -> Packed:
 
 
 def _pack_follow_ups(settlements: Sequence[Settlement], order: Sequence[int]) -> list[Any]:
+    """Return follow-ups in the settlements' own order, each with the number of its settlement."""
+    numbers = {index: number for number, index in enumerate(order, 1)}
     out: list[Any] = []
-    for number, index in enumerate(order, 1):
+    for index, number in sorted(numbers.items()):
         for follow_up in follow_ups_of([settlements[index]]):
             out += (number, *_follow_up(follow_up))
     return out

@@ -83,7 +83,7 @@ local refused, settled, locks_of = {}, {}, {}
 local at, total = 8 + 2 * UNANSWERED, 0
 local buckets, duration_sum = {}, 0
 local rare  -- what few settlements need
-local follow_ups, accepted = #ARGV > LAST, {}
+local follow_ups, wants_errors, accepted = #ARGV > LAST, {}, {}
 while at <= LAST do
     local kind, count = ARGV[at], tonumber(ARGV[at + 1])
     local kept, age = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
@@ -139,11 +139,11 @@ while at <= LAST do
         rare = {
             fail = fail, retry = retry, release = release, free_key = free_key, trim = trim_finished,
             child_completed = child_completed, forget = forget, with_times = with_times,
-            errors_before = errors_before, add_follow_ups = add_follow_ups, here = HERE,
+            note_errors = note_errors, add_follow_ups = add_follow_ups, here = HERE,
         }
-        follow_ups = follow_ups and read_follow_ups(LAST)
+        if follow_ups then follow_ups, wants_errors = read_follow_ups(LAST) end
     end
-    if follow_ups then rare.errors_before(follow_ups, jobs) end
+    if follow_ups then rare.note_errors(wants_errors, jobs) end
     if kind ~= 'complete' then
         rare[kind](jobs, kept, age)
     else
@@ -192,7 +192,7 @@ while at <= LAST do
     if follow_ups then
         for _, job in ipairs(jobs) do
             job.last_error = kind == 'fail' and rare.with_times(job, ARGV[job.at + 2])
-            accepted[#accepted + 1] = job
+            accepted[job.number] = job
         end
     end
     for _, job in ipairs(jobs) do
@@ -249,7 +249,7 @@ if #freed > 0 then
     if retried > 0 then count('retried', retried) end
 end
 
-if #accepted > 0 then
+if next(accepted) then
     local ready, delayed = rare.add_follow_ups(follow_ups, accepted)
     made_ready, made_delayed = made_ready or ready, made_delayed or delayed
 end

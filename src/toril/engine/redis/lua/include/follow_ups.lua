@@ -1,19 +1,19 @@
 -- Follow-ups: jobs that are added in the same step as the settlement they come with, and only if
 -- that is accepted. Stands within exchange.lua.
--- needs: here, events, ready, parents, forget, store, place, deduplicate
+-- needs: here, events, ready, place, deduplicate, unsuccessful
 
 local FOLLOW_UP_WIDTH = 16  -- arguments, but for the tags
 
--- The follow-ups behind an argument, by the number of their settlement.
+-- The follow-ups behind an argument, in their order; and the numbers of the settlements that have
+-- one that is given errors.
 local function read_follow_ups(last)
-    local found, at = {}, last + 1
+    local found, wants_errors, at = {}, {}, last + 1
     while at <= #ARGV do
-        local number = tonumber(ARGV[at])
         local job = {
-            base = ARGV[at + 1], id = ARGV[at + 2], name = ARGV[at + 3], data = ARGV[at + 4],
-            opts = ARGV[at + 5], delay = ARGV[at + 6], due = tonumber(ARGV[at + 7]),
-            priority = tonumber(ARGV[at + 8]), lifo = ARGV[at + 9] == '1',
-            with_errors = ARGV[at + 10] == '1', tags = {},
+            number = tonumber(ARGV[at]), base = ARGV[at + 1], id = ARGV[at + 2],
+            name = ARGV[at + 3], data = ARGV[at + 4], opts = ARGV[at + 5], delay = ARGV[at + 6],
+            due = tonumber(ARGV[at + 7]), priority = tonumber(ARGV[at + 8]),
+            lifo = ARGV[at + 9] == '1', with_errors = ARGV[at + 10] == '1', tags = {},
         }
         if ARGV[at + 11] ~= '' then
             job.key_id = ARGV[at + 11]
@@ -24,28 +24,29 @@ local function read_follow_ups(last)
         for n = 1, tags do
             job.tags[n] = ARGV[at + 15 + n]
         end
-        found[number] = found[number] or {}
-        table.insert(found[number], job)
+        found[#found + 1] = job
+        if job.with_errors then wants_errors[job.number] = true end
         at = at + FOLLOW_UP_WIDTH + tags
     end
-    return found
+    return found, wants_errors
 end
 
--- The errors that jobs have so far, which their follow-ups are to be given: retention may take
--- them away with the jobs.
-local function errors_before(follow_ups, jobs)
+-- Notes the errors that jobs have so far: retention may take them away with the jobs.
+local function note_errors(wants_errors, jobs)
     for _, job in ipairs(jobs) do
-        for _, follow_up in ipairs(follow_ups[job.number] or {}) do
-            if follow_up.with_errors then
-                job.errors = job.errors or call('HGET', job.key, 'errors') or ''
-            end
+        if wants_errors[job.number] then
+            job.errors = call('HGET', job.key, 'errors') or ''
         end
     end
 end
 
--- An object with the errors of all attempts in it.
-local function with_errors(data, known, last)
-    local errors = known == '' and (last or '') or last and known .. ',' .. last or known
+-- An object with the newest errors of a job's attempts in it.
+local function with_errors(data, job)
+    local errors = job.errors
+    if job.last_error then
+        errors = errors == '' and job.last_error or errors .. ',' .. job.last_error
+        if tonumber(job.made) >= KEPT_ERRORS then errors = last_of(errors, KEPT_ERRORS) end
+    end
     return string.sub(data, 1, -2) .. (data == '{}' and '' or ',') .. '"errors":[' .. errors .. ']}'
 end
 
@@ -58,28 +59,28 @@ local function when(delay, due)
     return 0, '0'
 end
 
--- accepted: the jobs whose settlements were accepted, each with its last error, if it has one.
+-- accepted: by the number of each settlement that was accepted, its job with its last error.
 -- Returns whether jobs of this queue became ready, and whether some are delayed.
 local function add_follow_ups(follow_ups, accepted)
     local others, ready_here, delayed_here = {}, false, false
-    for _, job in ipairs(accepted) do
-        for _, new in ipairs(follow_ups[job.number] or {}) do
-            local q = queue_at(new.base)
-            if call('EXISTS', q.base .. new.id) == 1 then
-                emit(q, 'duplicated', 'jobId', new.id)
-            elseif not (new.rule and holder_of(q, new.id, new.rule, new.key_id)) then
-                if new.with_errors then
-                    new.data = with_errors(new.data, job.errors, job.last_error)
-                end
-                new.due, new.delay = when(new.delay, new.due)
-                call('INCR', q.id)
-                local is_delayed = place(q, new)
-                if q == HERE then
-                    ready_here, delayed_here = ready_here or not is_delayed, delayed_here or is_delayed
-                elseif is_delayed then
-                    mark_due(q)
-                end
-                if q ~= HERE then others[q.base] = q end
+    for _, new in ipairs(follow_ups) do
+        local job, q = accepted[new.number], queue_at(new.base)
+        if job and call('EXISTS', q.base .. new.id) == 1 then
+            emit(q, 'duplicated', 'jobId', new.id)
+        elseif job and not (new.rule and holder_of(q, new.id, new.rule, new.key_id)) then
+            if new.with_errors then
+                new.data = with_errors(new.data, job)
+            end
+            new.due, new.delay = when(new.delay, new.due)
+            call('INCR', q.id)
+            local is_delayed = place(q, new)
+            if q ~= HERE then
+                others[q.base] = q
+                if is_delayed then mark_due(q) end
+            elseif is_delayed then
+                delayed_here = true
+            else
+                ready_here = true
             end
         end
     end
