@@ -1,4 +1,4 @@
-"""One task, one job, one worker. The jobs are in the file toril.db."""
+"""One task, one job, one worker. Jobs are stored in toril.db."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ emails = manager.register_queue("emails")
 
 @emails.task(attempts=3, backoff="5s")
 async def send_welcome(to: str, subject: str = "Welcome") -> str:
-    """Stand for the call to a mail server."""
+    """Stand in for a call to a mail server."""
     return f"{subject!r} sent to {to}"
 
 

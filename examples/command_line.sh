@@ -1,18 +1,18 @@
 #!/bin/sh
-# A worker's module, a few jobs, and what the command line shows of them.
+# Write a module with one task, add a few jobs, run them, and inspect the results.
 set -eu
 export TORIL_URL=sqlite:///tasks.db NO_COLOR=1
 
 cat > tasks.py <<'PYTHON'
 from toril import JobContext, QueueManager
 
-manager = QueueManager()  # where TORIL_URL says
+manager = QueueManager()  # uses TORIL_URL
 queue = manager.register_queue("tasks")
 
 
 @queue.task(attempts=2)
 def divide(job: JobContext, a: int, b: int) -> float:
-    job.log(f"{a} by {b}")
+    job.log(f"dividing {a} by {b}")
     return a / b
 PYTHON
 

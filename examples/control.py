@@ -1,4 +1,4 @@
-"""Stop a queue, look into it, mend what failed, and clear it."""
+"""Pause a queue, inspect it, retry what failed, and remove everything."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""An asyncio program that adds jobs and works them itself, beside what else it does."""
+"""An asyncio program that adds jobs and runs them in the background."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,14 +17,14 @@ async def send_welcome(to: str) -> str:
 
 @asynccontextmanager
 async def lifespan(_app: object = None) -> AsyncIterator[None]:
-    """Give this to a web framework: open at its start, closed at its end."""
+    """Open on startup and close on shutdown: pass this to your web framework."""
     async with manager:
         await manager.start_workers(settings=WorkerSettings(concurrency=5, grace=10))
         yield
 
 
 async def handle_request(address: str) -> str:
-    """Stand for a request handler: it returns as soon as the job is stored."""
+    """Stand in for a request handler: return as soon as the job is stored."""
     handle = await send_welcome.enqueue(address)
     return handle.id
 

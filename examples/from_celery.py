@@ -1,4 +1,4 @@
-"""The tasks of docs/guides/from-celery.md after the move: the same work on Toril."""
+"""The tasks from docs/guides/from-celery.md, ported to Toril."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ def send_welcome(job: JobContext, to: str, subject: str = "Welcome") -> str:
 @mails.task(attempts=6)
 def fetch(job: JobContext, url: str) -> str:
     if job.attempt <= 2:
-        raise Retry("not there yet", after="100ms")
+        raise Retry("not ready yet", after="100ms")
     return f"fetched {url} at attempt {job.attempt}"
 
 

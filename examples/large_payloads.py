@@ -1,4 +1,4 @@
-"""Payloads of any size: what is large goes to a folder, and its job carries a claim on it."""
+"""Large payloads are stored in a folder, and the job carries only a claim."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ from toril import QueueManager
 manager = QueueManager(
     "sqlite:///scans.db",
     payload_store=Path("payloads"),  # or "s3://bucket/payloads", or TORIL_PAYLOAD_STORE
-    payload_threshold=64 * 1024,  # bytes; what is larger goes there
+    payload_threshold=64 * 1024,  # bytes; larger payloads go to the store
 )
 scans = manager.register_queue("scans")
 
@@ -30,7 +30,7 @@ async def main() -> None:
         await manager.run_workers(burst=True)
         print(await small.result(timeout=10), await large.result(timeout=10))
 
-        # Once a day, from a schedule of yours: longer ago than any job is kept.
+        # Run this once a day, with an age longer than you keep any job.
         print(await manager.clean_payloads(older_than="60d"), "payloads removed")
 
 

@@ -1,10 +1,10 @@
-"""Jobs on a Redis server. TORIL_URL names it: redis://localhost:6379/0, for example."""
+"""Jobs on a Redis server. Set TORIL_URL to its URL, such as redis://localhost:6379/0."""
 
 import asyncio
 
 from toril import QueueManager, RateLimit
 
-manager = QueueManager()  # asks the environment; a URL as its argument does as well
+manager = QueueManager()  # uses TORIL_URL; you can also pass a URL here
 mails = manager.register_queue("mails", rate_limit=RateLimit(100, per=60), concurrency=20)
 
 

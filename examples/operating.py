@@ -1,4 +1,4 @@
-"""One store, several processes: this program adds, two workers run, and a copy is made."""
+"""One store, three processes: this program adds jobs, two workers run them. Then a backup."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ async def which_process() -> int:
 
 
 def start_worker() -> subprocess.Popen[bytes]:
-    """Do what a service manager does: `toril worker operating:manager`."""
+    """Start a worker as a service manager would: `toril worker operating:manager`."""
     command = ["toril", "worker", "operating:manager", "--concurrency", "2"]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
@@ -30,7 +30,7 @@ async def main() -> None:
         pids = {await handle.result(timeout=20) for handle in handles}
         print("100 jobs ran in other processes:", os.getpid() not in pids)
         for worker in workers:
-            worker.terminate()  # SIGTERM: running jobs may finish
+            worker.terminate()  # SIGTERM lets running jobs finish
         for worker in workers:
             worker.wait(timeout=20)
 

@@ -1,4 +1,4 @@
-"""What can be asked of a job, and where the jobs stand afterwards."""
+"""Options of jobs and queues, and the state that each job is in afterwards."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

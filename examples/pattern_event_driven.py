@@ -1,4 +1,4 @@
-"""Event-driven: what the application tells itself becomes jobs, and nothing is done twice."""
+"""Event-driven: application events become jobs, and a repeated event adds nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ async def enqueue_registration(event_id: str, data: dict[str, Any]) -> None:
         "user-events",
         "handle-registration",
         data,
-        job_id=f"registered-{event_id}",  # an event that is told twice makes one job
+        job_id=f"registered-{event_id}",  # publishing an event twice adds one job
         priority=Priority.HIGH,
         correlation_id=event_id,
         tags=["user-event", "registration"],

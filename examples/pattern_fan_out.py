@@ -1,4 +1,4 @@
-"""Fan-out: one call makes a job for each member, and all workers share them."""
+"""Fan-out: one call adds a job for each user, and all workers share them."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ async def process_user(user_id: int) -> int:
 async def main() -> None:
     async with manager:
         jobs = [process_user.job(user_id) for user_id in range(1000)]
-        handles = await users.add_jobs(jobs)  # all of them, or none
+        handles = await users.add_jobs(jobs)  # adds all of them, or none
         await manager.run_workers(concurrency=100, burst=True)
         results = await asyncio.gather(*(handle.result(timeout=20) for handle in handles))
         print(len(results), "users, sum", sum(results))

@@ -1,4 +1,4 @@
-"""Priority: what is urgent goes first, whenever it was added."""
+"""Priority: urgent jobs run first, no matter when they were added."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Rate-limited API calls: the queue keeps to the limit, however many workers there are."""
+"""Rate-limited API calls: the queue enforces the limit, however many workers run."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ starts: list[float] = []
 
 
 class Api:
-    """Stands for a service that now and then says: too many requests, come back later."""
+    """Stands in for a service that sometimes answers: too many requests, try again later."""
 
     def __init__(self) -> None:
         self.told_to_wait = False
@@ -21,7 +21,7 @@ class Api:
     async def get(self, endpoint: str) -> str:
         if endpoint == "/7" and not self.told_to_wait:
             self.told_to_wait = True
-            raise Snooze("200ms")  # in your code: the answer's Retry-After
+            raise Snooze("200ms")  # in your code: the Retry-After header
         return f"answer of {endpoint}"
 
 

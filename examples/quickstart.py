@@ -1,4 +1,4 @@
-"""A shop's jobs: a typed task, one that needs a second attempt, and a bulk of others."""
+"""Jobs for a shop: a typed task, a task that needs a second attempt, and a bulk add."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def print_label(job: JobContext, order: int) -> str:
 
 
 @orders.task("count-stock")
-def count_stock(shelf: str) -> str:  # an ordinary function runs in a thread
+def count_stock(shelf: str) -> str:  # a plain function runs in a thread
     return f"shelf {shelf} counted"
 
 

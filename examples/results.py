@@ -38,9 +38,9 @@ async def main() -> None:
         try:
             await handle.result(timeout="50ms")
         except ResultTimeoutError:
-            print("not yet:", await handle.state())  # the job goes on
+            print("not yet:", await handle.state())  # the job is not affected
 
-        await manager.start_workers()  # in the background, until the manager is closed
+        await manager.start_workers()  # in the background, until the manager closes
 
         report = await handle.result(timeout=10)  # a Report again, not a dict
         print(report.rows, report.skipped, await handle.progress(), await handle.logs())

@@ -16,7 +16,7 @@ def build(month: str) -> dict[str, str]:
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Add a report's job, or show its result once it is there."""
+    """Add a report job, or return the result of one."""
     job_id = environ["QUERY_STRING"]
     if not job_id:
         handle = manager.sync.enqueue(build, "2025-01")
@@ -29,7 +29,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 def main() -> None:
-    """Call the application as a server would. Here the same program works the jobs, too."""
+    """Call the application as a server would. This program also runs the jobs."""
     answers: list[str] = []
 
     def answer(status: str, _headers: list[tuple[str, str]]) -> None:

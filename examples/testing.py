@@ -1,4 +1,4 @@
-"""Tests of jobs, with pytest: the function alone, the job in a queue, and its failure."""
+"""Testing jobs with pytest: the function alone, a job in a queue, and a failing job."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from toril import JobFailedError, JobState, QueueManager, Settings
 
 
 def make_jobs(url: str | None = None) -> QueueManager:
-    """Make the application's manager: a function, so that each test has its own."""
+    """Make the application's manager. A function, so each test gets its own."""
     manager = QueueManager(url, settings=Settings())
     greetings = manager.register_queue("greetings")
 
@@ -22,17 +22,17 @@ def make_jobs(url: str | None = None) -> QueueManager:
     return manager
 
 
-def test_a_task_is_a_function_still() -> None:
+def test_a_task_is_still_a_function() -> None:
     greet = make_jobs("memory://").queue("greetings").tasks["greet"]
 
     assert asyncio.run(greet.function("Ada")) == "Hello, Ada"
 
 
-def test_a_job_runs_and_leaves_its_result() -> None:
+def test_a_job_runs_and_stores_its_result() -> None:
     async def run() -> None:
         async with make_jobs("memory://") as manager:
             handle = await manager.add_job("greetings", "greet", {"name": "Ada"})
-            await manager.run_workers(burst=True)  # returns when nothing is left
+            await manager.run_workers(burst=True)  # returns when no work is left
             assert await handle.result(timeout=5) == "Hello, Ada"
 
     asyncio.run(run())
@@ -51,7 +51,7 @@ def test_a_job_that_fails_says_why() -> None:
     asyncio.run(run())
 
 
-def test_a_delayed_job_is_added_as_meant() -> None:
+def test_a_delayed_job_can_be_promoted() -> None:
     async def run() -> None:
         async with make_jobs("memory://") as manager:
             handle = await manager.add_job("greetings", "greet", {"name": "Ada"}, delay="1h")

@@ -1,4 +1,4 @@
-"""Handlers of three kinds, the ends an attempt can have, middleware, and events."""
+"""Three kinds of handlers, the outcomes of an attempt, middleware, and events."""
 
 import asyncio
 import hashlib
@@ -36,7 +36,7 @@ def resize(image: str) -> str:  # in a thread
 
 
 @queue.task(run_in="process", timeout="10s")
-def checksum(text: str) -> str:  # in a process of its own, killed when its time is over
+def checksum(text: str) -> str:  # in a separate process, killed at its timeout
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -48,7 +48,7 @@ async def publish(job: JobContext, page: str) -> str:
         raise Unrecoverable("no attempt can succeed")
     if "snoozed" not in await queue.handle(job.id).logs():
         job.log("snoozed")
-        raise Snooze("100ms")  # come back later; it uses up no attempt
+        raise Snooze("100ms")  # run again later, without using an attempt
     return f"published {page} at attempt {job.attempt}"
 
 
