@@ -125,7 +125,7 @@ async def test_an_attempt_that_succeeds_ends_the_trying(queue, work, tmp_path, k
     ("function", "error_type", "reason"),
     [
         (jobs.raise_group, "ExceptionGroup", "2 errors at once: ValueError: one; KeyError: 'two'"),
-        (jobs.raise_mute, "MuteError", "<its message could not be read: RuntimeError>"),
+        (jobs.raise_mute, "MuteError", "<the message could not be read: RuntimeError>"),
         (jobs.raise_surrogate, "ValueError", "bad ? name"),
         (jobs.raise_keyboard_interrupt, "KeyboardInterrupt", "KeyboardInterrupt"),
         (jobs.raise_system_exit, "SystemExit", "3"),

@@ -77,6 +77,6 @@ async def test_outcomes_that_the_disk_refused_are_named(slow, settings, caplog):
     slow.register_processor("q", process)
     slow.fails = True
     await slow.start_workers(settings=settings())
-    await until(lambda: "may be lost with the next loss of power" in caplog.text)
+    await until(lambda: "a power failure may make the jobs run again" in caplog.text)
     assert "Input/output error" in caplog.text
     slow.fails = False

@@ -73,7 +73,7 @@ async def test_a_thread_cannot_be_stopped_and_that_is_said(queue, work, sleeper,
 
     error = await failure_of(await task.enqueue(str(tmp_path / "marks")))
 
-    assert error.reason.endswith("and is still running: it could not be stopped")
+    assert error.reason.endswith("and is still running, because it could not be stopped")
 
 
 @pytest.mark.parametrize("kind", ["async", "process"])
@@ -155,8 +155,8 @@ async def test_who_goes_on_after_his_cancellation_is_not_waited_for_and_keeps_hi
     error = await failure_of(await stubborn.enqueue())
     waits = await other.enqueue()
 
-    assert error.reason.endswith("is still running: it could not be stopped")
-    assert "goes on although it was told to end; its place stays taken" in caplog.text
+    assert error.reason.endswith("is still running, because it could not be stopped")
+    assert "is still running after it was asked to stop; it keeps its slot" in caplog.text
     assert worker.running == 1
     assert await waits.state() is JobState.WAITING
     gate.set()

@@ -80,7 +80,7 @@ async def test_what_was_finished_while_the_store_was_busy_is_settled_later(
     await until(lambda: len(runs) == 4)
     with locked():
         gate.set()
-        await until(lambda: "trying again in" in caplog.text)
+        await until(lambda: "retrying in" in caplog.text)
 
     assert [await handle.result(10) for handle in handles] == [0, 1, 2, 3]
     assert sorted(runs) == [0, 1, 2, 3]

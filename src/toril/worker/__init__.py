@@ -1,1 +1,1 @@
-"""Running jobs: fetch, run, settle, and keep hold of them meanwhile."""
+"""Workers: fetch jobs, run their handlers, renew their leases, and settle them."""

@@ -1,4 +1,4 @@
-"""One attempt at one job, from the lease to the outcome, and the ways to end it early."""
+"""One attempt at a job, from its lease to its outcome, and the reasons to stop it early."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toril.model.outcome import Outcome
 
 
 class Stop(Enum):
-    """Why an attempt is ended before its handler returns."""
+    """Why an attempt is stopped before its handler returns."""
 
     CANCEL = auto()
     TIMEOUT = auto()
@@ -21,23 +21,23 @@ class Stop(Enum):
 
 
 class Attempt:
-    """An attempt that runs, or has run.
+    """An attempt at a job: waiting to start, running, or finished.
 
     Attributes:
-        lease: The lease it runs under.
+        lease: The lease that the attempt runs under.
         options: The job's options.
-        started: When, on the event loop's clock.
-        stopped: Why it was told to end; None if it was not.
-        task: Runs it; None until its first step.
-        resolved: Its outcome has been handed over.
-        deadline: Its place in the timer wheel.
-        begun: It was handed over to be started.
-        thread: What runs of it in a thread, which goes on when the task is cancelled.
+        started: When the attempt started, on the event loop's clock.
+        stopped: Why the attempt was asked to stop; None if it was not.
+        task: The asyncio task that runs the attempt; None until it takes its first step.
+        resolved: Whether the outcome has been reported.
+        deadline: The attempt's entry in the timer wheel; None without a timeout.
+        dispatched: Whether the attempt has been passed to the starter.
+        thread: The call that runs in a thread, if any. Cancelling the task does not stop it.
     """
 
     __slots__ = (
-        "begun",
         "deadline",
+        "dispatched",
         "lease",
         "on_outcome",
         "options",
@@ -51,12 +51,12 @@ class Attempt:
     def __init__(
         self, lease: Lease, started: float, on_outcome: Callable[[Attempt, Outcome], None]
     ) -> None:
-        """Prepare.
+        """Create an attempt.
 
         Args:
-            lease: The lease it runs under.
-            started: The event loop's time.
-            on_outcome: Called once, with the outcome.
+            lease: The lease that the attempt runs under.
+            started: The event loop's current time.
+            on_outcome: Called exactly once, with the attempt and its outcome.
         """
         self.lease = lease
         self.options = lease.options
@@ -66,22 +66,22 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.resolved = False
         self.deadline: tuple[int, int] | None = None
-        self.begun = False
+        self.dispatched = False
         self.thread: asyncio.Future[Any] | None = None
 
     def stop(self, why: Stop) -> None:
-        """Tell the handler to end. The first reason counts."""
+        """Ask the handler to stop. Only the first reason counts."""
         if self.stopped is None and not self.resolved:
             self.stopped = why
             if self.task is not None:
                 self.task.cancel()
 
     def is_stopped(self) -> bool:
-        """Whether the handler was told to end; a thread asks this through its context."""
+        """Whether the handler was asked to stop; handlers in threads check this."""
         return self.stopped is not None
 
     def resolve(self, outcome: Outcome) -> None:
-        """Hand over the outcome, unless that was done before."""
+        """Report the outcome; later calls do nothing."""
         if not self.resolved:
             self.resolved = True
             self.on_outcome(self, outcome)

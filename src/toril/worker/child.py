@@ -1,7 +1,8 @@
-"""The program that runs process handlers: reads jobs on stdin, answers on stdout.
+"""The program that runs process handlers: it reads jobs from stdin and replies on stdout.
 
-Each message is four bytes of length and as many of JSON. What a handler prints goes to
-stderr. When stdin ends the worker is gone, and so is this process, whatever it is doing.
+Each message is a four-byte length followed by that many bytes of JSON. A handler's own output
+goes to stderr. When stdin closes, the worker is gone, and this process exits at once, even in
+the middle of a job.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from toril.queues.context import JobContext, set_current_job
 from toril.worker.handlers import FunctionRef, Handler
 from toril.worker.outcomes import of_error, of_result
 
-HEADER = 4  # bytes of a message's length
+HEADER = 4  # bytes that hold a message's length
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
-    """The first message: what the child's imports need.
+    """The first message: sets up imports in the child.
 
     Attributes:
         path: The worker's `sys.path`.
@@ -41,17 +42,17 @@ class Hello(msgspec.Struct, tag="hello", frozen=True):
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
-    """The handler has been imported; its time begins."""
+    """The handler has been imported; its timeout starts now."""
 
 
 class Run(msgspec.Struct, tag="run", frozen=True):
     """Run a job.
 
     Attributes:
-        function: What runs it.
-        lease: The job.
-        takes_context: The function takes the job's context alone.
-        max_result: The largest result, in bytes.
+        function: The function to call.
+        lease: The job's lease.
+        takes_context: Whether the job's context is the function's only argument.
+        max_result: The largest allowed result, in bytes.
     """
 
     function: FunctionRef
@@ -61,13 +62,13 @@ class Run(msgspec.Struct, tag="run", frozen=True):
 
 
 class Progress(msgspec.Struct, tag="progress", frozen=True):
-    """The handler reports how far it is."""
+    """The handler reported progress."""
 
     progress_json: str
 
 
 class Line(msgspec.Struct, tag="line", frozen=True):
-    """The handler logs a line."""
+    """The handler logged a line."""
 
     text: str
 
@@ -76,7 +77,7 @@ class Done(msgspec.Struct, tag="done", frozen=True):
     """The handler returned or raised.
 
     Attributes:
-        outcome: What that means.
+        outcome: The attempt's outcome.
     """
 
     outcome: Succeeded | Errored | Discarded | Released | Forfeited
@@ -87,13 +88,13 @@ Reply = Ready | Progress | Line | Done
 
 
 def frame(message: Any) -> bytes:
-    """Return a message as it is sent."""
+    """Encode a message with its length header."""
     body = msgspec.json.encode(message)
     return len(body).to_bytes(HEADER, "big") + body
 
 
 class _Sender:
-    """Writes replies; the context's reports among them."""
+    """Writes replies, including the progress and log lines that a handler reports."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -112,7 +113,7 @@ class _Sender:
 
 
 def main() -> None:
-    """Serve until stdin ends."""
+    """Run jobs until stdin closes."""
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -133,7 +134,7 @@ def _read(stream: BinaryIO, requests: SimpleQueue[Request]) -> None:
     decoder = msgspec.json.Decoder(Request)
     while header := stream.read(HEADER):
         requests.put(decoder.decode(stream.read(int.from_bytes(header, "big"))))
-    os._exit(1)  # the worker is gone: what runs must not go on unheld
+    os._exit(1)  # the worker is gone: a job must not run on without a lease
 
 
 def _run(request: Run, sender: _Sender) -> Reply:
@@ -147,7 +148,7 @@ def _run(request: Run, sender: _Sender) -> Reply:
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
         return Done(of_result(lease, result, request.max_result))
-    except BaseException as error:  # noqa: BLE001 - whatever a handler raises is an answer
+    except BaseException as error:  # noqa: BLE001 - anything a handler raises is an outcome
         return Done(of_error(lease, error))
 
 
@@ -172,6 +173,6 @@ def _load(reference: FunctionRef) -> Callable[..., Any]:
         rest = reference.qualname.split(".")
     for name in rest:
         found = getattr(found, name)
-    # A decorated function's name stands for its task or processor.
+    # A decorated function's name refers to its task or processor.
     function: Callable[..., Any] = getattr(found, "function", found)
     return function

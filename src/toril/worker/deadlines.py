@@ -1,4 +1,4 @@
-"""Deadlines of many attempts on one timer."""
+"""Deadlines for many attempts on a single timer."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import heapq
 import math
 from collections.abc import Callable
 
-_TICK = 0.02  # seconds; deadlines are kept to within this
+_TICK = 0.02  # seconds; the precision of deadlines
 
 
 class Deadlines:
-    """A timer wheel: attempts that end in time are forgotten without a timer each."""
+    """A timer wheel, so that attempts do not need a timer each."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Create an empty timer wheel."""
         self._ticks: list[int] = []
         self._due: dict[int, dict[int, Callable[[], None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._numbers = 0
 
     def add(self, seconds: float, call: Callable[[], None]) -> tuple[int, int]:
-        """Call a function after a time, unless it is discarded before.
+        """Call a function after a delay, unless the deadline is discarded first.
 
         Args:
-            seconds: The time.
+            seconds: The delay.
             call: The function.
 
         Returns:
-            What `discard` takes.
+            The deadline, to pass to `discard`.
         """
         loop = asyncio.get_running_loop()
         tick = math.ceil((loop.time() + seconds) / _TICK)
@@ -42,13 +42,13 @@ class Deadlines:
         return tick, self._numbers
 
     def discard(self, deadline: tuple[int, int]) -> None:
-        """Forget a deadline; one that is over is forgotten already."""
+        """Remove a deadline; does nothing if it has already passed."""
         tick, number = deadline
         if tick in self._due:
             self._due[tick].pop(number, None)
 
     def close(self) -> None:
-        """Forget all."""
+        """Remove all deadlines."""
         if self._timer is not None:
             self._timer.cancel()
         self._due.clear()
@@ -57,13 +57,13 @@ class Deadlines:
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(self._ticks[0] * _TICK, self._ring)
+        self._timer = loop.call_at(self._ticks[0] * _TICK, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
         while self._ticks and self._ticks[0] * _TICK <= loop.time() + _TICK / 2:
             for call in self._due.pop(heapq.heappop(self._ticks)).values():
-                loop.call_soon(call)  # one that fails does not take the others along
+                loop.call_soon(call)  # separately, so that an error does not affect the others
         if self._ticks:
             self._set_timer(loop)

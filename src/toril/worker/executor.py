@@ -1,4 +1,4 @@
-"""From a lease to an outcome: the one pipeline that every attempt goes through."""
+"""The pipeline that takes every attempt from its lease to its outcome."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _NO_LIMIT: nullcontext[None] = nullcontext()
 
 
 class _EndedInProcessError(TorilError):
-    """A process handler did not return; middleware around it sees this."""
+    """A process handler did not succeed. Raised so that middleware sees an exception."""
 
     def __init__(self, outcome: Outcome) -> None:
         error = getattr(outcome, "error", None)
-        super().__init__("given back" if error is None else f"{error.type}: {error.message}")
+        super().__init__("released" if error is None else f"{error.type}: {error.message}")
         self.outcome = outcome
 
 
@@ -70,14 +70,14 @@ class Executor:
         processes: ProcessPool,
         cancel_grace: float,
     ) -> None:
-        """Prepare.
+        """Create an executor.
 
         Args:
-            reports: Takes what handlers report.
-            middleware: Around every handler, the first outermost.
-            threads: Where sync handlers run.
-            processes: Where process handlers run.
-            cancel_grace: How long a handler that was told to end may take, in seconds.
+            reports: Receives progress and log lines from handlers.
+            middleware: Wraps every handler; the first one is the outermost.
+            threads: Runs sync handlers.
+            processes: Runs process handlers.
+            cancel_grace: How long a handler may take after it was asked to stop, in seconds.
         """
         self._reports = reports
         self._middleware = middleware
@@ -89,12 +89,12 @@ class Executor:
     async def run(
         self, attempt: Attempt, routes: Routes, on_end: Callable[[Attempt], None]
     ) -> None:
-        """Run an attempt and hand over its outcome. Nothing that a handler does escapes.
+        """Run an attempt and report its outcome. No exception from a handler gets out.
 
         Args:
             attempt: The attempt.
             routes: The queue's handlers.
-            on_end: Called when the handler does not run any more.
+            on_end: Called when the handler is no longer running.
         """
         try:
             outcome = self._refusal(attempt)
@@ -102,7 +102,7 @@ class Executor:
                 outcome = await self._perform(attempt, routes)
         except asyncio.CancelledError as error:
             outcome = self._interrupted(attempt, error)
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises ends its attempt
+        except BaseException as error:  # noqa: BLE001 - anything a handler raises ends its attempt
             outcome = self._raised(attempt, error)
         self._discard_deadline(attempt)
         try:
@@ -111,15 +111,15 @@ class Executor:
         finally:
             if attempt.thread is None:
                 on_end(attempt)
-            else:  # it cannot be stopped, and its place is taken until it ends
+            else:  # a thread cannot be stopped: it keeps its slot until it ends
                 attempt.thread.add_done_callback(lambda _: on_end(attempt))
 
     def abandon_later(self, attempt: Attempt) -> None:
-        """Settle an attempt that was told to end even if its handler goes on regardless."""
+        """Settle a stopped attempt after the grace period, even if its handler still runs."""
         self._deadlines.add(self._cancel_grace, lambda: self._abandon(attempt))
 
     def close(self) -> None:
-        """Forget all deadlines."""
+        """Remove all deadlines."""
         self._deadlines.close()
 
     def _abandon(self, attempt: Attempt) -> None:
@@ -127,14 +127,15 @@ class Executor:
             return
         lease = attempt.lease
         _logger.warning(
-            "the handler of %s (job %s) goes on although it was told to end; its place stays taken",
+            "the handler of %s (job %s) is still running after it was asked to stop; it keeps its "
+            "slot",
             lease.name,
             lease.id,
         )
         attempt.resolve(_after_stop(attempt, Released(), still_running=True))
 
     def _refusal(self, attempt: Attempt) -> Outcome | None:
-        """Return what a job that must not run ends in; None lets it run."""
+        """Return the outcome of a job that must not run; None if it may run."""
         lease = attempt.lease
         if attempt.stopped is not None:
             return Released()
@@ -143,7 +144,7 @@ class Executor:
         ttl = attempt.options.ttl_ms
         if ttl is not None and lease.started_ms > lease.created_ms + ttl:
             late = (lease.started_ms - lease.created_ms - ttl) / 1000
-            message = f"it could not start within {ttl / 1000:g} s; {late:.3f} s too late"
+            message = f"it did not start within {ttl / 1000:g} s; it was {late:.3f} s late"
             return Discarded(error_of(lease, ErrorKind.EXPIRED, message))
         return None
 
@@ -155,7 +156,7 @@ class Executor:
         if has_claim(lease.data):
             try:
                 lease = await self._with_payload(attempt, routes.payloads)
-            except PayloadLostError as error:  # it would not be there at another attempt either
+            except PayloadLostError as error:  # another attempt would not find it either
                 return Discarded(error_of(lease, ErrorKind.PAYLOAD_LOST, str(error)))
         context = JobContext(lease, self._reports, attempt.is_stopped)
         set_current_job(context)
@@ -163,15 +164,15 @@ class Executor:
             call = partial(self._call, attempt, handler, context, routes.max_result)
             result = await wrap(self._middleware, context, call)()
         elif handler.is_plain and attempt.options.timeout_ms is None:
-            result = await handler.call(context)  # most jobs: nothing stands around the handler
+            result = await handler.call(context)  # the fast path, which most jobs take
         else:
             result = await self._call(attempt, handler, context, routes.max_result)
         return of_result(lease, result, routes.max_result)
 
     async def _with_payload(self, attempt: Attempt, store: PayloadStore | None) -> Lease:
-        """Return the lease with the payload on which its job carries a claim.
+        """Return the lease with the payload in place of its claim.
 
-        The job's timeout holds for the reading, and once more for the handler.
+        The job's timeout applies to reading the payload, and again to the handler.
         """
         self._set_deadline(attempt)
         data = await self._from_thread(attempt, partial(redeem, attempt.lease.data, store))
@@ -210,7 +211,7 @@ class Executor:
             try:
                 return variables.run(handler.call, context)
             except (StopIteration, CancelledError, asyncio.CancelledError) as error:
-                # A future cannot hold the first, and takes the others for its own end.
+                # A future cannot hold StopIteration, and treats the others as its own cancellation.
                 raise RuntimeError(f"the handler raised {error!r}") from error
 
         result = await self._from_thread(attempt, run)
@@ -219,10 +220,10 @@ class Executor:
         return result
 
     async def _from_thread(self, attempt: Attempt, call: Callable[[], T]) -> T:
-        """Return what a call in a thread returns; it keeps its attempt's place until it ends."""
+        """Run a call in a thread and return its result; it keeps the slot until it ends."""
         thread: asyncio.Future[T] = asyncio.wrap_future(self._threads.submit(call))
         attempt.thread = thread
-        thread.add_done_callback(_look_at_error)
+        thread.add_done_callback(_retrieve_error)
         result = await asyncio.shield(thread)
         attempt.thread = None
         return result
@@ -231,7 +232,7 @@ class Executor:
         timeout_ms = attempt.options.timeout_ms
         if timeout_ms is not None:
             attempt.deadline = self._deadlines.add(
-                timeout_ms / 1000, lambda: self._time_is_over(attempt)
+                timeout_ms / 1000, lambda: self._on_timeout(attempt)
             )
 
     def _discard_deadline(self, attempt: Attempt) -> None:
@@ -239,12 +240,12 @@ class Executor:
             self._deadlines.discard(attempt.deadline)
             attempt.deadline = None
 
-    def _time_is_over(self, attempt: Attempt) -> None:
+    def _on_timeout(self, attempt: Attempt) -> None:
         attempt.stop(Stop.TIMEOUT)
         self.abandon_later(attempt)
 
     def _interrupted(self, attempt: Attempt, error: asyncio.CancelledError) -> Outcome:
-        if attempt.stopped is None:  # a handler that cancels itself
+        if attempt.stopped is None:  # the handler cancelled itself
             return Errored(error_from(attempt.lease, error))
         return Released()
 
@@ -258,8 +259,8 @@ class Executor:
                 return of_error(attempt.lease, error)
 
 
-def _look_at_error(thread: asyncio.Future[Any]) -> None:
-    """Look at a thread's error, so that nothing complains of one that comes too late."""
+def _retrieve_error(thread: asyncio.Future[Any]) -> None:
+    """Retrieve a thread's error, so that asyncio does not warn if nobody awaits it any more."""
     if not thread.cancelled():
         thread.exception()
 
@@ -275,13 +276,13 @@ def _deferred_kind(lease: Lease) -> str:
 
 
 def _after_stop(attempt: Attempt, outcome: Outcome, *, still_running: bool) -> Outcome:
-    """Return what an attempt ended in, given that it may have been told to end."""
+    """Return an attempt's outcome, taking into account why it was stopped, if it was."""
     if attempt.stopped is None:
         return outcome
     lease = attempt.lease
     match attempt.stopped:
         case Stop.SHUTDOWN:
-            # Work that was finished in spite of it is not done again.
+            # A job that succeeded anyway must not run again.
             return outcome if isinstance(outcome, Succeeded) else Released()
         case Stop.LEASE_LOST:
             return Forfeited()
@@ -295,5 +296,5 @@ def _timed_out(attempt: Attempt, *, still_running: bool) -> AttemptError:
     seconds = (attempt.options.timeout_ms or 0) / 1000
     message = f"it did not finish within {seconds:g} s"
     if still_running:
-        message += " and is still running: it could not be stopped"
+        message += " and is still running, because it could not be stopped"
     return error_of(attempt.lease, ErrorKind.TIMEOUT, message)

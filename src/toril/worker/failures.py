@@ -1,4 +1,4 @@
-"""Exceptions as attempt errors: whatever a handler raises can be written down."""
+"""Turns whatever a handler raises into an attempt error that can be stored."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _HERE = Path(__file__).parent
 
 
 def error_of(lease: Lease, kind: str, message: str, stack: str = "") -> AttemptError:
-    """Return what an attempt is said to have failed of.
+    """Return an attempt error.
 
     Args:
-        lease: The lease it ran under.
+        lease: The lease that the attempt ran under.
         kind: The error's type.
-        message: Its message; the end of a long one is cut off.
-        stack: The traceback; the beginning of a long one is cut off.
+        message: The error's message; a long one is cut off at the end.
+        stack: The traceback; a long one is cut off at the start.
     """
     return AttemptError(
         lease.attempts_made + 1,
@@ -34,20 +34,19 @@ def error_of(lease: Lease, kind: str, message: str, stack: str = "") -> AttemptE
 
 
 def error_from(lease: Lease, exception: BaseException) -> AttemptError:
-    """Return an exception as an attempt's error.
+    """Convert an exception to an attempt error.
 
-    Of an exception group every member is named: none of two errors that happened at once
-    is lost.
+    The message of an exception group names every member, so that no error gets lost.
 
     Args:
-        lease: The lease the attempt ran under.
-        exception: What the handler raised.
+        lease: The lease that the attempt ran under.
+        exception: The exception that the handler raised.
     """
     return error_of(lease, type(exception).__name__, message_of(exception), stack_of(exception))
 
 
 def message_of(exception: BaseException) -> str:
-    """Return an exception's message, even if it cannot say it."""
+    """Return an exception's message, even if its `__str__` is broken."""
     if isinstance(exception, BaseExceptionGroup):
         leaves = [f"{type(e).__name__}: {_text(e)}" for e in leaves_of(exception)]
         return f"{len(leaves)} errors at once: {'; '.join(leaves)}"
@@ -55,7 +54,7 @@ def message_of(exception: BaseException) -> str:
 
 
 def leaves_of(exception: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, or the members of a group and of the groups in it."""
+    """Yield an exception itself, or all members of an exception group, however deep."""
     if isinstance(exception, BaseExceptionGroup):
         for member in exception.exceptions:
             yield from leaves_of(member)
@@ -64,9 +63,9 @@ def leaves_of(exception: BaseException) -> Iterator[BaseException]:
 
 
 def signal_of(exception: BaseException) -> OutcomeSignal | None:
-    """Return the outcome that a handler asked for, alone or among other errors.
+    """Return the outcome signal that a handler raised, alone or within an exception group.
 
-    Of several the one that ends the job goes before one that tries again.
+    If there are several, one that ends the job takes precedence over one that runs it again.
     """
     signals = [e for e in leaves_of(exception) if isinstance(e, OutcomeSignal)]
     final = [s for s in signals if not isinstance(s, Retry | Snooze)]
@@ -77,20 +76,20 @@ def _text(exception: BaseException) -> str:
     try:
         return str(exception) or type(exception).__name__
     except Exception as error:  # noqa: BLE001 - a broken __str__ must not hide what happened
-        return f"<its message could not be read: {type(error).__name__}>"
+        return f"<the message could not be read: {type(error).__name__}>"
 
 
 def stack_of(exception: BaseException) -> str:
-    """Return an exception's traceback as text, from where the handler's code begins."""
+    """Return an exception's traceback as text, without Toril's own frames at the top."""
     try:
         trace = _users_part(exception.__traceback__)
         return "".join(traceback.format_exception(type(exception), exception, trace))
-    except Exception as error:  # noqa: BLE001 - as for its message
-        return f"<its traceback could not be read: {type(error).__name__}>"
+    except Exception as error:  # noqa: BLE001 - as for the message
+        return f"<the traceback could not be read: {type(error).__name__}>"
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from where the handler's own code begins."""
+    """Return the part of a traceback that starts in the handler's own code."""
     own = trace
     while own is not None and Path(own.tb_frame.f_code.co_filename).parent == _HERE:
         own = own.tb_next
@@ -98,5 +97,5 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _storable(text: str) -> str:
-    """Return text without lone surrogates, which no store takes."""
+    """Replace lone surrogates, which stores do not accept."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Which function runs a job, and how it is called."""
+"""Finds the handler for a job and calls it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from toril.queues.queue import Queue
 
 
 class FunctionRef(msgspec.Struct, frozen=True):
-    """Where another process finds a function: nothing of it comes from a job.
+    """Where another process finds a function. No part of it comes from a job.
 
     Attributes:
-        module: Its module.
-        qualname: Its name in the module.
-        main_path: The script to run first, where the module is the program itself.
+        module: The module that defines the function.
+        qualname: The function's qualified name in that module.
+        main_path: The script to run first if that module is the program itself.
     """
 
     module: str
@@ -32,14 +32,14 @@ class FunctionRef(msgspec.Struct, frozen=True):
 
 
 class Handler:
-    """A function that runs jobs.
+    """A task's or processor's function, as the worker runs it.
 
     Attributes:
         function: The function.
         run_in: "async", "thread" or "process".
-        arguments: What the function takes; None where it takes the context alone.
-        limit: How many of its jobs run here at once; None is no limit.
-        is_plain: It is a coroutine function without a limit.
+        arguments: The function's parameters; None if it takes only the job's context.
+        limit: Limits how many of its jobs run at once in this worker; None means no limit.
+        is_plain: Whether it is a coroutine function without a limit.
     """
 
     __slots__ = ("arguments", "function", "is_plain", "limit", "run_in")
@@ -51,13 +51,13 @@ class Handler:
         arguments: Arguments | None,
         concurrency: int | None,
     ) -> None:
-        """Prepare a function.
+        """Create a handler.
 
         Args:
             function: The function.
-            run_in: Where it runs.
-            arguments: What it takes; None where it takes the context alone.
-            concurrency: How many of its jobs run here at once.
+            run_in: Where it runs: "async", "thread" or "process".
+            arguments: The function's parameters; None if it takes only the job's context.
+            concurrency: How many of its jobs run at once in this worker; None means no limit.
         """
         self.function = function
         self.run_in = run_in
@@ -69,7 +69,7 @@ class Handler:
         """Call the function for a job.
 
         Raises:
-            ValidationError: The job's data are not the function's arguments.
+            ValidationError: The payload does not fit the function's parameters.
         """
         if self.arguments is None:
             return self.function(context)
@@ -83,15 +83,15 @@ class Routes:
     """The handlers of one queue.
 
     Attributes:
-        max_result: The largest result, in bytes.
-        payloads: Where large payloads are; None is nowhere.
+        max_result: The largest allowed result, in bytes.
+        payloads: The payload store; None if there is none.
     """
 
     def __init__(self, queue: Queue) -> None:
-        """Read a queue's tasks and processor.
+        """Collect the handlers of a queue's tasks and its processor.
 
         Raises:
-            ConfigurationError: One is to run in a process that could not find it.
+            ConfigurationError: A process handler cannot be found by another process.
         """
         self.max_result = queue.max_data_bytes
         self.payloads = queue.payloads
@@ -109,15 +109,15 @@ class Routes:
                 reference(handler.function)
 
     def handlers(self) -> list[Handler]:
-        """Return all of them."""
+        """Return all handlers."""
         return [*self._tasks.values(), *([self._default] if self._default else [])]
 
     def find(self, lease: Lease) -> Handler | None:
-        """Return what runs a job; None where nothing does."""
+        """Return the handler for a job; None if there is none."""
         return self._tasks.get(lease.name, self._default)
 
     def missing(self, lease: Lease) -> str:
-        """Return a sentence for a job that nothing runs."""
+        """Return the error message for a job that has no handler."""
         hint = did_you_mean(lease.name, self._tasks)
         return (
             f"this worker has no handler for {lease.name!r} in queue {str(self._queue)!r}; {hint}"
@@ -128,14 +128,14 @@ def reference(function: Callable[..., Any]) -> FunctionRef:
     """Return where another process finds a function.
 
     Raises:
-        ConfigurationError: It is not at the top level of a module.
+        ConfigurationError: The function is not at the top level of a module.
     """
     qualname = getattr(function, "__qualname__", "<")
     module = getattr(function, "__module__", None)
     if module is None or "<" in qualname:
         raise ConfigurationError(
-            f"{function!r} is to run in a process of its own: define it at the top level of a "
-            "module, where that process can find it"
+            f"{function!r} runs in a separate process: define it at the top level of a module, "
+            "so that the process can import it"
         )
     if module != "__main__":
         return FunctionRef(module, qualname)
@@ -145,7 +145,7 @@ def reference(function: Callable[..., Any]) -> FunctionRef:
     path = getattr(main, "__file__", None)
     if path is None:
         raise ConfigurationError(
-            f"{function!r} is to run in a process of its own, which cannot find what was typed "
-            "into an interactive session; put it into a module"
+            f"{function!r} runs in a separate process, which cannot import functions from an "
+            "interactive session; move it to a module"
         )
     return FunctionRef(module, qualname, path)

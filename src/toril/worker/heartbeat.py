@@ -1,4 +1,4 @@
-"""Keeping hold of jobs from a thread of its own, so that no handler can make it late."""
+"""Renews leases from a separate thread, so that a blocking handler cannot delay it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CANCEL_CHECK_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Renews the leases of all running jobs in one call, and hears of cancellations."""
+    """Renews the leases of all running jobs in one call, and checks for cancellations."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class Heartbeat:
         on_lost: Callable[[list[Attempt]], None],
         on_cancelled: Callable[[list[Attempt]], None],
     ) -> None:
-        """Prepare.
+        """Create a heartbeat.
 
         Args:
-            keeper: Talks to the store.
-            lease_ms: How long a lease lasts.
-            clock: For the time between renewals.
-            on_lost: Called in the heartbeat's thread with attempts whose leases are gone.
-            on_cancelled: Called there with attempts that are to stop.
+            keeper: Renews leases in the store.
+            lease_ms: How long a lease lasts, in milliseconds.
+            clock: Measures the time between renewals.
+            on_lost: Called in the heartbeat's thread with attempts that lost their leases.
+            on_cancelled: Called in the heartbeat's thread with attempts that should stop.
         """
         self._keeper = keeper
         self._lease_ms = lease_ms
@@ -45,24 +45,24 @@ class Heartbeat:
         self._on_cancelled = on_cancelled
         self._held: set[Attempt] = set()
         self._stopping = threading.Event()
-        # Thrice in a lease's time: two renewals may fail before it is lost.
+        # Three times per lease: two renewals may fail before the lease is lost.
         self._interval = lease_ms / 3000
         self._thread = threading.Thread(target=self._run, name="toril-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the heartbeat's thread."""
         self._thread.start()
 
     def hold(self, attempts: Iterable[Attempt]) -> None:
-        """Renew attempts' leases until they are let go."""
+        """Renew the leases of these attempts until they are dropped."""
         self._held.update(attempts)
 
-    def let_go(self, attempts: Iterable[Attempt]) -> None:
-        """Stop renewing leases: they are settled, or lost."""
+    def drop(self, attempts: Iterable[Attempt]) -> None:
+        """Stop renewing leases, because their jobs are settled or the leases are lost."""
         self._held.difference_update(attempts)
 
     def stop(self) -> None:
-        """Stop beating."""
+        """Stop the heartbeat's thread."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -72,7 +72,7 @@ class Heartbeat:
         tick = min(_CANCEL_CHECK_SECONDS, self._interval)
         renew_at = self._clock.monotonic() + self._interval
         while not self._stopping.wait(tick):
-            # Copied in one step of the interpreter: the event loop adds and removes meanwhile.
+            # Copied in one interpreter step, because the event loop changes the set meanwhile.
             attempts = list(self._held)
             if self._clock.monotonic() >= renew_at:
                 renew_at = self._clock.monotonic() + self._interval
@@ -80,15 +80,15 @@ class Heartbeat:
             self._check_cancelled(attempts)
 
     def _renew(self, attempts: list[Attempt]) -> None:
-        try:  # without attempts, too: an answer may be on its way to a loop that is blocked
+        try:  # even without attempts: fetched jobs may be on their way to a blocked event loop
             lost = self._keeper.extend([a.lease for a in attempts], self._lease_ms)
         except TorilError as error:
-            _logger.warning("%d leases could not be renewed: %s", len(attempts), error)
+            _logger.warning("could not renew %d leases: %s", len(attempts), error)
             return
-        # What was settled while the call was away is not lost.
+        # An attempt that was settled during the call has not lost its lease.
         gone = [a for a in _of(attempts, lost) if a in self._held]
         if gone:
-            self.let_go(gone)
+            self.drop(gone)
             self._on_lost(gone)
 
     def _check_cancelled(self, attempts: list[Attempt]) -> None:
@@ -98,13 +98,13 @@ class Heartbeat:
         try:
             cancelled = self._keeper.cancelled([a.lease for a in running])
         except TorilError as error:
-            _logger.warning("cancellations could not be looked up: %s", error)
+            _logger.warning("could not check for cancelled jobs: %s", error)
             return
         if cancelled:
             self._on_cancelled(_of(running, cancelled))
 
 
 def _of(attempts: list[Attempt], leases: list[Lease]) -> list[Attempt]:
-    """Return the attempts that run under some of their leases."""
+    """Return the attempts that run under the given leases."""
     keys = {(lease.id, lease.token) for lease in leases}
     return [a for a in attempts if (a.lease.id, a.lease.token) in keys]

@@ -1,4 +1,4 @@
-"""Waiting for work, and resting while the store fails."""
+"""Waits for work, and backs off while the store fails."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from toril.model.job import QueueRef
 
 _logger = logging.getLogger("toril.worker")
 
-_FIRST_PAUSE = 0.05  # seconds, after an exchange that failed
-_LONGEST_PAUSE = 3.0  # a store that is back after hours is used within five seconds too
+_FIRST_PAUSE = 0.05  # seconds, after a failed exchange
+_LONGEST_PAUSE = 3.0  # seconds; even after hours, a store that is back is used within 5 seconds
 BURST_HORIZON_MS = 60_000
 
 
 class Idle:
-    """What a pump does while it has nothing to fetch.
+    """Waits for work on behalf of a pump, and pauses it while the store fails.
 
     Attributes:
-        is_idle: The queue had less than was asked for, and nothing has changed since.
-        is_resting: The store failed a moment ago.
+        is_idle: Whether the last fetch returned fewer jobs than requested, with no change since.
+        is_resting: Whether the pump pauses because the store failed a moment ago.
     """
 
     def __init__(
         self, engine: Engine, queue: QueueRef, clock: Clock, changed: Callable[[], None]
     ) -> None:
-        """Prepare.
+        """Create the idle state of one pump.
 
         Args:
-            engine: Where the jobs are.
+            engine: Talks to the store.
             queue: The queue.
-            clock: The store's time, about.
-            changed: Called when the pump should look again.
+            clock: Approximates the store's time.
+            changed: Called when the pump should check for work again.
         """
         self._engine = engine
         self._queue = queue
@@ -51,17 +51,17 @@ class Idle:
 
     @property
     def has_work_soon(self) -> bool:
-        """Whether there may be work now, or is some within a burst's horizon."""
+        """Whether there may be work now, or a job is due within the burst horizon."""
         soon = self._clock.wall_ms() + BURST_HORIZON_MS
         return not self.is_idle or (self._next_due is not None and self._next_due <= soon)
 
     def answered(self, answer: Exchange, room: int, *, may_wait: bool) -> None:
-        """Wait for work if less came than was asked for.
+        """Start to wait for work if an exchange returned fewer jobs than requested.
 
         Args:
-            answer: The answer.
-            room: How many jobs were asked for.
-            may_wait: The pump goes on fetching.
+            answer: The store's answer to the exchange.
+            room: How many jobs were requested.
+            may_wait: Whether the pump will fetch again.
         """
         self.is_idle = len(answer.leases) < room
         if not self.is_idle:
@@ -83,22 +83,22 @@ class Idle:
         self._changed()
 
     def recovered(self) -> None:
-        """Note that the store works."""
+        """Reset the pause, because the store works again."""
         self._pause = 0.0
 
     async def rest(self, error: EngineError) -> None:
-        """Ask nothing of the store for a while, longer each time."""
+        """Pause after a store error, longer each time it fails in a row."""
         self.is_resting = True
         self._changed()
         try:
             self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-            _logger.warning("%s: %s; trying again in %.1f s", self._queue, error, self._pause)
+            _logger.warning("%s: %s; retrying in %.1f s", self._queue, error, self._pause)
             await asyncio.sleep(self._pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
         finally:
             self.is_resting = False
             self._changed()
 
     def stop(self) -> None:
-        """Wait no longer."""
+        """Stop waiting for work."""
         if self._waiter is not None:
             self._waiter.cancel()

@@ -1,4 +1,4 @@
-"""The attempts of one queue that a worker has in hand: started, stopped, given back."""
+"""The attempts of one queue that a worker has in hand: it starts, stops and releases them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from toril.worker.starter import Starter
 
 
 class InHand:
-    """The attempts whose handlers run, or are about to.
+    """The attempts whose handlers are running or about to run.
 
     Attributes:
-        running: Them, in the order in which they started.
+        running: These attempts, in the order in which they were fetched.
         starter: Starts them.
     """
 
@@ -38,18 +38,18 @@ class InHand:
         ended: Callable[[], None],
         spawns: bool,
     ) -> None:
-        """Prepare.
+        """Create an empty set of attempts.
 
         Args:
             run: Runs an attempt to its end.
             slots: The worker's slots.
-            stalls: How often a job has stalled that is on its last chance.
-            executor: Gives up on handlers that do not end.
+            stalls: The number of stalls from which a job is on its last chance.
+            executor: Gives up on handlers that do not stop.
             heartbeat: Renews the leases.
-            publisher: Told of attempts that start.
-            resolved: Takes outcomes.
-            ended: Called when a handler does not run any more.
-            spawns: Attempts start in tasks of their own, and not in the pump's.
+            publisher: Publishes that attempts start.
+            resolved: Receives each attempt's outcome.
+            ended: Called when a handler is no longer running.
+            spawns: Whether attempts run in separate asyncio tasks instead of the pump's.
         """
         self._loop = asyncio.get_running_loop()
         self._slots = slots
@@ -59,12 +59,12 @@ class InHand:
         self._resolved = resolved
         self._ended = ended
         self._spawns = spawns
-        self._last_chance = LastChance(slots, stalls, begin=self._begin, give_back=self.give_back)
+        self._last_chance = LastChance(slots, stalls, begin=self._begin, release=self.release)
         self.running: dict[Attempt, None] = {}
         self.starter = Starter(self._loop, run)
 
     def start(self, leases: Sequence[Lease]) -> None:
-        """Start what was fetched."""
+        """Start attempts at fetched jobs."""
         now = self._loop.time()
         resolved = self._resolved
         attempts = [Attempt(lease, now, resolved) for lease in leases]
@@ -78,38 +78,38 @@ class InHand:
 
     def _begin(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            attempt.begun = True
+            attempt.dispatched = True
         self._publisher.started([attempt.lease for attempt in attempts])
         self.starter.put(attempts)
         if self._spawns:
             self.starter.spawn()
 
     def start_suspect(self) -> None:
-        """Start the job on its last chance: nothing else that it could take along is left."""
+        """Start this queue's last-chance job; nothing is left to settle that it could take down."""
         suspect = self._slots.suspect
         if suspect is not None and suspect in self.running:
             self._last_chance.start_suspect(suspect)
 
     def stop_all(self, why: Stop) -> None:
-        """Tell all handlers to end."""
+        """Ask all handlers to stop."""
         for attempt in list(self.running):
             self.stop(attempt, why)
 
     def stop(self, attempt: Attempt, why: Stop) -> None:
-        """Tell one handler to end, and do not wait for it for ever."""
+        """Ask one handler to stop, and give up on it if it does not."""
         attempt.stop(why)
         if attempt.task is None:  # it has not started
-            self.give_back(attempt)
+            self.release(attempt)
             return
         self._executor.abandon_later(attempt)
 
-    def give_back(self, attempt: Attempt, delay_ms: int = 0) -> None:
+    def release(self, attempt: Attempt, delay_ms: int = 0) -> None:
         """Release the job of an attempt that has not started."""
         attempt.resolve(Released(delay_ms))
         self.on_end(attempt)
 
     def on_end(self, attempt: Attempt) -> None:
-        """Forget an attempt: its handler does not run any more."""
+        """Remove an attempt, because its handler is no longer running."""
         self.running.pop(attempt, None)
         self._last_chance.ended(attempt)
         self._ended()

@@ -1,4 +1,4 @@
-"""Keeping a job that stalled too often from taking other jobs along."""
+"""Runs a job that stalled too often in such a way that it harms no other jobs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from toril.model.job import Lease
 from toril.worker.attempt import Attempt
 from toril.worker.slots import Slots
 
-_ASIDE_MS = 1_000
+_RELEASE_DELAY_MS = 1_000
 
 
 class LastChance:
-    """Runs jobs on their last chance one at a time in a worker.
+    """Runs only one job at a time that is on its last chance.
 
-    Nobody knows which of the jobs that were lost together killed their worker. So a worker runs
-    one of those on their last chance at a time, and gives the others back before it starts it:
-    the next worker that dies tells which one it was.
+    When a worker dies, it is unknown which of its jobs killed it. A worker therefore runs only one
+    last-chance job at a time and releases the others before it starts that one. If the worker dies
+    again, this job is the culprit.
     """
 
     def __init__(
@@ -25,38 +25,38 @@ class LastChance:
         stalls: int,
         *,
         begin: Callable[[Sequence[Attempt]], None],
-        give_back: Callable[[Attempt, int], None],
+        release: Callable[[Attempt, int], None],
     ) -> None:
-        """Prepare.
+        """Create the last-chance rule for one queue.
 
         Args:
             slots: The worker's slots.
-            stalls: How often a job has stalled that is on its last chance.
+            stalls: The number of stalls from which a job is on its last chance.
             begin: Starts attempts.
-            give_back: Releases an attempt's job, to wait for that many milliseconds.
+            release: Releases an attempt's job with a delay in milliseconds.
         """
         self._slots = slots
         self._stalls = stalls
         self._begin = begin
-        self._give_back = give_back
+        self._release = release
 
     def applies_to(self, lease: Lease) -> bool:
         """Whether a job is on its last chance."""
         return lease.stalls >= self._stalls and lease.deferred_failure is None
 
     def set_aside(self, attempt: Attempt) -> None:
-        """Keep an attempt for later, or give it back if another one is kept already."""
+        """Keep an attempt for later, or release it if another one is already kept."""
         if self._slots.suspect is None:
             self._slots.suspect = attempt
         else:
-            self._give_back(attempt, _ASIDE_MS)
+            self._release(attempt, _RELEASE_DELAY_MS)
 
     def start_suspect(self, attempt: Attempt) -> None:
-        """Start the attempt that was set aside, unless it has been started."""
-        if not attempt.begun:
+        """Start the attempt that was set aside, unless it has already started."""
+        if not attempt.dispatched:
             self._begin([attempt])
 
     def ended(self, attempt: Attempt) -> None:
-        """Let another job have its last chance, if this attempt was one."""
+        """Make room for the next last-chance job, if this attempt was one."""
         if self._slots.suspect is attempt:
             self._slots.suspect = None

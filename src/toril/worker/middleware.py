@@ -1,4 +1,4 @@
-"""What wraps every handler: one function, around the call."""
+"""Middleware: functions that wrap every handler call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from toril.queues.context import JobContext
 
 CallNext: TypeAlias = Callable[[], Awaitable[Any]]
 Middleware: TypeAlias = Callable[[JobContext, CallNext], Awaitable[Any]]
-"""Takes the job and a function that runs the rest, and returns the job's result:
+"""Takes the job and a function that calls the next layer, and returns the job's result:
 
     async def timed(job: JobContext, call_next: CallNext) -> Any:
         started = time.perf_counter()
@@ -18,16 +18,16 @@ Middleware: TypeAlias = Callable[[JobContext, CallNext], Awaitable[Any]]
         finally:
             job.log(f"took {time.perf_counter() - started:.3f} s")
 
-It runs on the worker's event loop, around handlers of every kind.
+Middleware runs on the worker's event loop, for every kind of handler.
 """
 
 
 def wrap(middleware: Sequence[Middleware], job: JobContext, call: CallNext) -> CallNext:
-    """Return a call with middleware around it, the first outermost.
+    """Wrap a call in middleware.
 
     Args:
-        middleware: What to put around.
-        job: The job.
+        middleware: The middleware; the first one becomes the outermost.
+        job: The job's context.
         call: The innermost call.
     """
     for layer in reversed(middleware):

@@ -1,4 +1,4 @@
-"""What a handler's return or exception means, wherever it ran."""
+"""Converts what a handler returned or raised to an outcome, wherever the handler ran."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NOTHING = Succeeded(None)
 
 
 def of_result(lease: Lease, result: Any, max_result: int) -> Outcome:
-    """Return what a returned value means.
+    """Convert a handler's return value to an outcome.
 
     Args:
-        lease: The lease the attempt ran under.
-        result: What the handler returned.
-        max_result: The largest result, in bytes.
+        lease: The lease that the attempt ran under.
+        result: The handler's return value.
+        max_result: The largest allowed result, in bytes.
     """
     if result is None:
         return NOTHING
@@ -37,19 +37,19 @@ def of_result(lease: Lease, result: Any, max_result: int) -> Outcome:
     try:
         return Succeeded(codec.encode(result, "result", max_result))
     except ValidationError as error:
-        # Running it again would do its work again, for the same result.
+        # A retry would repeat the work and return the same unusable result.
         return Discarded(error_of(lease, ErrorKind.BAD_RESULT, str(error)))
 
 
 def of_error(lease: Lease, error: BaseException) -> Outcome:
-    """Return what an exception means.
+    """Convert a handler's exception to an outcome.
 
     Args:
-        lease: The lease the attempt ran under.
-        error: What the handler raised.
+        lease: The lease that the attempt ran under.
+        error: The exception that the handler raised.
     """
     if isinstance(error, ArgumentsError):
         return Discarded(error_of(lease, ErrorKind.BAD_ARGUMENTS, str(error)))
     found = error_from(lease, error)
-    asked = signal_of(error)
-    return Errored(found) if asked is None else from_signal(asked, found)
+    outcome_signal = signal_of(error)
+    return Errored(found) if outcome_signal is None else from_signal(outcome_signal, found)

@@ -1,4 +1,4 @@
-"""Handlers in processes of their own: they use a CPU, may crash, and can be killed."""
+"""Runs handlers in separate processes, so that they can use a CPU, crash, or be killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toril.model.outcome import Outcome
 from toril.queues.context import Reporter
 from toril.worker.child import HEADER, Done, Hello, Line, Progress, Ready, Reply, Run, frame
 
-# Signals to the whole group are the worker's to answer, also while the child still imports.
+# Ignore signals sent to the whole process group from the start: the worker handles them.
 _PROGRAM = """
 import signal
 for number in (signal.SIGINT, signal.SIGTERM):
@@ -28,14 +28,14 @@ _decoder = msgspec.json.Decoder(Reply)
 
 
 class ProcessDiedError(TorilError):
-    """The process that ran a handler ended in the middle of it."""
+    """The process that ran a handler ended before the handler returned."""
 
 
 class _Child:
-    """One process, which runs one job at a time."""
+    """A child process that runs one job at a time."""
 
     def __init__(self, process: Process) -> None:
-        assert process.stdin is not None  # noqa: S101 - asked for as pipes
+        assert process.stdin is not None  # noqa: S101 - both were requested as pipes
         assert process.stdout is not None  # noqa: S101
         self._process = process
         self._stdin = process.stdin
@@ -55,7 +55,7 @@ class _Child:
         return self._process.returncode is None
 
     async def run(self, request: Run, reporter: Reporter, on_ready: Callable[[], None]) -> Outcome:
-        """Run a job; return what it ended in."""
+        """Run a job and return its outcome."""
         try:
             self._stdin.write(frame(request))
             await self._stdin.drain()
@@ -71,7 +71,7 @@ class _Child:
                         reporter.line(request.lease, text)
         except (asyncio.IncompleteReadError, ConnectionError):
             await self._process.wait()
-            raise ProcessDiedError(_obituary(self._process.returncode)) from None
+            raise ProcessDiedError(_exit_message(self._process.returncode)) from None
 
     async def _read(self) -> Reply:
         header = await self._stdout.readexactly(HEADER)
@@ -80,7 +80,7 @@ class _Child:
         return reply
 
     async def end(self) -> None:
-        """Kill the process and wait until it is gone."""
+        """Kill the process and wait until it has exited."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
@@ -88,7 +88,7 @@ class _Child:
         await self._process.wait()
 
 
-def _obituary(returncode: int | None) -> str:
+def _exit_message(returncode: int | None) -> str:
     if returncode is not None and returncode < 0:
         try:
             name = signal.Signals(-returncode).name
@@ -99,13 +99,13 @@ def _obituary(returncode: int | None) -> str:
 
 
 class ProcessPool:
-    """Processes for handlers, started when needed and used again."""
+    """A pool of child processes, which are started when needed and then reused."""
 
     def __init__(self, size: int) -> None:
-        """Prepare.
+        """Create an empty pool.
 
         Args:
-            size: How many at once.
+            size: The maximum number of processes in use at once.
         """
         self._free = asyncio.Semaphore(size)
         self._idle: list[_Child] = []
@@ -113,11 +113,11 @@ class ProcessPool:
         self._ends: set[asyncio.Task[None]] = set()
 
     async def acquire(self) -> None:
-        """Wait until a process may be used."""
+        """Wait until a process is available."""
         await self._free.acquire()
 
     def release(self) -> None:
-        """Let another job use the place that `acquire` gave."""
+        """Make the process that `acquire` reserved available to another job."""
         self._free.release()
 
     async def run(
@@ -126,26 +126,26 @@ class ProcessPool:
         reporter: Reporter,
         on_ready: Callable[[], None],
     ) -> Outcome:
-        """Run a job in a process. Cancelling this kills the process.
+        """Run a job in a process. Cancelling this call kills the process.
 
         Args:
-            request: The job, and what runs it.
-            reporter: Takes what it reports.
-            on_ready: Called when the handler begins: starting a process takes time, too.
+            request: The job and its function.
+            reporter: Receives the handler's progress and log lines.
+            on_ready: Called when the handler starts; starting a process takes time itself.
 
         Returns:
-            What it ended in.
+            The outcome.
 
         Raises:
-            ProcessDiedError: The process ended.
+            ProcessDiedError: The process ended before the handler returned.
         """
-        child = await self._take()
+        child = await self._checkout()
         try:
             outcome = await child.run(request, reporter, on_ready)
         except BaseException:
             self._end(child)
             raise
-        self._give_back(child)
+        self._checkin(child)
         return outcome
 
     async def close(self) -> None:
@@ -155,7 +155,7 @@ class ProcessPool:
         self._idle.clear()
         await asyncio.gather(*self._ends)
 
-    async def _take(self) -> _Child:
+    async def _checkout(self) -> _Child:
         child = None
         while self._idle and child is None:
             child = self._idle.pop()
@@ -167,7 +167,7 @@ class ProcessPool:
         self._busy.add(child)
         return child
 
-    def _give_back(self, child: _Child) -> None:
+    def _checkin(self, child: _Child) -> None:
         self._busy.discard(child)
         self._idle.append(child)
 

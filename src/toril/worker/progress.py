@@ -1,4 +1,4 @@
-"""What handlers report while they run, stored many reports at a time."""
+"""Collects progress and log lines from running handlers and stores them in batches."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FLUSH_SECONDS = 0.1
 
 
 class Reports:
-    """Collects progress and log lines from any thread; of progress, the last counts."""
+    """Collects progress and log lines from any thread. Only a job's latest progress is stored."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        """Prepare.
+        """Create a collector.
 
         Args:
-            engine: Where reports go.
+            engine: Stores the reports.
             loop: The worker's event loop.
         """
         self._engine = engine
@@ -35,24 +35,24 @@ class Reports:
         self._flushes: set[asyncio.Task[None]] = set()
 
     def progress(self, lease: Lease, progress_json: str) -> None:
-        """Take a handler's latest progress."""
+        """Collect a handler's latest progress."""
         with self._lock:
             self._progress.setdefault(lease.queue, {})[lease.id] = (lease, progress_json)
             self._schedule()
 
     def line(self, lease: Lease, text: str) -> None:
-        """Take a line of a handler's log."""
+        """Collect a log line from a handler."""
         with self._lock:
-            its = self._lines.setdefault(lease.queue, {}).setdefault(lease.id, (lease, []))
-            its[1].append(text)
+            _, lines = self._lines.setdefault(lease.queue, {}).setdefault(lease.id, (lease, []))
+            lines.append(text)
             self._schedule()
 
     def pending(self, queue: QueueRef) -> bool:
-        """Whether a queue's jobs have reports that are not stored yet."""
+        """Whether there are reports from this queue's jobs that have not been stored yet."""
         return queue in self._progress or queue in self._lines
 
     async def flush(self, queue: QueueRef) -> None:
-        """Store a queue's reports now: they go before the settlements of their jobs."""
+        """Store a queue's reports now, so that they precede the settlements of their jobs."""
         with self._lock:
             progress = self._progress.pop(queue, {})
             lines = self._lines.pop(queue, {})
@@ -62,7 +62,7 @@ class Reports:
             try:
                 await self._engine.note(queue, notes)
             except EngineError as error:
-                _logger.warning("%d reports of jobs in %s are lost: %s", len(notes), queue, error)
+                _logger.warning("lost %d reports from jobs in %s: %s", len(notes), queue, error)
 
     def _schedule(self) -> None:
         if not self._scheduled:

@@ -1,4 +1,4 @@
-"""Telling what became of attempts: events, statistics, and the log."""
+"""Publishes what happens to attempts as events, statistics and log messages."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _logger = logging.getLogger("toril.worker")
 
 
 class Publisher:
-    """Tells of one queue's attempts."""
+    """Publishes what happens to one queue's attempts."""
 
     def __init__(self, queue: QueueRef, bus: EventBus, statistics: Statistics) -> None:
-        """Prepare.
+        """Create a publisher.
 
         Args:
             queue: The queue.
-            bus: Told of what happens.
-            statistics: Count it.
+            bus: Receives the events.
+            statistics: The counters to update.
         """
         self._queue = queue
         self._bus = bus
         self._statistics = statistics
 
     def started(self, leases: Sequence[Lease]) -> None:
-        """Tell of attempts that begin."""
+        """Publish that attempts start."""
         if self._bus.wants(JobStarted):
             for lease in leases:
                 self._bus.emit(JobStarted(self._queue, lease))
 
     def settled(self, settlements: Sequence[tuple[Settlement, float]]) -> None:
-        """Tell of settlements that the store keeps, each with the attempt's duration in seconds."""
+        """Publish accepted settlements, each with its attempt's duration in seconds."""
         if not self._bus.wants(JobCompleted) and all(type(s) is Complete for s, _ in settlements):
             self._statistics.completed += len(settlements)
             return
@@ -61,7 +61,7 @@ class Publisher:
                 delay = settlement.delay_ms / 1000
                 bus.emit(JobRetrying(queue, lease, duration, settlement.error, delay))
                 _logger.info(
-                    "%s %s failed attempt %d of %d and runs again in %g s: %s: %s",
+                    "%s %s failed attempt %d of %d; retrying in %g s: %s: %s",
                     lease.name,
                     lease.id,
                     settlement.error.attempt,
@@ -74,7 +74,7 @@ class Publisher:
                 self._statistics.failed += 1
                 bus.emit(JobFailed(queue, lease, duration, settlement.error))
                 _logger.error(
-                    "%s %s failed for good at attempt %d of %d: %s: %s",
+                    "%s %s failed for good on attempt %d of %d: %s: %s",
                     lease.name,
                     lease.id,
                     settlement.error.attempt,
@@ -87,11 +87,11 @@ class Publisher:
                 bus.emit(JobReleased(queue, lease, settlement.delay_ms / 1000))
 
     def lost(self, lease: Lease) -> None:
-        """Tell of a lease that ran out."""
+        """Publish that a lease was lost."""
         self._statistics.lost += 1
         self._bus.emit(LeaseLost(self._queue, lease))
         _logger.warning(
-            "the lease of %s %s ran out before it ended here; its outcome does not count",
+            "%s %s lost its lease before it finished; its outcome is ignored",
             lease.name,
             lease.id,
         )

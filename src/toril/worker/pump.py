@@ -1,9 +1,9 @@
-"""The pump of one queue: settles what has finished and fetches as much, in one call.
+"""The pump of one queue: settles finished jobs and fetches new ones in one call.
 
-Whatever finishes while an exchange is under way goes with the next one, together with a request
-for as many jobs as there are free slots. So an idle queue answers at once, a busy one moves
-hundreds of jobs a call, and nothing waits on a timer. A worker with many slots keeps two
-exchanges under way, each for half of its slots: while the store works on one, the jobs of the
+Jobs that finish while an exchange is in flight are settled by the next one, which also requests
+as many jobs as there are free slots. An idle queue therefore reacts at once, a busy queue moves
+hundreds of jobs per call, and nothing waits for a timer. A worker with many slots keeps two
+exchanges in flight, each for half of its slots: while the store processes one, the jobs of the
 other run.
 """
 
@@ -31,10 +31,10 @@ from toril.worker.settled import Done, Settlements
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
 
-_MOST_UNDER_WAY = 2  # exchanges at once
+_MAX_IN_FLIGHT = 2  # exchanges at once
 _SPLIT_FROM = 64  # slots
-_SPLIT_FROM_REMOTE = 8  # slots, where the store runs in another process
-_WORTH_A_CALL = 2  # jobs to settle, or to ask for
+_SPLIT_FROM_REMOTE = 8  # slots, if the store runs in another process
+_WORTH_A_CALL = 2  # jobs to settle or to request
 
 
 class Shared(NamedTuple):
@@ -42,17 +42,17 @@ class Shared(NamedTuple):
 
     Attributes:
         worker_id: The worker's id.
-        lease_ms: How long it holds a job without renewing.
-        clock: The store's time, about.
-        slots: How many jobs run at once.
+        lease_ms: How long a lease lasts unless it is renewed, in milliseconds.
+        clock: Approximates the store's time.
+        slots: The worker's slots.
         executor: Runs attempts.
         heartbeat: Renews leases.
-        reports: Collects what handlers report.
-        retry_delay: Gives the wait before another attempt.
-        hooks: Each may put follow-ups on a settlement.
-        bus: Told of what happens.
-        statistics: Count it.
-        last_chance: How often a job has stalled that is on its last chance.
+        reports: Collects progress and log lines from handlers.
+        retry_delay: Computes the delay before a retry.
+        hooks: Each may add follow-ups to a settlement.
+        bus: Receives events.
+        statistics: The worker's counters.
+        last_chance: The number of stalls from which a job is on its last chance.
         quiet: Set when a pump has nothing in hand.
     """
 
@@ -75,16 +75,16 @@ class Pump:
     """Moves one queue's jobs through a worker.
 
     Attributes:
-        in_hand: The attempts whose handlers run, or are about to.
+        in_hand: The attempts whose handlers are running or about to run.
     """
 
     def __init__(self, queue: Queue, routes: Routes, shared: Shared) -> None:
-        """Prepare.
+        """Create a pump.
 
         Args:
             queue: The queue.
-            routes: Its handlers.
-            shared: The worker's parts.
+            routes: The queue's handlers.
+            shared: The parts that the worker's pumps share.
         """
         self._engine = engine = queue.engine
         self._ref = ref = queue.ref
@@ -111,7 +111,7 @@ class Pump:
         self._forsaken = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._carrier: asyncio.Task[None] | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
         slots.join(self)
 
     def _in_hand(self, routes: Routes, publisher: Publisher) -> InHand:
@@ -128,126 +128,126 @@ class Pump:
             spawns=not self._is_narrow,
         )
 
-    # What the worker asks
+    # The worker's interface
 
     @property
     def hungry(self) -> bool:
-        """Whether it expects to find work for a free slot."""
+        """Whether the pump expects to find work for a free slot."""
         return not (self._idle.is_idle or self._idle.is_resting or self._stopping)
 
     @property
     def drained(self) -> bool:
-        """Whether it has nothing in hand, and nothing is due within a burst's horizon."""
-        in_hand = self.in_hand.running or self._settlements or self._under_way
+        """Whether the pump has nothing in hand and no job is due within the burst horizon."""
+        in_hand = self.in_hand.running or self._settlements or self._in_flight
         return not in_hand and not self._idle.has_work_soon
 
     def poke(self) -> None:
-        """Let it look again."""
+        """Make the pump check again whether it has something to do."""
         self._poke.set()
 
     def stop_fetching(self) -> None:
-        """Take no further jobs; end when those in hand have ended."""
+        """Fetch no more jobs, and end once the jobs in hand have finished."""
         self._stopping = True
         self._slots.update(self)
         self._idle.stop()
         self._poke.set()
 
     def forsake(self) -> None:
-        """Stop waiting for handlers that go on although their jobs have been given back."""
+        """Stop waiting for handlers that are still running although their jobs are settled."""
         self._forsaken = True
         self._poke.set()
 
     # The loop
 
     async def run(self) -> None:
-        """Move jobs until told to stop and all in hand have ended."""
-        self._carry()
+        """Fetch and settle jobs until the pump was stopped and all jobs in hand have finished."""
+        self._spawn_carrier()
         try:
             await self._ended
             await self._settlements.flushed()
         finally:
             self._idle.stop()
-            for task in (self._carrier, *self._under_way):
+            for task in (self._carrier, *self._in_flight):
                 if task is not None:
                     task.cancel()
 
-    def _carry(self) -> None:
-        """Let a new task go on with the loop: the one it ran in belongs to an attempt now."""
-        self._carrier = self._loop.create_task(self._go_on())
+    def _spawn_carrier(self) -> None:
+        """Continue the loop in a new task, because an attempt now owns the previous one."""
+        self._carrier = self._loop.create_task(self._run_loop())
         self._carrier.add_done_callback(self._on_task_ended)
 
     def _on_task_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        # Python raises GeneratorExit in whatever waits for something that is collected with it.
+        # Python raises GeneratorExit in a coroutine that is garbage-collected while it waits.
         if error is None or isinstance(error, GeneratorExit) or self._ended.done():
             return
         self._ended.set_exception(error)
 
-    async def _go_on(self) -> None:
-        """Exchange and start, until an attempt keeps the task for itself, or all is over.
+    async def _run_loop(self) -> None:
+        """Exchange and start attempts, until an attempt takes over this task or the pump ends.
 
-        A worker with few slots runs its handlers in this very task, as long as they do not
-        wait: then no turn of the event loop lies between an answer and the next call.
+        A worker with few slots runs handlers in this task for as long as they do not wait, so
+        that no event loop iteration passes between an answer and the next call.
         """
         serve = self.in_hand.starter.serve
-        if await serve(self._carry):
+        if await serve(self._spawn_carrier):
             return
-        while not self._over:
-            while self._has_business:
+        while not self._is_finished:
+            while self._should_exchange:
                 if not self._is_narrow:
                     self._send()
                     continue
-                await self._exchange(*self._load())
-                self._look_around()
-                if await serve(self._carry):
+                await self._exchange(*self._next_exchange())
+                self._after_exchange()
+                if await serve(self._spawn_carrier):
                     return
-            if not self._over:
+            if not self._is_finished:
                 await self._poke.wait()
                 self._poke.clear()
         if not self._ended.done():
             self._ended.set_result(None)
 
     @property
-    def _over(self) -> bool:
+    def _is_finished(self) -> bool:
         in_hand = (
-            self._settlements or self._under_way or (self.in_hand.running and not self._forsaken)
+            self._settlements or self._in_flight or (self.in_hand.running and not self._forsaken)
         )
         return self._stopping and not in_hand
 
     @property
-    def _has_business(self) -> bool:
-        """Whether to send an exchange: a second one only if it is worth a call."""
-        if self._idle.is_resting or len(self._under_way) == _MOST_UNDER_WAY:
+    def _should_exchange(self) -> bool:
+        """Whether to send an exchange; a second one is sent only if it is worth a call."""
+        if self._idle.is_resting or len(self._in_flight) == _MAX_IN_FLIGHT:
             return False
         share = min(self._slots.share(self), self._chunk) if self.hungry else 0
-        if self._under_way:
+        if self._in_flight:
             return max(len(self._settlements), share) >= max(self._chunk // 2, _WORTH_A_CALL)
         return bool(self._settlements or share)
 
-    def _load(self) -> tuple[list[Done], int]:
-        """Return what an exchange is to settle, and how many jobs it is to ask for."""
+    def _next_exchange(self) -> tuple[list[Done], int]:
+        """Return the settlements of the next exchange and the number of jobs to request."""
         room = 0 if self._stopping else self._slots.take(self, self._chunk)
         return self._settlements.take(), room
 
     def _send(self) -> None:
-        task = self._loop.create_task(self._exchange(*self._load()))
-        self._under_way.add(task)
-        task.add_done_callback(self._came_back)
+        task = self._loop.create_task(self._exchange(*self._next_exchange()))
+        self._in_flight.add(task)
+        task.add_done_callback(self._on_exchange_ended)
 
-    def _came_back(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+    def _on_exchange_ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
         self._on_task_ended(task)
-        self._look_around()
+        self._after_exchange()
         self._poke.set()
 
-    def _look_around(self) -> None:
-        if not self._settlements and not self._under_way:
+    def _after_exchange(self) -> None:
+        if not self._settlements and not self._in_flight:
             self.in_hand.start_suspect()
         if self._idle.is_idle and not self.in_hand.running:
             self._shared.quiet.set()
 
     async def _exchange(self, done: list[Done], room: int) -> None:
-        """Settle and fetch; what could not be settled is kept for the next time."""
+        """Settle and fetch jobs; if that fails, keep the settlements for the next exchange."""
         shared = self._shared
         fetch = Fetch(room, shared.worker_id, shared.lease_ms) if room else None
         try:

@@ -1,4 +1,4 @@
-"""Taking jobs from workers that died."""
+"""Rescues jobs whose worker died."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _logger = logging.getLogger("toril.worker")
 
 
 class Rescuer:
-    """Looks for leases that ran out, at the start and then at an interval."""
+    """Rescues jobs whose lease ran out, once at the start and then at an interval."""
 
     def __init__(
         self,
@@ -26,21 +26,21 @@ class Rescuer:
         interval: float,
         max_stalls: int,
     ) -> None:
-        """Prepare.
+        """Create a rescuer.
 
         Args:
-            engine: Where the jobs are.
-            queues: Which to look at.
-            bus: Told of each job that stalled.
-            interval: Seconds between two looks.
-            max_stalls: How often one job may stall before it is poison.
+            engine: Talks to the store.
+            queues: The queues to check.
+            bus: Receives an event for each stalled job.
+            interval: The time between two checks, in seconds.
+            max_stalls: How often a job may stall before it counts as poison.
         """
         self._engine = engine
         self._queues = queues
         self._bus = bus
         self._interval = interval
         self._max_stalls = max_stalls
-        # Workers share the looking: a thousand of them look no more often than one would.
+        # Workers share these checks: a thousand workers check no more often than one would.
         self._unless_within_ms = int(interval * 500)
 
     async def run(self) -> None:
@@ -54,14 +54,14 @@ class Rescuer:
         try:
             stalled = await self._engine.rescue(queue, self._max_stalls, self._unless_within_ms)
         except EngineError as error:
-            _logger.warning("stalled jobs of %s could not be looked for: %s", queue, error)
+            _logger.warning("could not check %s for stalled jobs: %s", queue, error)
             return
         for job in stalled:
             self._bus.emit(JobStalled(queue, job.id, job.poisoned))
         if stalled:
             poisoned = sum(job.poisoned for job in stalled)
             _logger.warning(
-                "%d jobs of %s had lost their worker: %d run again, %d did so too often and fail",
+                "%d jobs of %s stalled: %d will run again, %d stalled too often and will fail",
                 len(stalled),
                 queue,
                 len(stalled) - poisoned,

@@ -1,4 +1,4 @@
-"""The wait before another attempt: the job's backoff, or a strategy that workers know by name."""
+"""The delay before a retry: the job's backoff, or a custom strategy registered by name."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from toril.model.job_options import JobOptions
 _logger = logging.getLogger("toril.worker")
 
 BackoffStrategy = Callable[[int, AttemptError], float]
-"""Gives the wait in seconds from the number of failed attempts and the last error."""
+"""Returns the delay in seconds for a number of failed attempts and the last error."""
 
 _DEFAULT_DELAY_MS = 1000
 
 
 class RetryDelays:
-    """Gives the wait before another attempt."""
+    """Computes the delay before a retry."""
 
     def __init__(self, strategies: Mapping[str, BackoffStrategy]) -> None:
-        """Prepare.
+        """Create the delay computation.
 
         Args:
-            strategies: Custom backoff by name.
+            strategies: Custom backoff strategies by name.
         """
         self._strategies = strategies
 
     def __call__(self, options: JobOptions, made: int, error: AttemptError) -> int:
-        """Return the wait in milliseconds.
+        """Return the delay in milliseconds.
 
         Args:
             options: The job's options.
             made: How many attempts have failed, at least 1.
-            error: The last error.
+            error: The last attempt's error.
         """
         backoff = options.backoff
         if backoff is None:

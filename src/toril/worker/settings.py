@@ -1,4 +1,4 @@
-"""How a worker works."""
+"""The settings of a worker."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from toril.errors import ConfigurationError, ValidationError
 from toril.model.checks import check_integer
 from toril.model.durations import Duration, to_ms
 
-_TIMES = (("lease", 1), ("grace", 0), ("cancel_grace", 0), ("report_every", 0))  # ms at least
+_TIMES = (("lease", 1), ("grace", 0), ("cancel_grace", 0), ("report_every", 0))  # minimum in ms
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker works.
+    """The settings of a worker.
 
     Attributes:
         concurrency: How many jobs run at once.
         processes: How many process handlers run at once.
-        lease: How long a job is held without renewal, in seconds.
-        grace: How long running jobs may go on after a signal, in seconds.
-        cancel_grace: How long a handler that was told to end may take, in seconds.
-        max_stalls: How often a job may lose its worker before it is poison.
-        report_every: Seconds between two lines that say what was done; 0 is never.
+        lease: How long a job's lease lasts unless it is renewed, in seconds.
+        grace: How long running jobs may continue after a stop signal, in seconds.
+        cancel_grace: How long a handler may take after it was asked to stop, in seconds.
+        max_stalls: How often a job may stall before it counts as poison.
+        report_every: How often to log statistics, in seconds; 0 means never.
     """
 
     concurrency: int = 10
@@ -35,7 +35,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     report_every: Duration = 10
 
     def __post_init__(self) -> None:
-        """Refuse what no worker could work with."""
+        """Check the values.
+
+        Raises:
+            ConfigurationError: A value is not valid.
+        """
         try:
             for name, least in (("concurrency", 1), ("processes", 1), ("max_stalls", 0)):
                 check_integer(getattr(self, name), name, least)

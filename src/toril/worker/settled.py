@@ -1,4 +1,4 @@
-"""Settlements: made of outcomes, sent with an exchange, and published once the store has them."""
+"""Turns outcomes into settlements and publishes them once the store has accepted them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from toril.worker.publisher import Publisher
 _logger = logging.getLogger("toril.worker")
 
 _CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
-_MOST_UNFLUSHED = 32  # answers not yet flushed before the pump waits
+_MAX_UNFLUSHED = 32  # answers not yet flushed before the pump waits
 
 Done: TypeAlias = tuple[Attempt, Settlement, float]
-"""An attempt that has ended, its settlement, and how long it took in seconds."""
+"""A finished attempt, its settlement, and its duration in seconds."""
 
 
 class Settlements:
-    """The settlements of one queue that are on their way to the store."""
+    """The settlements of one queue that the store has not accepted yet."""
 
     def __init__(
         self,
@@ -49,15 +49,15 @@ class Settlements:
         publisher: Publisher,
         changed: Callable[[], None],
     ) -> None:
-        """Prepare.
+        """Create an empty set of settlements.
 
         Args:
-            engine: Where the jobs are.
+            engine: Talks to the store.
             queue: The queue.
-            hooks: Each may put follow-ups on a settlement.
-            retry_delay: Gives the wait before another attempt.
+            hooks: Each may add follow-ups to a settlement.
+            retry_delay: Computes the delay before a retry.
             heartbeat: Renews leases until their settlements are accepted.
-            publisher: Told what became of attempts.
+            publisher: Publishes what happens to attempts.
             changed: Called when there is something to settle.
         """
         self._engine = engine
@@ -75,7 +75,7 @@ class Settlements:
         return len(self._done)
 
     def resolved(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Take an attempt's outcome."""
+        """Turn an attempt's outcome into a settlement."""
         settlement = settlement_for(attempt.lease, attempt.options, outcome, self._retry_delay)
         if settlement is None:
             self._lost(attempt)
@@ -86,7 +86,7 @@ class Settlements:
         self._changed()
 
     def _with_follow_ups(self, settlement: Settlement) -> Settlement:
-        """Return a settlement with the hooks' follow-ups; one that cannot have them fails."""
+        """Add the hooks' follow-ups to a settlement; fail the job if that is not possible."""
         lease = settlement.lease
         try:
             for hook in self._hooks:
@@ -97,21 +97,21 @@ class Settlements:
             return Fail(lease, error_of(lease, ErrorKind.FOLLOW_UP_REFUSED, str(error)))
         except Exception as error:
             _logger.exception("a hook failed on the settlement of %s %s", lease.name, lease.id)
-            message = f"its follow-ups could not be prepared: {type(error).__name__}: {error}"
+            message = f"could not prepare the follow-ups: {type(error).__name__}: {error}"
             return Fail(lease, error_of(lease, ErrorKind.FOLLOW_UP_REFUSED, message))
         return settlement
 
     def take(self) -> list[Done]:
-        """Return what is to be settled; it is no longer here."""
+        """Remove and return the settlements to send."""
         done, self._done = self._done, []
         return done
 
     def put_back(self, done: list[Done]) -> None:
-        """Keep what could not be settled for the next time."""
+        """Keep settlements that could not be sent for the next exchange."""
         self._done = done + self._done
 
     def answered(self, done: Sequence[Done], answer: Exchange) -> None:
-        """Publish accepted settlements once they are as durable as the store makes them."""
+        """Process the store's answer: publish accepted settlements once they are flushed."""
         if not done:
             return
         accepted = done
@@ -124,7 +124,7 @@ class Settlements:
                     self._fail_for_children(one[0], refusal)
                 else:
                     self._lost(one[0])
-        self._heartbeat.let_go(attempt for attempt, _, _ in accepted)
+        self._heartbeat.drop(attempt for attempt, _, _ in accepted)
         if answer.flushed is None:
             self._publish(accepted)
         else:
@@ -132,10 +132,13 @@ class Settlements:
             answer.flushed.add_done_callback(partial(self._on_flushed, accepted))
 
     def _fail_for_children(self, attempt: Attempt, refusal: Refusal) -> None:
-        """Settle a job anew that may not complete; as in BullMQ, open children can be retried."""
+        """Settle a job again that cannot complete because of its children.
+
+        As in BullMQ, a job with open children can be retried.
+        """
         lease = attempt.lease
         if refusal is Refusal.OPEN_CHILDREN:
-            error = error_of(lease, ErrorKind.CHILDREN, "it has children that have not ended")
+            error = error_of(lease, ErrorKind.CHILDREN, "it has children that have not finished")
             self.resolved(attempt, Errored(error))
         else:
             error = error_of(lease, ErrorKind.CHILDREN, "at least one of its children failed")
@@ -146,8 +149,8 @@ class Settlements:
         error = None if flushed.cancelled() else flushed.exception()
         if error is not None:
             _logger.error(
-                "%s: the outcomes of %d jobs may be lost with the next loss of power, and the jobs "
-                "run again: %s",
+                "%s: could not flush the outcomes of %d jobs to disk; a power failure may make the "
+                "jobs run again: %s",
                 self._queue,
                 len(accepted),
                 error,
@@ -158,15 +161,15 @@ class Settlements:
         self._publisher.settled([(settlement, duration) for _, settlement, duration in accepted])
 
     def _lost(self, attempt: Attempt) -> None:
-        self._heartbeat.let_go([attempt])
+        self._heartbeat.drop([attempt])
         self._publisher.lost(attempt.lease)
 
     async def catch_up(self) -> None:
-        """Wait for the disk if it lags too far behind."""
-        if len(self._unflushed) > _MOST_UNFLUSHED:
+        """Wait for the disk if too many answers have not been flushed."""
+        if len(self._unflushed) > _MAX_UNFLUSHED:
             await asyncio.wait([next(iter(self._unflushed))])
 
     async def flushed(self) -> None:
-        """Return once everything that was accepted is on disk."""
+        """Wait until all accepted settlements are on disk."""
         if self._unflushed:
             await asyncio.wait(self._unflushed)

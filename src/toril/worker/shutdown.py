@@ -1,4 +1,4 @@
-"""Signals: the first asks a worker to finish, the second to stop at once."""
+"""Signal handling: the first signal asks a worker to finish, the second to stop at once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def on_signals(first: Callable[[], None], second: Callable[[], None]) -> Iterator[None]:
     """Call functions on SIGTERM and SIGINT while the block runs.
 
-    Outside of the main thread there are no signals, and nothing is done.
+    Does nothing outside the main thread, which is the only one that receives signals.
 
     Args:
-        first: Called at the first signal.
-        second: Called at each further one.
+        first: Called on the first signal.
+        second: Called on each further signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
-    came = False
+    received = False
 
     def handle() -> None:
-        nonlocal came
-        again, came = came, True
-        (second if again else first)()
+        nonlocal received
+        is_repeated, received = received, True
+        (second if is_repeated else first)()
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:

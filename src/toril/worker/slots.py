@@ -1,4 +1,4 @@
-"""How many jobs run at once in a worker, shared by its queues."""
+"""A worker's slots, which its queues share."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from toril.worker.attempt import Attempt
 
 
 class Hungry(Protocol):
-    """A queue's pump, as the slots see it."""
+    """The part of a pump that the slots need."""
 
     @property
     def hungry(self) -> bool:
-        """Whether it expects to find work for a free slot."""
+        """Whether the pump expects to find work for a free slot."""
         ...
 
     def poke(self) -> None:
-        """Tell it that there may be a slot for it."""
+        """Notify the pump that a slot may be free."""
         ...
 
 
 class Slots:
-    """A number of slots. A queue that has work takes its share of the free ones.
+    """A fixed number of slots. Each queue that has work gets a share of the free ones.
 
-    Everything here costs as much as there are slots, however many queues there are.
+    The cost of every operation depends on the number of slots, not on the number of queues.
 
     Attributes:
         total: How many jobs may run at once.
         free: How many slots are free.
-        suspect: The job on its last chance that runs, or is about to; at most one does.
+        suspect: The attempt at a last-chance job that is running or about to run; at most one.
     """
 
     def __init__(self, total: int) -> None:
-        """Prepare.
+        """Create slots that are all free.
 
         Args:
             total: How many jobs may run at once.
@@ -42,25 +42,25 @@ class Slots:
         self.free = total
         self.suspect: Attempt | None = None
         self._pumps = 0
-        self._hungry: dict[Hungry, None] = {}  # served longest ago first
+        self._hungry: dict[Hungry, None] = {}  # the least recently served first
 
     def join(self, pump: Hungry) -> None:
-        """Let a pump share the slots."""
+        """Add a pump to those that share the slots."""
         self._pumps += 1
         self.update(pump)
 
     def update(self, pump: Hungry) -> None:
-        """Note whether a pump is hungry now; it calls this whenever that changes."""
+        """Record whether a pump is hungry; the pump calls this whenever that changes."""
         if pump.hungry:
             self._hungry.setdefault(pump)
         else:
             self._hungry.pop(pump, None)
 
     def share(self, pump: Hungry) -> int:
-        """Return how many of the free slots are a pump's; it takes them with `take`.
+        """Return how many of the free slots a pump may take with `take`.
 
-        The hungry share evenly. What cannot be divided goes to those served longest ago. A
-        pump without rivals may have all.
+        Hungry pumps share the slots evenly. The remainder goes to those served least recently.
+        A pump without rivals may take them all.
         """
         rivals = len(self._hungry) + (pump not in self._hungry)
         if rivals <= 1:
@@ -69,7 +69,7 @@ class Slots:
         return each + (pump in islice(self._hungry, left))
 
     def take(self, pump: Hungry, most: int) -> int:
-        """Take a pump's share, but no more than `most`; return how many slots that is."""
+        """Take a pump's share, at most `most` slots, and return how many were taken."""
         taken = min(self.share(pump) if self._pumps > 1 else self.free, most)
         if taken and self._pumps > 1 and pump in self._hungry:
             del self._hungry[pump]
@@ -78,7 +78,7 @@ class Slots:
         return taken
 
     def give(self, n: int, giver: Hungry) -> None:
-        """Give slots back, and tell those of the others that may take one."""
+        """Return slots, and notify other pumps that may now take one."""
         self.free += n
         if self.free and self._pumps > 1:
             for pump in tuple(islice(self._hungry, self.free + 1)):

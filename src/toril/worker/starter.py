@@ -1,8 +1,8 @@
-"""Starting attempts: those that end without waiting for anything share a task.
+"""Starts attempts. Attempts that finish without waiting for anything share an asyncio task.
 
-Making a task costs more than a short handler. So a task takes the attempts that wait to be
-started one after the other, each in a context of its own, until one of them waits for
-something: from then on the task is that attempt's alone, and another takes the rest.
+Creating a task costs more than running a short handler. A task therefore runs pending attempts
+one after the other, each in its own context, until one of them waits for something. From then on
+the task belongs to that attempt, and another task runs the remaining ones.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Run: TypeAlias = Callable[[Attempt], Coroutine[Any, Any, None]]
 
 
 class Starter:
-    """Starts a queue's attempts in their order."""
+    """Starts a queue's attempts in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, run: Run) -> None:
-        """Prepare.
+        """Create a starter.
 
         Args:
             loop: The event loop.
@@ -32,37 +32,37 @@ class Starter:
         self._loop = loop
         self._run = run
         self._waiting: deque[Attempt] = deque()
-        self._newest: asyncio.Task[bool] | None = None  # kept until its attempt keeps it
+        self._newest: asyncio.Task[bool] | None = None  # referenced until its attempt does so
 
     def put(self, attempts: Iterable[Attempt]) -> None:
-        """Let attempts begin when somebody serves them next, in their order."""
+        """Queue attempts, in order, for the next call of `serve`."""
         self._waiting.extend(attempts)
 
     def spawn(self) -> None:
-        """Serve what waits in a task of its own, and in more of them as they are needed."""
+        """Run pending attempts in a new task, and in more tasks as needed."""
         if self._waiting:
             self._newest = self._loop.create_task(self.serve(self.spawn))
 
-    async def serve(self, pass_on: Callable[[], None]) -> bool:
-        """Run what waits in the task of the caller, until an attempt keeps that for itself.
+    async def serve(self, hand_over: Callable[[], None]) -> bool:
+        """Run pending attempts in the caller's task, until an attempt takes over that task.
 
         Args:
-            pass_on: Called when that happens, so that another task goes on.
+            hand_over: Called when an attempt takes over, to continue in another task.
 
         Returns:
-            Whether it has happened; the attempt has ended then, and so should the task.
+            Whether an attempt took over. It has ended by then, and the task should end too.
         """
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - it runs here
+        assert task is not None  # noqa: S101 - this coroutine runs in a task
         while self._waiting:
             attempt = self._waiting.popleft()
-            if attempt.resolved:  # it was given back before it began
+            if attempt.resolved:  # it was released before it started
                 continue
             attempt.task = task
-            if await _drive(self._run(attempt), copy_context(), pass_on):
+            if await _drive(self._run(attempt), copy_context(), hand_over):
                 return True
-            if task.cancelling():  # a handler stopped itself: its task ends at the next wait
-                pass_on()
+            if task.cancelling():  # a handler cancelled itself: the task ends at the next await
+                hand_over()
                 return True
         return False
 
@@ -80,7 +80,7 @@ def _drive(
     while True:
         try:
             answer = yield awaited
-        except BaseException as error:  # noqa: BLE001 - the task was cancelled, or is closed
+        except BaseException as error:  # noqa: BLE001 - the task was cancelled or closed
             step: Callable[[Any], Any] = work.throw
             answer = error
         else:

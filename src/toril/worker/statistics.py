@@ -1,4 +1,4 @@
-"""What a worker did, for the line that it prints now and then."""
+"""Counters of what a worker has done, for its periodic log message."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Statistics:
     """Counters since the worker started.
 
     Attributes:
-        completed: Jobs done.
+        completed: Jobs that completed.
         failed: Jobs that failed for good.
-        retried: Attempts that failed and will be followed by another.
-        released: Jobs given back without using up an attempt.
-        lost: Jobs whose lease ran out here.
+        retried: Failed attempts that will be retried.
+        released: Jobs that were released without using an attempt.
+        lost: Jobs that lost their lease.
     """
 
     completed: int = 0
@@ -25,5 +25,5 @@ class Statistics:
 
     @property
     def ended(self) -> int:
-        """Attempts that ended, whatever in."""
+        """Attempts that completed, failed, or will be retried."""
         return self.completed + self.failed + self.retried

@@ -1,4 +1,4 @@
-"""Threads for sync handlers that do not keep the program from ending."""
+"""Threads for sync handlers, which do not keep the program from exiting."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _Work: TypeAlias = tuple["Future[Any]", Callable[[], Any]]
 class Threads:
     """A pool of daemon threads.
 
-    The standard library's pool joins its threads when the interpreter exits: a handler
-    that does not return would hold up a worker that was told twice to stop, while another
-    worker runs its job already.
+    The standard library's pool joins its threads when the interpreter exits. A handler that does
+    not return would then keep a worker alive that got two stop signals, while another worker
+    already runs the job.
     """
 
     def __init__(self, size: int) -> None:
-        """Prepare.
+        """Create an empty pool.
 
         Args:
-            size: How many at most; each is started when it is first needed.
+            size: The maximum number of threads; each is started when it is first needed.
         """
         self._size = size
         self._idle = 0
@@ -51,7 +51,7 @@ class Threads:
         return future
 
     def close(self) -> None:
-        """Drop what has not begun, and let each thread end when its handler has."""
+        """Cancel calls that have not started, and end each thread after its current call."""
         while not self._work.empty():
             work = self._work.get_nowait()
             if work is not None:
@@ -65,8 +65,8 @@ class Threads:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(call())
-                except BaseException as error:  # noqa: BLE001 - it belongs to who waits
+                except BaseException as error:  # noqa: BLE001 - the caller receives it
                     future.set_exception(error)
-            del work, future, call  # while it waits, a thread keeps nothing alive
+            del work, future, call  # an idle thread must not keep objects alive
             with self._lock:
                 self._idle += 1

@@ -1,4 +1,4 @@
-"""A worker: it only puts the parts together and takes them down again."""
+"""A worker: sets up the parts that run jobs, and shuts them down again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SETTLE_SECONDS = 3.0
 
 
 class Worker:
-    """Runs the jobs of some queues, until it is told to stop."""
+    """Runs the jobs of some queues until it is stopped."""
 
     def __init__(
         self,
@@ -55,20 +55,21 @@ class Worker:
         hooks: Sequence[SettlementHook] = (),
         clock: Clock | None = None,
     ) -> None:
-        """Prepare.
+        """Create a worker.
 
         Args:
-            engine: Where the jobs are.
-            queues: Which queues to serve.
-            settings: How.
-            bus: Told of what happens.
-            middleware: Around every handler, the first outermost.
-            strategies: Custom backoff by name.
-            hooks: Each may put follow-ups on a settlement.
-            clock: For the time between renewals; the machine's unless given.
+            engine: Talks to the store.
+            queues: The queues to serve.
+            settings: The worker's settings.
+            bus: Receives events.
+            middleware: Wraps every handler; the first one is the outermost.
+            strategies: Custom backoff strategies by name.
+            hooks: Each may add follow-ups to a settlement.
+            clock: Measures the time between renewals; defaults to the system's clock.
 
         Raises:
-            ConfigurationError: A queue has no handler, or one that no process can find.
+            ConfigurationError: A queue has no handler, or a process handler cannot be found by
+                another process.
         """
         self._routes = [_routes_of(queue) for queue in queues]
         self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
@@ -88,10 +89,10 @@ class Worker:
         self._quiet = asyncio.Event()
 
     def stop(self, *, force: bool = False) -> None:
-        """Take no further jobs, let those that run finish within the grace period, and end.
+        """Fetch no more jobs, let running jobs finish within the grace period, and end.
 
         Args:
-            force: Do not wait for them.
+            force: Do not wait for running jobs.
         """
         self._stop.set()
         if force:
@@ -99,19 +100,19 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """How many jobs run now."""
+        """How many jobs are running now."""
         return sum(len(pump.in_hand.running) for pump in self._pumps)
 
     @property
     def forsaken(self) -> int:
-        """How many handlers go on although their jobs were given back; once it has ended."""
+        """After the worker has ended: how many handlers are still running anyway."""
         return self.running
 
     async def run(self, *, burst: bool = False) -> None:
-        """Work until told to stop.
+        """Run jobs until the worker is stopped.
 
         Args:
-            burst: Stop when nothing is left that runs, is ready, or is due within a minute.
+            burst: Stop when no job is running, ready, or due within a minute.
         """
         settings = self.settings
         loop = asyncio.get_running_loop()
@@ -173,31 +174,31 @@ class Worker:
         )
 
     async def _work(self, *, burst: bool) -> None:
-        chores = [
+        background = [
             asyncio.create_task(self._rescuer().run()),
             asyncio.create_task(self._report()),
         ]
         if burst:
-            chores.append(asyncio.create_task(self._stop_when_drained()))
+            background.append(asyncio.create_task(self._stop_when_drained()))
         pumps = [asyncio.create_task(pump.run()) for pump in self._pumps]
         stopped = asyncio.create_task(self._stop.wait())
         try:
-            everything: list[asyncio.Task[Any]] = [stopped, *pumps, *chores]
+            everything: list[asyncio.Task[Any]] = [stopped, *pumps, *background]
             await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
             for pump in self._pumps:
                 pump.stop_fetching()
             await self._finish(pumps)
             await asyncio.wait(pumps)
-            for end in (*pumps, *chores):
-                if end.done() and not end.cancelled():
-                    end.result()  # one that ended with an error raises it here
+            for ended in (*pumps, *background):
+                if ended.done() and not ended.cancelled():
+                    ended.result()  # raises the error of a task that failed
         finally:
-            for task in (stopped, *chores, *pumps):
+            for task in (stopped, *background, *pumps):
                 task.cancel()
-            await asyncio.gather(stopped, *chores, *pumps, return_exceptions=True)
+            await asyncio.gather(stopped, *background, *pumps, return_exceptions=True)
 
     async def _finish(self, pumps: Sequence[asyncio.Task[None]]) -> None:
-        """Let running jobs end within the grace period, then end them."""
+        """Let running jobs finish within the grace period, then stop and release them."""
         grace = to_ms(self.settings.grace, "grace") / 1000
         if self.running:
             _logger.info("stopping: %d jobs have %g s to finish", self.running, grace)
@@ -207,7 +208,7 @@ class Worker:
         await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
         force.cancel()
         if not finished.done():
-            _logger.warning("giving back %d jobs that did not finish", self.running)
+            _logger.warning("releasing %d jobs that did not finish", self.running)
             for pump in self._pumps:
                 pump.in_hand.stop_all(Stop.SHUTDOWN)
             await self._wait_for_settlements(finished, pumps)
@@ -217,13 +218,13 @@ class Worker:
         finished: asyncio.Future[list[BaseException | None]],
         pumps: Sequence[asyncio.Task[None]],
     ) -> None:
-        """Wait until each job is given back; not for handlers that go on regardless."""
+        """Wait until all jobs are settled, but not for handlers that do not stop."""
         loop = asyncio.get_running_loop()
         patience = to_ms(self.settings.cancel_grace, "cancel_grace") / 1000 + _SETTLE_SECONDS
         give_up = loop.time() + patience
         while not finished.done():
-            if loop.time() > give_up:  # the store takes nothing
-                _logger.error("some jobs could not be given back; they run when their leases end")
+            if loop.time() > give_up:  # the store accepts no settlements
+                _logger.error("could not release some jobs; they run again after their leases end")
                 for task in pumps:
                     task.cancel()
             attempts = [a for pump in self._pumps for a in pump.in_hand.running]
@@ -239,10 +240,10 @@ class Worker:
                 async with asyncio.timeout(_DRAINED_CHECK_SECONDS):
                     await self._quiet.wait()
         self.stop()
-        await asyncio.Event().wait()  # it is over when the worker says so
+        await asyncio.Event().wait()  # until the worker cancels this task
 
     async def _is_drained(self) -> bool:
-        """Whether nothing is left to do here, nor ready in the store without our knowing yet."""
+        """Whether no pump has work left and the store has no ready jobs that are still unknown."""
         if not all(pump.drained for pump in self._pumps):
             return False
         refs = [queue.ref for queue in self._queues]
@@ -252,7 +253,7 @@ class Worker:
         return all(pump.drained for pump in self._pumps)
 
     async def _report(self) -> None:
-        """Say now and then what was done, if anything was."""
+        """Log statistics at an interval, if there is anything to report."""
         every = to_ms(self.settings.report_every, "report_every") / 1000
         last = 0
         while True:
@@ -272,8 +273,8 @@ class Worker:
     def _from_heartbeat(
         self, loop: asyncio.AbstractEventLoop, attempts: list[Attempt], why: Stop
     ) -> None:
-        """Pass on what the heartbeat's thread heard."""
-        with contextlib.suppress(RuntimeError):  # the loop has been closed
+        """Stop attempts on the event loop; called from the heartbeat's thread."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
             loop.call_soon_threadsafe(self._stop_attempts, attempts, why)
 
     def _stop_attempts(self, attempts: list[Attempt], why: Stop) -> None:
@@ -286,7 +287,7 @@ class Worker:
 def _routes_of(queue: Queue) -> Routes:
     if not queue.has_handlers:
         raise ConfigurationError(
-            f"queue {str(queue)!r} has no handler: give it a task with @queue.task, "
+            f"queue {str(queue)!r} has no handler: add a task with @queue.task, "
             "or a processor with manager.register_processor"
         )
     return Routes(queue)

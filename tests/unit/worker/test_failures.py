@@ -83,7 +83,7 @@ def test_of_two_errors_at_once_none_is_lost():
 def test_a_member_of_a_group_that_cannot_speak_does_not_silence_the_others():
     message = message_of(ExceptionGroup("both", [MuteError(), ValueError("heard")]))
 
-    assert "MuteError: <its message could not be read" in message
+    assert "MuteError: <the message could not be read" in message
     assert "ValueError: heard" in message
 
 
