@@ -101,5 +101,5 @@ def test_a_result_is_waited_for(toril):
 def test_a_result_that_does_not_come_is_a_timeout_and_the_job_stays(filled):
     answer = filled("add", "mails", "send", "--job-id", "mine", "--wait", "100ms")
     assert (answer.code, answer.out) == (8, "")
-    assert "job mine did not end within 0.1 s" in answer.err
+    assert "job mine did not finish within 0.1 s" in answer.err
     assert state_of(filled.folder / "toril.db", "mails", "mine") == "waiting"

@@ -52,7 +52,7 @@ async def test_a_parent_of_a_child_that_runs_is_not_removed(
     await node.flow("add", parent(child(0, name="hold"), child(1, delay=3_600_000)))
     await until_state(ours.handle("child0"), JobState.ACTIVE)
 
-    with pytest.raises(ConflictError, match="while a child of it runs"):
+    with pytest.raises(ConflictError, match="while one of its children is running"):
         await our_parents.handle("parent").remove()
 
     assert await parents.state("parent") == "waiting-children"

@@ -207,13 +207,13 @@ def test_limits_of_the_right_kind_are_taken(manager):
 def test_a_queue_has_one_processor(manager):
     manager.register_processor("q", nothing)
 
-    with pytest.raises(ConfigurationError, match="queue 'q' has a processor already"):
+    with pytest.raises(ConfigurationError, match="queue 'q' already has a processor"):
         manager.register_processor("q", nothing)
 
 
 @pytest.mark.parametrize("what", [5, None, "name"], ids=repr)
 def test_what_cannot_be_called_is_no_processor(manager, what):
-    with pytest.raises(ConfigurationError, match="cannot be a processor: give a function"):
+    with pytest.raises(ConfigurationError, match="cannot be a processor: it must be a function"):
         manager.register_processor("q", what)
 
 

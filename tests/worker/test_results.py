@@ -96,7 +96,7 @@ async def test_a_wait_ends_after_its_time_and_the_job_goes_on(echo, work, gate):
     await work()
     handle = await echo.enqueue(5)
 
-    with pytest.raises(ResultTimeoutError, match=f"job {handle.id} did not end within 0.05 s"):
+    with pytest.raises(ResultTimeoutError, match=f"job {handle.id} did not finish within 0.05 s"):
         await handle.result(timeout=0.05)
 
     gate.set()
@@ -155,7 +155,7 @@ async def test_the_result_of_a_job_that_was_removed(queue):
     await handle.remove()
 
     for error in (result, handle.result(10)):
-        with pytest.raises(JobRemovedError, match=f"job {handle.id} is not in queue 'q' any more"):
+        with pytest.raises(JobRemovedError, match=f"job {handle.id} is no longer in queue 'q'"):
             await error
 
 

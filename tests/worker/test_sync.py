@@ -155,7 +155,7 @@ def test_errors_are_those_of_the_manager(sync):
         sync.add_bulk("q", [{}, {"name": ""}])
     with pytest.raises(ConflictError):
         handle.retry()
-    with pytest.raises(ResultTimeoutError, match="did not end within"):
+    with pytest.raises(ResultTimeoutError, match="did not finish within"):
         handle.result(0.01)
     with pytest.raises(NotFoundError, match="there is no queue 'typo'"):
         sync.pause_queue("typo")

@@ -1,1 +1,1 @@
-"""The producer's side: queues, typed tasks, and handles on what was added."""
+"""The producer's side: queues, tasks, and handles on jobs."""

@@ -1,4 +1,4 @@
-"""A function's arguments as one JSON object by parameter name, checked on both ends."""
+"""A function's arguments as a JSON object by parameter name, validated on both ends."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from toril.queues.context import JobContext
 
 
 class ArgumentsError(ValidationError):
-    """A payload does not fit a function's signature, or its types."""
+    """A payload does not fit a function's signature or types."""
 
 
 class Arguments:
-    """What a task's function takes, apart from the job's context."""
+    """The parameters of a task's function, except for the job's context."""
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         """Read a function's signature.
 
         Args:
             function: The task's function.
-            name: The task's name, for errors.
+            name: The task's name, for error messages.
 
         Raises:
-            ConfigurationError: It takes what a JSON object cannot name.
+            ConfigurationError: A parameter cannot be passed by name in a JSON object.
         """
         if not callable(function):
-            raise ConfigurationError(f"task {name!r}: {function!r} cannot be called")
+            raise ConfigurationError(f"task {name!r}: {function!r} is not callable")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ConfigurationError(
-                f"task {name!r} is a generator: return its result, and use job.progress(...) for "
-                "what comes on the way"
+                f"task {name!r} is a generator: return the result, and report intermediate values "
+                "with job.progress(...)"
             )
         parameters = list(inspect.signature(function).parameters.values())
         hints = _hints(function)
@@ -51,15 +51,15 @@ class Arguments:
         self._decoder = _decoder_for(name, own, hints)
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any], limit: int) -> str:
-        """Return a call's arguments as JSON, if the worker will be able to take them.
+        """Return a call's arguments as JSON, after checking that a worker can decode them.
 
         Args:
-            args: By position.
-            kwargs: By name.
-            limit: The largest payload, in bytes.
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+            limit: The largest allowed payload, in bytes.
 
         Raises:
-            ValidationError: They do not fit the signature, or its types.
+            ValidationError: The arguments do not fit the signature or its types.
         """
         try:
             bound = self._signature.bind(*args, **kwargs).arguments
@@ -68,7 +68,7 @@ class Arguments:
         text = codec.encode(bound, "arguments", limit)
         try:
             self.decode(text)
-        except ArgumentsError as error:  # the caller's mistake, not a job's
+        except ArgumentsError as error:  # the caller's mistake, not a stored job's
             raise ValidationError(*error.args) from None
         return text
 
@@ -76,7 +76,7 @@ class Arguments:
         """Return a payload as keyword arguments of the types that the function declares.
 
         Raises:
-            ArgumentsError: The payload does not fit the signature, or its types.
+            ArgumentsError: The payload does not fit the signature or its types.
         """
         try:
             found = self._decoder.decode(text)
@@ -95,7 +95,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(target, include_extras=True)
     except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise ConfigurationError(
-            f"a type in the signature of {function!r} cannot be found ({error}); "
+            f"a type in the signature of {function!r} cannot be resolved ({error}); "
             "import it at run time, not only for type checking"
         ) from None
 
@@ -103,10 +103,10 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _context_parameter(
     parameters: list[inspect.Parameter], hints: dict[str, Any], name: str
 ) -> str | None:
-    """Return the name of the first parameter if it takes the job's context.
+    """Return the name of the first parameter if it takes the job's context, else None.
 
     Raises:
-        ConfigurationError: Another parameter does.
+        ConfigurationError: A parameter other than the first takes the job's context.
     """
     first = parameters[0].name if parameters else None
     for parameter in parameters:
@@ -115,7 +115,7 @@ def _context_parameter(
             continue
         if hint is JobContext or JobContext in typing.get_args(hint):
             raise ConfigurationError(
-                f"task {name!r}: write the job's context as the first parameter, "
+                f"task {name!r}: make the job's context the first parameter, "
                 f"{parameter.name}: JobContext"
             )
     return first if first is not None and hints.get(first) is JobContext else None
@@ -124,32 +124,33 @@ def _context_parameter(
 def _require_named(parameter: inspect.Parameter, name: str) -> None:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         raise ConfigurationError(
-            f"task {name!r} takes {parameter}: arguments travel as one JSON object by "
-            "parameter name; give each a name, or take one list or dict"
+            f"task {name!r} takes {parameter}: arguments are sent as one JSON object by "
+            "parameter name; name each parameter, or take one list or dict"
         )
     if parameter.kind is parameter.POSITIONAL_ONLY:
         raise ConfigurationError(
             f"task {name!r} takes {parameter.name!r} by position only; remove the / from its "
-            "signature: arguments travel by name"
+            "signature: arguments are sent by name"
         )
 
 
 def _decoder_for(
     name: str, parameters: list[inspect.Parameter], hints: dict[str, Any]
 ) -> msgspec.json.Decoder[Any]:
-    """Return what reads arguments: a struct with a field for each parameter.
+    """Return a decoder for a struct with a field for each parameter.
 
     Raises:
-        ConfigurationError: A parameter's type has no JSON form.
+        ConfigurationError: A parameter's type cannot be decoded from JSON.
     """
     fields: list[tuple[str, Any, Any]] = []
     for place, parameter in enumerate(parameters):
-        # Python lets parameters have names that fields may not: in JSON they stand as written.
+        # Some parameter names are not valid field names, so fields have generated names and only
+        # the JSON uses the parameters' own.
         name_in_json = {"name": parameter.name}
         if parameter.default is parameter.empty:
             default = msgspec.field(**name_in_json)
         else:
-            # A default may be mutable, which a struct's own defaults may not.
+            # A factory, because a parameter's default may be mutable, unlike a struct field's.
             value = partial(_same, parameter.default)
             default = msgspec.field(default_factory=value, **name_in_json)
         fields.append((_field(place), hints.get(parameter.name, Any), default))
@@ -168,17 +169,17 @@ def _field(place: int) -> str:
 
 
 def _require_json(struct: type[msgspec.Struct]) -> None:
-    """Refuse a parameter of a class that no JSON can become.
+    """Check that all parameters have types that can be decoded from JSON.
 
     Raises:
-        TypeError: It names the parameter.
+        TypeError: A parameter has another type; the message names it.
     """
     info = msgspec.inspect.type_info(struct)
     for field in getattr(info, "fields", ()):
         if isinstance(field.type, msgspec.inspect.CustomType):
             raise TypeError(
-                f"{field.encode_name} is a {field.type.cls.__name__}, which JSON cannot carry; "
-                "take a dataclass, a msgspec.Struct, a dict, or an id to look it up by"
+                f"{field.encode_name} is a {field.type.cls.__name__}, which cannot be sent as "
+                "JSON; take a dataclass, a msgspec.Struct, a dict, or an id to look it up by"
             )
 
 

@@ -1,7 +1,7 @@
-"""Claim check: a payload over a size goes to a store before its job does.
+"""Claim check: a payload above a size goes to the payload store before its job is stored.
 
-A payload without a job is rubbish that is removed by its age; a job without its payload
-would be a loss. So the payload is written first.
+The payload is written first because a payload without a job is only garbage, which is removed by
+age, whereas a job without its payload would be lost work.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from toril.model.job import NewJob
 from toril.model.job_options import encode_options
 from toril.payloads import PayloadStore
 
-_AT_ONCE = 8
-_MOST_PER_CHARACTER = 4  # bytes in UTF-8
+_CONCURRENT_WRITES = 8
+_MAX_BYTES_PER_CHARACTER = 4  # in UTF-8
 
 
 class Claims:
-    """Gives jobs claims for payloads that are too large for them.
+    """Replaces payloads that are too large for their jobs with claims.
 
     Attributes:
-        small: No text of so many characters is too large, whatever they are.
+        small: A text of at most this many characters is never too large.
     """
 
     def __init__(self, store: PayloadStore, most: int) -> None:
-        """Prepare.
+        """Create a claim check.
 
         Args:
-            store: Where large payloads go.
+            store: Stores large payloads.
             most: The largest payload that stays with its job, in bytes.
         """
         self._store = store
         self._most = most
-        self.small = most // _MOST_PER_CHARACTER
+        self.small = most // _MAX_BYTES_PER_CHARACTER
 
     async def check_in(self, jobs: Sequence[NewJob]) -> Sequence[NewJob]:
-        """Return jobs of which those with large payloads carry claims.
+        """Return the jobs, with claims in place of large payloads.
 
         Raises:
-            EngineError: A payload could not be kept.
+            EngineError: A payload could not be stored.
         """
         large = {job.data for job in jobs if self._is_large(job.data)}
         if not large:
@@ -53,10 +53,10 @@ class Claims:
         ]
 
     async def check_in_data(self, data: str) -> str:
-        """Return data for a job: the same, or a claim on them.
+        """Return a job's payload, or a claim on it if it is large.
 
         Raises:
-            EngineError: They could not be kept.
+            EngineError: The payload could not be stored.
         """
         return (await self._put([data]))[data] if self._is_large(data) else data
 
@@ -66,11 +66,11 @@ class Claims:
         )
 
     async def _put(self, texts: Sequence[str]) -> dict[str, str]:
-        """Keep payloads, a few at once; what cannot be kept stops the rest."""
-        room = asyncio.Semaphore(_AT_ONCE)
+        """Store payloads, a few at a time, and return their claims; an error stops the rest."""
+        limit = asyncio.Semaphore(_CONCURRENT_WRITES)
 
         async def put(text: str) -> str:
-            async with room:
+            async with limit:
                 return await asyncio.to_thread(self._store.put, text)
 
         try:
@@ -83,7 +83,7 @@ class Claims:
 
 
 async def _with_claim(job: NewJob, data: str) -> NewJob:
-    """Return a job with a claim; one that counts by its content still counts by the payload."""
+    """Return a job with a claim; deduplication by content still uses the original payload."""
     rule = job.options.deduplication
     if rule is None or rule.key is not None:
         return replace(job, data=data)

@@ -1,4 +1,4 @@
-"""What a handler is given to know its job by, and to report with."""
+"""The job's context: what a handler gets to inspect its job and to report progress."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from toril.model.job_options import JobOptions
 
 
 class Reporter(Protocol):
-    """Takes what a handler reports; it is stored a moment later, many reports at once."""
+    """Receives what a handler reports. Reports are stored in batches a moment later."""
 
     def progress(self, lease: Lease, progress_json: str, /) -> None:
-        """Take the latest progress."""
+        """Receive the latest progress."""
         ...
 
     def line(self, lease: Lease, text: str, /) -> None:
-        """Take a line for the job's log."""
+        """Receive a line for the job's log."""
         ...
 
 
 class JobContext:
-    """The job that a handler runs for.
+    """The job that a handler is running.
 
-    The methods may be called from coroutines, threads and processes alike: none waits.
+    All methods may be called from coroutines, threads and processes. None of them blocks.
     """
 
     def __init__(
         self, lease: Lease, reporter: Reporter, is_cancelled: Callable[[], bool] | None = None
     ) -> None:
-        """Wrap a lease.
+        """Create the context of a job.
 
         Args:
-            lease: The lease.
-            reporter: Takes progress and log lines.
-            is_cancelled: Tells whether the handler should stop.
+            lease: The job's lease.
+            reporter: Receives progress and log lines.
+            is_cancelled: Returns whether the handler should stop.
         """
         self.lease = lease
         self._reporter = reporter
@@ -53,80 +53,80 @@ class JobContext:
 
     @property
     def name(self) -> str:
-        """What kind of work it is."""
+        """The job's name."""
         return self.lease.name
 
     @property
     def queue(self) -> str:
-        """The name of the queue it came from."""
+        """The name of the job's queue."""
         return self.lease.queue.name
 
     @cached_property
     def data(self) -> Any:
-        """The payload."""
+        """The job's payload."""
         return codec.decode(self.lease.data)
 
     @cached_property
     def options(self) -> JobOptions:
-        """The options."""
+        """The job's options."""
         return self.lease.options
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is, from 1. One that did not count is not counted."""
+        """The number of this attempt, from 1. Attempts that were released or stalled do not count."""
         return self.lease.attempts_made + 1
 
     @property
     def attempts(self) -> int:
-        """How many attempts the job has in all."""
+        """How many attempts the job has in total."""
         return self.lease.options.attempts
 
     @property
     def attempt_token(self) -> str:
-        """The fencing token: different for every attempt, so that a store can refuse an old one."""
+        """A fencing token: unique to each attempt, so that other systems can refuse old ones."""
         return f"{self.lease.token}:{self.lease.id}"
 
     @property
     def priority(self) -> int:
-        """0 is none, 1 runs first."""
+        """The job's priority; 1 runs first, 0 means none."""
         return self.lease.priority
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The words to find it by."""
+        """The job's tags."""
         return self.lease.options.tags
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What travels with it beside the payload."""
+        """The job's metadata, which is stored next to the payload."""
         return self.options.metadata or {}
 
     @property
     def correlation_id(self) -> str | None:
-        """What ties it to the request or process it belongs to."""
+        """The id that links the job to the request or process it belongs to."""
         return self.lease.options.correlation_id
 
     @property
     def created_at(self) -> datetime:
-        """When it was added."""
+        """When the job was added."""
         return from_epoch_ms(self.lease.created_ms)
 
     @property
     def cancelled(self) -> bool:
-        """Whether the handler should stop: a cancel was asked for, or its time is over.
+        """Whether the handler should stop, for example after a cancel request or a timeout.
 
-        A coroutine is interrupted anyway; a thread has to look.
+        A coroutine is interrupted anyway; a handler in a thread has to check this.
         """
         return self._is_cancelled()
 
     def progress(self, value: Any) -> None:
-        """Report how far the job is.
+        """Report the job's progress.
 
         Args:
-            value: Anything JSON, for example a percentage. The last one counts.
+            value: Any JSON value, for example a percentage. Only the latest one is kept.
 
         Raises:
-            ValidationError: It has no JSON form.
+            ValidationError: The value cannot be encoded as JSON.
         """
         self._reporter.progress(self.lease, codec.encode(value, "progress"))
 
@@ -134,9 +134,9 @@ class JobContext:
         """Add a line to the job's log.
 
         Args:
-            line: The text; a line break is kept.
+            line: The text; line breaks are kept.
         """
-        # A store takes no lone surrogates, which the names of files can have.
+        # Stores do not accept lone surrogates, which can occur in file names.
         self._reporter.line(self.lease, str(line).encode("utf-8", "replace").decode())
 
 
@@ -148,14 +148,14 @@ _current: ContextVar[JobContext] = ContextVar("toril_job")
 
 
 def current_job() -> JobContext:
-    """Return the job that the calling handler runs for.
+    """Return the job that the calling handler is running.
 
     Raises:
-        LookupError: No handler is running here.
+        LookupError: The caller is not running inside a handler.
     """
     return _current.get()
 
 
 def set_current_job(context: JobContext) -> None:
-    """Make a job the one that `current_job` returns, in this context."""
+    """Set the job that `current_job` returns in the current `contextvars` context."""
     _current.set(context)

@@ -1,4 +1,4 @@
-"""Controlling a queue: pause, limits, removal, and what is done to many jobs at once."""
+"""Controls a queue: pause, limits, removal, and operations on many jobs at once."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _PAGE = 1000
 
 
 class Control(Inspection):
-    """The part of a queue that changes it."""
+    """The methods of a queue that control it."""
 
     async def pause(self) -> None:
-        """Let workers take nothing more from the queue. Running jobs go on."""
+        """Stop workers from fetching jobs of the queue. Running jobs continue."""
         await self.engine.queues.pause(self.ref)
 
     async def resume(self) -> None:
-        """Undo a pause."""
+        """Let workers fetch jobs again after a pause."""
         await self.engine.queues.resume(self.ref)
 
     async def clear_limits(self) -> None:
-        """Take away all limits of rate and concurrency; what they held back is ready."""
+        """Remove all rate and concurrency limits; jobs that they held back become ready."""
         await self.engine.queues.clear_limits(self.ref)
 
     async def drain(self, *, delayed: bool = False) -> int:
-        """Remove the jobs that wait.
+        """Remove all jobs that are ready to run.
 
         Args:
-            delayed: The delayed ones too.
+            delayed: Also remove delayed jobs.
 
         Returns:
-            How many were removed.
+            How many jobs were removed.
         """
         return await self.engine.queues.drain(self.ref, delayed=delayed)
 
@@ -49,16 +49,16 @@ class Control(Inspection):
         """Remove jobs that have been in a state for a while.
 
         Args:
-            grace: At least this long, in seconds; a day unless given.
+            grace: How long a job must have been in the state, in seconds; defaults to a day.
             state: The state.
-            limit: How many at most, oldest first; None is all.
+            limit: The maximum number of jobs to remove, oldest first; None means all.
 
         Returns:
-            How many were removed.
+            How many jobs were removed.
 
         Raises:
-            ConflictError: Jobs of that state cannot be removed.
-            ValidationError: There is no such state.
+            ConflictError: Jobs in that state cannot be removed.
+            ValidationError: The state does not exist, or another argument is not valid.
         """
         if limit is not None:
             check_integer(limit, "limit", 1)
@@ -71,26 +71,26 @@ class Control(Inspection):
         """Remove the queue and everything in it.
 
         Args:
-            force: Even if jobs are active.
+            force: Remove it even if jobs are active.
 
         Returns:
             How many jobs were removed.
 
         Raises:
-            ConflictError: Jobs are active.
+            ConflictError: Jobs are active, and `force` is not set.
         """
         return await self.engine.queues.obliterate(self.ref, force=force)
 
     async def retry_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
-        """Run all failed jobs again, or those of a name or tag; return how many."""
+        """Retry all failed jobs, or those with a name or tag, and return how many."""
         return await self._for_all(self.engine.jobs.retry, {JobState.FAILED}, name, tag)
 
     async def promote_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
-        """Let all delayed jobs run now, or those of a name or tag; return how many."""
+        """Promote all delayed jobs, or those with a name or tag, and return how many."""
         return await self._for_all(self.engine.jobs.promote, {JobState.DELAYED}, name, tag)
 
     async def cancel_jobs(self, *, name: str | None = None, tag: str | None = None) -> int:
-        """Cancel all jobs that have not ended, or those of a name or tag; return how many."""
+        """Cancel all unfinished jobs, or those with a name or tag, and return how many."""
         return await self._for_all(self.engine.jobs.cancel, STORED - FINAL, name, tag)
 
     async def remove_jobs(
@@ -100,10 +100,10 @@ class Control(Inspection):
         name: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """Remove all jobs that are not active, or those of a state, name or tag.
+        """Remove all jobs that are not active, or those with a state, name or tag.
 
         Returns:
-            How many were removed.
+            How many jobs were removed.
         """
         states = STORED - {JobState.ACTIVE} if state is None else {parse_state(state)}
         return await self._for_all(self.engine.jobs.remove, states, name, tag)
@@ -115,7 +115,7 @@ class Control(Inspection):
         name: str | None,
         tag: str | None,
     ) -> int:
-        """Do something to every job that fits, a page at a time."""
+        """Apply an operation to all matching jobs, one page at a time."""
         total, cursor = 0, None
         while True:
             page = await self.engine.jobs.page(

@@ -1,4 +1,4 @@
-"""Making functions handlers: the decorator behind `queue.task`, and processors."""
+"""Turns functions into handlers: the decorator behind `queue.task`, and processors."""
 
 from __future__ import annotations
 
@@ -18,35 +18,42 @@ R = TypeVar("R")
 
 
 class Processor:
-    """A function that handles every job of a queue that no task does.
+    """A function that handles all jobs of a queue that have no task of their name.
 
     Attributes:
-        function: The function; it is given the job's context.
+        function: The function, which takes the job's context.
         run_in: Where it runs: "async", "thread" or "process".
     """
 
     def __init__(self, function: Callable[[JobContext], Any], run_in: HandlerKind) -> None:
-        """Make a processor; `queue.processor` also registers it.
+        """Create a processor without registering it; use `queue.processor` for that.
 
         Args:
-            function: The function.
-            run_in: Where it runs.
+            function: The function, which takes the job's context.
+            run_in: Where it runs: "auto", "async", "thread" or "process".
+
+        Raises:
+            ConfigurationError: The function cannot be a processor.
         """
         name = getattr(function, "__name__", "processor")
         if not callable(function):
-            raise ConfigurationError(f"{function!r} cannot be a processor: give a function")
+            raise ConfigurationError(f"{function!r} cannot be a processor: it must be a function")
         try:
             inspect.signature(function).bind(None)
         except (TypeError, ValueError):
             raise ConfigurationError(
-                f"{function!r} cannot be a processor: give a function that takes the job's context"
+                f"{function!r} cannot be a processor: it must be callable with the job's context "
+                "alone"
             ) from None
         self.function = function
         self.run_in = resolve_kind(function, run_in, name)
 
 
 class TaskDecorator:
-    """What `queue.task(...)` returns; a class, so that each kind of function keeps its type."""
+    """The decorator that `queue.task(...)` returns.
+
+    It is a class so that its overloads preserve the type of each kind of function.
+    """
 
     def __init__(
         self,
@@ -58,15 +65,15 @@ class TaskDecorator:
         concurrency: int | None,
         options: Mapping[str, Any],
     ) -> None:
-        """Prepare.
+        """Create a decorator.
 
         Args:
-            submission: Where the task's jobs go.
-            add: Takes the task that was made.
-            name: The name of its jobs; the function's own unless given.
-            run_in: Where it runs.
-            concurrency: How many of its jobs one worker runs at once.
-            options: Options of its jobs, the queue's defaults included.
+            submission: Adds the task's jobs to its queue.
+            add: Registers the task.
+            name: The name of the task's jobs; defaults to the function's name.
+            run_in: Where the function runs: "auto", "async", "thread" or "process".
+            concurrency: How many of its jobs one worker runs at once; None means no limit.
+            options: Options of its jobs, including the queue's defaults.
         """
         self._submission = submission
         self._add = add
@@ -105,5 +112,5 @@ class TaskDecorator:
             return check_text(self._name, "name")
         name = getattr(function, "__name__", None)
         if name is None:
-            raise ConfigurationError(f'{function!r} has no name: give it one, @queue.task("name")')
+            raise ConfigurationError(f'{function!r} has no name: use @queue.task("name")')
         return check_text(name, "name")

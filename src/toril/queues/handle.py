@@ -1,4 +1,4 @@
-"""A hold on one job: what it is doing, how it ended, and a way to stop it."""
+"""A handle on one job, to inspect it, await its result, and control it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class Origin(Protocol):
-    """What a handle needs of its queue."""
+    """The part of a queue that a handle needs."""
 
     @property
     def ref(self) -> QueueRef:
@@ -38,12 +38,12 @@ class Origin(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """Where its jobs live."""
+        """The engine that stores the queue's jobs."""
         ...
 
     @property
     def results(self) -> Results:
-        """Tells how its jobs ended."""
+        """Waits for the results of the queue's jobs."""
         ...
 
     def encode(self, data: Any) -> str:
@@ -51,19 +51,19 @@ class Origin(Protocol):
         ...
 
     async def check_in(self, data: str) -> str:
-        """Return a payload as its job is to carry it."""
+        """Return a payload, or a claim on it if it is large."""
         ...
 
 
 class JobHandle(Generic[R]):
-    """A job that was added. Two handles are equal if they hold the same job.
+    """A handle on a job. Two handles are equal if they refer to the same job.
 
     Attributes:
         id: The job's id.
-        created: False if the call found an existing job; the id is that job's.
-        deduplicated: Another job holds the deduplication key; the id is that job's.
-        fallback: The job went to a local spool because the main store was away.
-        stored_in: The store that has the job, without a password.
+        created: False if the job already existed; the id is then the existing job's.
+        deduplicated: Whether another job holds the deduplication key; the id is then that job's.
+        fallback: Whether the job went to a local spool because the main store was unavailable.
+        stored_in: The location of the store that has the job.
     """
 
     __slots__ = (
@@ -77,11 +77,11 @@ class JobHandle(Generic[R]):
     )
 
     def __init__(self, origin: Origin, added: Added, result_type: Any = Any) -> None:
-        """Hold a job.
+        """Create a handle.
 
         Args:
-            origin: Its queue.
-            added: What the engine answered.
+            origin: The job's queue.
+            added: The engine's answer to the add.
             result_type: The type to which the result is converted.
         """
         self._origin = origin
@@ -105,7 +105,7 @@ class JobHandle(Generic[R]):
 
     @property
     def queue(self) -> QueueRef:
-        """The queue it is in."""
+        """The job's queue."""
         return self._origin.ref
 
     @property
@@ -116,7 +116,7 @@ class JobHandle(Generic[R]):
         """Return the job as it is now.
 
         Raises:
-            NotFoundError: It no longer exists.
+            NotFoundError: The job no longer exists.
         """
         (job,) = await self._engine.jobs.get(self.queue, [self.id])
         if job is None:
@@ -127,41 +127,42 @@ class JobHandle(Generic[R]):
         """Return the job's state.
 
         Raises:
-            NotFoundError: It no longer exists.
+            NotFoundError: The job no longer exists.
         """
         return (await self.job()).state
 
     async def progress(self) -> Any:
-        """Return what its handler last reported; None if it has not.
+        """Return the progress that the handler last reported; None if it has not reported any.
 
         Raises:
-            NotFoundError: It no longer exists.
+            NotFoundError: The job no longer exists.
         """
         return (await self.job()).progress
 
     async def logs(self, *, start: int = 0, limit: int = 1000) -> list[str]:
-        """Return lines of its log, oldest first.
+        """Return lines of the job's log, oldest first.
 
         Args:
-            start: The first line's number, from 0.
-            limit: How many at most.
+            start: The number of the first line, from 0.
+            limit: The maximum number of lines.
         """
         return await self._engine.jobs.logs(self.queue, self.id, start=start, limit=limit)
 
     async def result(self, timeout: Duration | None = None) -> R:
-        """Wait until the job has ended, and return what its handler returned.
+        """Wait until the job has finished, and return its result.
 
         Args:
-            timeout: How long to wait, in seconds; None is as long as it takes.
+            timeout: How long to wait, in seconds; None means without a limit.
 
         Returns:
             The result, converted to the task's return type.
 
         Raises:
-            JobFailedError: It failed.
-            JobCancelledError: It was cancelled.
-            JobRemovedError: It was removed before it ended, or left no record.
-            ResultTimeoutError: The time is over; the job goes on.
+            JobFailedError: The job failed.
+            JobCancelledError: The job was cancelled.
+            JobRemovedError: The job was removed before it finished, or left no record.
+            ResultTimeoutError: The job did not finish in time; it continues.
+            ValidationError: The result does not fit the task's return type.
         """
         seconds = None if timeout is None else to_ms(timeout, "timeout") / 1000
         try:
@@ -169,11 +170,11 @@ class JobHandle(Generic[R]):
                 ending = await self._origin.results.of(self.queue, self.id)
         except TimeoutError:
             raise ResultTimeoutError(
-                self.id, f"job {self.id} did not end within {seconds:g} s"
+                self.id, f"job {self.id} did not finish within {seconds:g} s"
             ) from None
         if ending is None:
             raise JobRemovedError(
-                self.id, f"job {self.id} is not in queue {str(self.queue)!r} any more"
+                self.id, f"job {self.id} is no longer in queue {str(self.queue)!r}"
             )
         if ending.state is JobState.FAILED:
             kind = ending.error.type if ending.error else "Error"
@@ -192,86 +193,88 @@ class JobHandle(Generic[R]):
             raise ValidationError("result", f"{error}; the job returned {result_json}") from None
 
     async def cancel(self) -> None:
-        """Fail the job if it waits; ask its handler to stop if it runs.
+        """Cancel the job: it fails if it has not started; if it runs, its handler is stopped.
 
         Raises:
-            ConflictError: It has ended already.
-            NotFoundError: It no longer exists.
+            ConflictError: The job has already finished.
+            NotFoundError: The job no longer exists.
         """
         if not await self._engine.jobs.cancel(self.queue, [self.id]):
             await self._refuse("cancelled")
 
     async def retry(self) -> None:
-        """Run the job again, with all its attempts.
+        """Run the job again, with all of its attempts.
 
         Raises:
-            ConflictError: It has not ended.
-            NotFoundError: It no longer exists.
+            ConflictError: The job has not finished.
+            NotFoundError: The job no longer exists.
         """
         if not await self._engine.jobs.retry(self.queue, [self.id]):
             await self._refuse("retried")
 
     async def promote(self) -> None:
-        """Let a delayed job run now.
+        """Make a delayed job ready now.
 
         Raises:
-            ConflictError: It is not delayed.
-            NotFoundError: It no longer exists.
+            ConflictError: The job is not delayed.
+            NotFoundError: The job no longer exists.
         """
         if not await self._engine.jobs.promote(self.queue, [self.id]):
             await self._refuse("promoted")
 
     async def remove(self) -> None:
-        """Remove the job and all that is known of it, and the children that it has in BullMQ.
+        """Remove the job with all its data, and the children that it has in BullMQ.
 
         Raises:
-            ConflictError: It is running, or a child of it is.
-            NotFoundError: It no longer exists.
+            ConflictError: The job or one of its children is running.
+            NotFoundError: The job no longer exists.
         """
         if not await self._engine.jobs.remove(self.queue, [self.id]):
             if await self.state() is not JobState.ACTIVE:
-                raise ConflictError(f"job {self.id} cannot be removed while a child of it runs")
+                raise ConflictError(
+                    f"job {self.id} cannot be removed while one of its children is running"
+                )
             await self._refuse("removed")
 
     async def _refuse(self, what: str) -> None:
         raise ConflictError(f"job {self.id} is {await self.state()} and cannot be {what}")
 
     async def change_priority(self, priority: Priority | int | str) -> None:
-        """Give the job another priority while it has not started.
+        """Change the job's priority. The job must not have started.
 
         Args:
-            priority: A name, or a number; 1 runs first, 0 is none.
+            priority: A name or a number; 1 runs first, 0 means none.
 
         Raises:
-            ConflictError: It has started.
-            NotFoundError: It no longer exists.
+            ConflictError: The job has started.
+            NotFoundError: The job no longer exists.
         """
         number = Priority.parse(priority)
         await self._engine.jobs.change(self.queue, self.id, priority=number)
 
     async def change_delay(self, delay: Duration) -> None:
-        """Let the job wait for a time from now while it has not started.
+        """Change the job's delay. The job must not have started.
 
         Args:
-            delay: The time, in seconds; 0 makes it ready.
+            delay: The delay from now, in seconds; 0 makes the job ready.
 
         Raises:
-            ConflictError: It has started.
-            NotFoundError: It no longer exists.
+            ConflictError: The job has started.
+            NotFoundError: The job no longer exists.
         """
         delay_ms = to_ms(delay, "delay")
         await self._engine.jobs.change(self.queue, self.id, delay_ms=delay_ms)
 
     async def change_data(self, data: Any) -> None:
-        """Give the job another payload; one that runs sees it at its next attempt.
+        """Change the job's payload. If the job is running, the next attempt sees the change.
 
         Args:
-            data: Anything JSON.
+            data: Any JSON value.
 
         Raises:
-            ConflictError: It has ended.
-            NotFoundError: It no longer exists.
-            ValidationError: The data have no JSON form, or are too large.
+            ConflictError: The job has finished.
+            NotFoundError: The job no longer exists.
+            ValidationError: The data cannot be encoded as JSON, or are too large.
             EngineError: The store failed.
         """
         text = await self._origin.check_in(self._origin.encode(data))

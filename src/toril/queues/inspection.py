@@ -1,4 +1,4 @@
-"""Looking at a queue and its jobs."""
+"""Inspects a queue and its jobs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PAGE = 1000
 
 
 class Inspection:
-    """The part of a queue that looks at it."""
+    """The methods of a queue that inspect it."""
 
     def __init__(self, submission: Submission) -> None:
-        """Prepare.
+        """Create the inspection of a queue.
 
         Args:
-            submission: The way of the queue's jobs into the store.
+            submission: Adds jobs to the queue.
         """
         self._submission = submission
 
@@ -38,22 +38,22 @@ class Inspection:
 
     @property
     def engine(self) -> Engine:
-        """Where the queue's jobs live."""
+        """The engine that stores the queue's jobs."""
         return self._submission.engine
 
     def handle(self, job_id: str) -> JobHandle[Any]:
-        """Return a handle on a job by its id, whether or not it exists.
+        """Return a handle on a job by its id, without checking that the job exists.
 
         Args:
-            job_id: The job.
+            job_id: The job's id.
         """
         return self._submission.handle(job_id)
 
     async def get(self, job_id: str) -> Job | None:
-        """Return a job as it is now; None where it is not there.
+        """Return a job as it is now; None if it does not exist.
 
         Args:
-            job_id: The job.
+            job_id: The job's id.
         """
         return (await self.engine.jobs.get(self.ref, [job_id]))[0]
 
@@ -61,7 +61,7 @@ class Inspection:
         """Return whether the queue is paused, and its limits.
 
         Raises:
-            NotFoundError: The queue has not been made yet.
+            NotFoundError: The queue does not exist in the store yet.
         """
         info = await self.engine.queues.info(self.ref)
         if info is None:
@@ -72,18 +72,18 @@ class Inspection:
         """Return the number of jobs in each state.
 
         Raises:
-            NotFoundError: The queue has not been made yet.
+            NotFoundError: The queue does not exist in the store yet.
         """
         return await self.engine.queues.counts(self.ref)
 
     async def metrics(self, window: Duration = DEFAULT_WINDOW) -> QueueMetrics:
-        """Return the queue's numbers now, and over the time before.
+        """Return the queue's metrics: counts now, and rates and durations over a time window.
 
         Args:
-            window: How far back, in seconds; it is rounded to minutes.
+            window: The length of the window, in seconds; it is rounded to minutes.
 
         Raises:
-            NotFoundError: The queue has not been made yet.
+            NotFoundError: The queue does not exist in the store yet.
         """
         window_ms = window_to_ms(window)
         found = await self.engine.queues.overview([self.ref], window_ms)
@@ -103,18 +103,19 @@ class Inspection:
         """Return a page of jobs.
 
         Args:
-            state: In this state only; then next to run first, or last finished first.
-            name: With this name only.
-            tag: With this tag only.
-            limit: How many at most, 1 to 1000.
-            cursor: The page before's `cursor`.
+            state: Only jobs in this state, in the order in which they will run, or if they have
+                finished, the most recent first.
+            name: Only jobs with this name.
+            tag: Only jobs with this tag.
+            limit: The maximum number of jobs, 1 to 1000.
+            cursor: The `cursor` of the previous page.
 
         Returns:
             The jobs, and the cursor of the next page.
 
         Raises:
-            ValidationError: The state, limit or cursor is refused.
-            NotFoundError: The queue has not been made yet.
+            ValidationError: The state, limit or cursor is not valid.
+            NotFoundError: The queue does not exist in the store yet.
         """
         if not 1 <= limit <= _PAGE:
             raise ValidationError("limit", f"must be from 1 to {_PAGE}, not {limit!r}")
@@ -130,7 +131,7 @@ class Inspection:
         name: str | None = None,
         tag: str | None = None,
     ) -> AsyncIterator[Job]:
-        """Go through all jobs, a page at a time; the arguments are those of `jobs`."""
+        """Iterate over all jobs, loading them page by page; takes the same filters as `jobs`."""
         cursor = None
         while True:
             page = await self.jobs(state, name=name, tag=tag, limit=_PAGE, cursor=cursor)

@@ -1,4 +1,4 @@
-"""What a queue holds and does, in numbers."""
+"""Metrics of a queue: counts, rates and durations."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from toril.model.durations import Duration, to_ms
 from toril.model.state import JobState
 
 DEFAULT_WINDOW = 3600.0
-"""How far back numbers go unless a caller says otherwise, in seconds."""
+"""The default length of the time window, in seconds."""
 
 
 class QueueMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue's numbers at one moment, and over the window before it.
+    """A queue's metrics: job counts now, and rates and durations over a time window.
 
     Attributes:
         queue: The queue's name.
-        prefix: The bounded context it belongs to.
-        paused: Workers take nothing from it.
-        waiting: Jobs that wait without a priority; so each of the states.
-        window: The length of the window, in seconds.
-        stalled: Jobs taken from workers that died, in the window; so all that follow.
-        retried: Attempts that failed and were followed by another.
-        throughput: Jobs that ended, a second.
-        error_rate: The share of the jobs that ended which failed, 0 to 1.
-        mean_ms: The mean duration of an attempt, in milliseconds; None without any.
-        p50_ms: Half of the attempts were shorter, in milliseconds.
-        p95_ms: 95 % were shorter.
-        p99_ms: 99 % were shorter.
+        prefix: The queue's prefix.
+        paused: Whether the queue is paused.
+        waiting: How many jobs are waiting.
+        prioritized: How many jobs are ready and have a priority.
+        delayed: How many jobs are delayed.
+        waiting_children: How many jobs wait for their children.
+        active: How many jobs are running.
+        completed: How many completed jobs are stored.
+        failed: How many failed jobs are stored.
+        window: The length of the window, in seconds. All following values refer to the window.
+        stalled: How many jobs were rescued from workers that died.
+        retried: How many failed attempts were retried.
+        throughput: Finished jobs per second.
+        error_rate: The share of finished jobs that failed, from 0 to 1.
+        mean_ms: The mean duration of an attempt, in milliseconds; None if there were no attempts.
+        p50_ms: The duration that 50 % of attempts stayed below, in milliseconds; None if there
+            were no attempts.
+        p95_ms: The same for 95 %.
+        p99_ms: The same for 99 %.
     """
 
     queue: str
@@ -55,20 +62,20 @@ class QueueMetrics(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ready(self) -> int:
-        """Jobs that a worker could take now."""
+        """How many jobs are ready to run."""
         return self.waiting + self.prioritized
 
 
 def window_to_ms(window: Duration) -> int:
-    """Return a window in milliseconds: at least a minute, as counters are kept by the minute."""
+    """Convert a window to milliseconds: at least a minute, because counters are per minute."""
     return max(to_ms(window, "window"), 60_000)
 
 
 def summarize(overview: QueueOverview) -> QueueMetrics:
-    """Return a queue's numbers.
+    """Compute a queue's metrics.
 
     Args:
-        overview: What the engine tells of it.
+        overview: The engine's overview of the queue.
     """
     info, counts, window = overview.info, overview.counts, overview.window
     ended = window.completed + window.failed
@@ -99,12 +106,12 @@ def summarize(overview: QueueOverview) -> QueueMetrics:
 def percentile(histogram: Mapping[int, int], share: float) -> float | None:
     """Return the duration that a share of the attempts stayed below, in milliseconds.
 
-    Within a bucket the attempts are taken to be spread evenly, so the answer is right to
-    within the bucket, a factor of two.
+    Attempts are assumed to be spread evenly within a bucket, so the result is accurate to within
+    a bucket, which is a factor of two.
 
     Args:
         histogram: Bucket b counts durations of 2^(b-1) to 2^b - 1 ms; bucket 0 counts 0 ms.
-        share: The share, 0 to 1.
+        share: The share, from 0 to 1.
     """
     left = share * sum(histogram.values())
     if not left:

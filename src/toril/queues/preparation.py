@@ -1,4 +1,4 @@
-"""Preparing jobs: from what a caller wrote to what the engine stores."""
+"""Prepares jobs: converts what a caller passed to what the engine stores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIELDS = frozenset({"name", "data", "options"})
 
 
 class Defaults(NamedTuple):
-    """Default options of jobs: as they were written, validated, and as they are stored."""
+    """Default options of jobs: as given, validated, and as JSON for the store."""
 
     written: Mapping[str, Any]
     parsed: JobOptions
@@ -26,14 +26,17 @@ class Defaults(NamedTuple):
         """Validate default options.
 
         Raises:
-            ValidationError: One is refused.
+            ValidationError: An option is not valid.
         """
         parsed = JobOptions.of(written)
         return cls(dict(written), parsed, encode_options(parsed))
 
 
 _Known: TypeAlias = dict[tuple[str, int], tuple[JobOptions, str, Any]]
-"""What was made of options, by the job's name and their identity, which stay alive with it."""
+"""Caches validated options by job name and the mapping's id.
+
+The mapping itself is kept too, so that its id is not reused.
+"""
 
 
 class Preparation:
@@ -42,43 +45,43 @@ class Preparation:
     def __init__(
         self, encode: Callable[[Any], str], defaults_of: Callable[[str], Defaults]
     ) -> None:
-        """Prepare.
+        """Create a preparation.
 
         Args:
-            encode: Returns a payload as JSON.
-            defaults_of: Returns the default options of jobs by name.
+            encode: Encodes a payload as JSON.
+            defaults_of: Returns the default options for a job's name.
         """
         self._encode = encode
         self._defaults_of = defaults_of
 
     def one(self, name: str, data: Any, options: Mapping[str, Any]) -> NewJob:
-        """Return a job.
+        """Return a job that can be stored.
 
         Args:
-            name: What kind of work it is.
-            data: The payload: anything JSON.
+            name: The job's name.
+            data: The payload: any JSON value.
             options: See `JobOptionArgs`.
 
         Raises:
-            ValidationError: Something is refused; the error names the field.
+            ValidationError: An argument is not valid; the error names the field.
         """
         check_text(name, "name")
         parsed, as_json = self._options(name, options)
         return NewJob(parsed.job_id or new_id(), name, self._encode(data), parsed, as_json)
 
     def many(self, jobs: Sequence[Mapping[str, Any]]) -> list[NewJob]:
-        """Return jobs, each from a mapping with name, data and options.
+        """Return jobs that can be stored, each from a mapping with name, data and options.
 
         Raises:
-            ValidationError: One is refused; the error names its place and field.
+            ValidationError: A job is not valid; the error names its index and field.
         """
         prepared: list[NewJob] = []
         known: _Known = {}
-        for place, job in enumerate(jobs):
+        for index, job in enumerate(jobs):
             try:
                 prepared.append(self._one_of_many(job, known))
             except ValidationError as error:
-                field = f"jobs[{place}].{error.field}".rstrip(".")
+                field = f"jobs[{index}].{error.field}".rstrip(".")
                 raise ValidationError(field, error.message) from None
         return prepared
 
@@ -87,9 +90,9 @@ class Preparation:
             raise ValidationError("", f"must be a mapping with name, data and options, not {job!r}")
         if not job.keys() <= _FIELDS:
             unknown = min(job.keys() - _FIELDS)
-            raise ValidationError(unknown, "unknown; a job has name, data and options")
+            raise ValidationError(unknown, "unknown field; a job has name, data and options")
         name, options = job.get("name", DEFAULT_NAME), job.get("options")
-        try:  # jobs that share a name and a mapping share what is made of them
+        try:  # jobs with the same name and the same options mapping are validated only once
             parsed, as_json, _ = known[name, id(options)]
         except (KeyError, TypeError):
             check_text(name, "name")

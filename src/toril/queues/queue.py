@@ -1,4 +1,4 @@
-"""A queue as an application holds it: handlers, adding, inspection and control in one object."""
+"""A queue as applications use it: handlers, adding, inspection and control in one object."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ R = TypeVar("R")
 
 
 class Queue(Control):
-    """One queue. `QueueManager.register_queue` makes it.
+    """A queue. Create it with `QueueManager.register_queue`.
 
     Attributes:
-        default_options: Default options of its jobs.
+        default_options: The default options of the queue's jobs.
         max_data_bytes: The largest payload that is stored with its job, and the largest result.
-        payloads: Where larger payloads go; None if nowhere.
-        tasks: Its typed tasks by name.
-        default_processor: Handles the jobs of all other names, if there is one.
+        payloads: The payload store for larger payloads; None if there is none.
+        tasks: The queue's tasks by name.
+        default_processor: The processor that handles jobs of all other names; None if there is
+            none.
     """
 
     def __init__(
@@ -47,19 +48,19 @@ class Queue(Control):
         max_data_bytes: int = codec.MAX_BYTES,
         payloads: PayloadStore | None = None,
     ) -> None:
-        """Make a queue; it is stored when the manager opens.
+        """Create a queue object. The queue itself is stored when the manager opens.
 
         Args:
-            store: Returns where its jobs live; asked when that is needed.
-            ref: Its prefix and name.
-            bus: Told of jobs that are added.
-            results: Tells how jobs ended; shared with the manager's other queues.
-            default_options: Options as in `JobOptionArgs`.
-            max_data_bytes: The largest payload that is stored with its job.
-            payloads: Where larger payloads go.
+            store: Returns the engine; called only when the engine is needed.
+            ref: The queue's prefix and name.
+            bus: Receives an event for each added job.
+            results: Waits for results; shared with the manager's other queues.
+            default_options: Default options of the queue's jobs, see `JobOptionArgs`.
+            max_data_bytes: The largest payload that is stored with its job, and the largest result.
+            payloads: The payload store for larger payloads.
 
         Raises:
-            ValidationError: A default option is refused.
+            ValidationError: A default option is not valid.
         """
         super().__init__(
             Submission(
@@ -86,12 +87,12 @@ class Queue(Control):
 
     @property
     def name(self) -> str:
-        """The name, without the prefix."""
+        """The queue's name, without the prefix."""
         return self.ref.name
 
     @property
     def default_options(self) -> Mapping[str, Any]:
-        """Default options of its jobs, as they were written."""
+        """The default options of the queue's jobs, as they were given."""
         return self._defaults.written
 
     def _defaults_of(self, name: str) -> Defaults:
@@ -111,7 +112,7 @@ class Queue(Control):
         **options: Unpack[JobOptionArgs],
     ) -> TaskDecorator: ...
     @overload
-    def task(  # type: ignore[overload-overlap]  # a coroutine function is a function, too
+    def task(  # type: ignore[overload-overlap]  # a coroutine function is a function too
         self, name: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]]
     ) -> AsyncTask[P, R]: ...
     @overload
@@ -130,25 +131,25 @@ class Queue(Control):
         concurrency: int | None = None,
         **options: Unpack[JobOptionArgs],
     ) -> Any:
-        """Make a function a task whose calls can be enqueued.
+        """Turn a function into a task whose calls can be enqueued.
 
-        Its first parameter may be annotated with `JobContext`: the worker fills it in,
-        and it is no part of what is enqueued.
+        If the first parameter is annotated with `JobContext`, the worker supplies it; it is not
+        part of the enqueued arguments.
 
         Args:
-            name: The name of its jobs; the function's own unless given.
-            run_in: "async", "thread" or "process"; "auto" takes the first for coroutine
-                functions and the second for others. Give "process" to what keeps a CPU
-                busy, or may crash.
-            concurrency: How many of its jobs one worker runs at once.
-            **options: What its jobs are asked for, see `JobOptionArgs`.
+            name: The name of the task's jobs; defaults to the function's name.
+            run_in: "async", "thread" or "process"; "auto" means "async" for coroutine functions
+                and "thread" for others. Use "process" for functions that keep a CPU busy or may
+                crash.
+            concurrency: How many of its jobs one worker runs at once; None means no limit.
+            **options: The default options of its jobs, see `JobOptionArgs`.
 
         Returns:
-            A decorator; used without parentheses, the task.
+            A decorator, or the task itself if `task` is used without parentheses.
 
         Raises:
             ConfigurationError: The name is taken, or the function cannot be a task.
-            ValidationError: An option is refused.
+            ValidationError: An option is not valid.
         """
         decorator = TaskDecorator(
             self._submission,
@@ -161,37 +162,38 @@ class Queue(Control):
         return decorator(name) if callable(name) else decorator
 
     def add_task(self, task: Task[..., Any]) -> None:
-        """Let workers run a task for the jobs of its name.
+        """Register a task, so that workers run it for jobs of its name.
 
         Raises:
-            ConfigurationError: The name is taken.
+            ConfigurationError: The queue already has a task of that name.
         """
         if task.name in self.tasks:
             raise ConfigurationError(
-                f"queue {str(self)!r} has a task {task.name!r} already; give this one another name"
+                f"queue {str(self)!r} already has a task {task.name!r}; use another name"
             )
         self.tasks[task.name] = task
 
     def processor(
         self, function: Callable[[JobContext], Any], *, run_in: HandlerKind = "auto"
     ) -> Processor:
-        """Let workers give a function every job of the queue that no task handles.
+        """Register a processor: a function for all jobs of the queue that have no task.
 
         Args:
-            function: Takes the job's context; what it returns is the result.
-            run_in: "async", "thread" or "process"; "auto" finds out.
+            function: The function; it takes the job's context and returns the job's result.
+            run_in: "async", "thread" or "process"; "auto" means "async" for coroutine functions
+                and "thread" for others.
 
         Raises:
-            ConfigurationError: The queue has one already.
+            ConfigurationError: The queue already has a processor, or the function cannot be one.
         """
         if self.default_processor is not None:
-            raise ConfigurationError(f"queue {str(self)!r} has a processor already")
+            raise ConfigurationError(f"queue {str(self)!r} already has a processor")
         self.default_processor = Processor(function, run_in)
         return self.default_processor
 
     @property
     def has_handlers(self) -> bool:
-        """Whether a worker here could run any of its jobs."""
+        """Whether the queue has a task or a processor."""
         return bool(self.tasks) or self.default_processor is not None
 
     async def add(
@@ -200,43 +202,43 @@ class Queue(Control):
         """Add a job.
 
         Args:
-            name: What kind of work it is.
-            data: The payload: anything JSON.
+            name: The job's name.
+            data: The payload: any JSON value.
             **options: See `JobOptionArgs`.
 
         Returns:
             A handle on the job, once it is stored.
 
         Raises:
-            ValidationError: Something is refused; the error names the field.
-            EngineError: The store failed. After a `StoreBusyError` the job may be there.
+            ValidationError: An argument is not valid; the error names the field.
+            EngineError: The store failed. After a `StoreBusyError` the job may have been stored.
         """
         return await self._submission.submit(self._preparation.one(name, data, options))
 
     async def add_bulk(self, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
-        """Add many jobs in one call: all of them, or none.
+        """Add many jobs in one call: either all of them or none.
 
         Args:
-            jobs: For each a mapping with `name`, `data` and `options` (see `JobOptionArgs`),
-                each of which may be left out.
+            jobs: A mapping for each job, with `name`, `data` and `options` (see `JobOptionArgs`),
+                all of them optional.
 
         Returns:
-            A handle on each, in order.
+            A handle on each job, in order.
 
         Raises:
-            ValidationError: One is refused; the error names its place and field.
+            ValidationError: A job is not valid; the error names its index and field.
             EngineError: The store failed.
         """
         return await self._submission.submit_all(self._preparation.many(jobs))
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
-        """Add jobs that tasks prepared with `task.job(...)`: all of them, or none.
+        """Add jobs that were prepared with `task.job(...)`: either all of them or none.
 
         Args:
             jobs: The jobs.
 
         Returns:
-            A handle on each, in order.
+            A handle on each job, in order.
 
         Raises:
             EngineError: The store failed.

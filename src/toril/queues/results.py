@@ -1,4 +1,4 @@
-"""Waiting for results: one follower an event loop, however many queues and waiters there are."""
+"""Waits for results, with one follower per event loop for all queues and waiters."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _LOOK_AGAIN_SECONDS = 5.0
 
 
 class Results:
-    """Tells how jobs ended, in any queues of one store."""
+    """Waits for the results of jobs in any queue of a store."""
 
     def __init__(self, store: Callable[[], Engine]) -> None:
-        """Prepare.
+        """Create the waiting side of a store.
 
         Args:
-            store: Returns where jobs live; asked when that is needed.
+            store: Returns the engine; called only when the engine is needed.
         """
         self._store = store
-        # Futures belong to an event loop, and the sync facade has a loop of its own.
+        # Futures belong to one event loop, and the sync facade has its own loop.
         self._followers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Follower] = (
             WeakKeyDictionary()
         )
 
     async def of(self, queue: QueueRef, job_id: str) -> Ending | None:
-        """Return how a job ended, once it has; None if it no longer exists.
+        """Wait until a job has finished and return how it ended; None if it no longer exists.
 
         Args:
             queue: The queue.
-            job_id: The job.
+            job_id: The job's id.
         """
         loop = asyncio.get_running_loop()
         follower = self._followers.get(loop)
@@ -50,7 +50,7 @@ class Results:
 
 
 class _Follower:
-    """Follows the events of the queues that somebody waits for, on one event loop."""
+    """Follows the events of all queues with waiters, on one event loop."""
 
     def __init__(self, store: Callable[[], Engine]) -> None:
         self._store = store
@@ -67,7 +67,7 @@ class _Follower:
         self._waiting[queue][job_id].append(future)
         try:
             await self._follow(queue)
-            # Asked after the cursor is known: an ending is seen here or in the events.
+            # Checked after the cursor is known, so that this or an event finds the ending.
             known = await self._store().jobs.endings(queue, [job_id])
             if job_id not in known:
                 return _REMOVED
@@ -93,27 +93,27 @@ class _Follower:
     async def _start(self, queue: QueueRef) -> None:
         tails = await self._store().events.tails([queue])
         self._cursors.update(tails)
-        if self._reading is not None:  # read again, this queue too
+        if self._reading is not None:  # restart the read, to include this queue
             self._reading.cancel()
 
     async def _run(self) -> None:
         look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
         try:
             while self._waiting:
-                await self._tell(await self._read())
+                await self._process(await self._read())
                 if self._loop.time() >= look_again:
-                    # The store keeps the newest events only: a slow reader may have missed one.
+                    # The store keeps only the newest events, so a slow reader may miss some.
                     look_again = self._loop.time() + _LOOK_AGAIN_SECONDS
                     for queue in list(self._waiting):
-                        await self._ask(queue)
-        except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+                        await self._check(queue)
+        except Exception as error:  # noqa: BLE001 - the waiters receive it
             self._fail(error)
         finally:
             self._cursors.clear()
             self._task = None
 
     async def _read(self) -> Mapping[QueueRef, News]:
-        """Return the news of the queues that somebody waits for."""
+        """Wait for new events of the queues with waiters, and return them."""
         for queue in [queue for queue in self._cursors if queue not in self._waiting]:
             del self._cursors[queue]
         events = self._store().events
@@ -133,25 +133,25 @@ class _Follower:
             self._cursors[queue] = cursor
         return news
 
-    async def _tell(self, news: Mapping[QueueRef, News]) -> None:
-        """Tell of endings among what happened.
+    async def _process(self, news: Mapping[QueueRef, News]) -> None:
+        """Resolve the waiters of jobs whose events say that they have finished.
 
-        The store itself is asked, once for all jobs of a queue: one may have run again since.
-        If a job left no record, its event has to tell.
+        The endings are read from the store, once for all jobs of a queue, because a job may have
+        been retried since. Only if a job left no record, the ending is taken from its event.
         """
         for queue, (records, _) in news.items():
-            told = _endings_in(records, self._waiting.get(queue, {}))
-            if not told:
+            ended = _endings_in(records, self._waiting.get(queue, {}))
+            if not ended:
                 continue
-            known = await self._store().jobs.endings(queue, list(told))
-            for job_id, record in told.items():
+            known = await self._store().jobs.endings(queue, list(ended))
+            for job_id, record in ended.items():
                 if job_id not in known:
                     self._resolve(queue, job_id, _ending_of(record))
                 elif known[job_id] is not None:
                     self._resolve(queue, job_id, known[job_id])
 
-    async def _ask(self, queue: QueueRef) -> None:
-        """Ask the store itself how a queue's jobs ended."""
+    async def _check(self, queue: QueueRef) -> None:
+        """Resolve the waiters of a queue's finished jobs from the store, without events."""
         job_ids = list(self._waiting[queue]) if queue in self._waiting else []
         known = await self._store().jobs.endings(queue, job_ids)
         for job_id in job_ids:
@@ -173,17 +173,17 @@ class _Follower:
 
 
 def _endings_in(
-    records: Sequence[EventRecord], waited_for: Mapping[str, object]
+    records: Sequence[EventRecord], awaited: Mapping[str, object]
 ) -> dict[str, EventRecord]:
-    """Return the last ending of each job that is waited for; a removal only if nothing else."""
-    told: dict[str, EventRecord] = {}
+    """Return the last ending of each awaited job; a removal counts only if there is no other."""
+    ended: dict[str, EventRecord] = {}
     for record in records:
-        if record.job_id in waited_for and record.kind in _ENDINGS:
+        if record.job_id in awaited and record.kind in _ENDINGS:
             if record.kind is EventKind.REMOVED:
-                told.setdefault(record.job_id, record)
+                ended.setdefault(record.job_id, record)
             else:
-                told[record.job_id] = record
-    return told
+                ended[record.job_id] = record
+    return ended
 
 
 def _ending_of(record: EventRecord) -> Ending | None:

@@ -1,4 +1,4 @@
-"""Submitting jobs to one queue: claims for large payloads, natural batching, and handles."""
+"""Adds jobs to a queue: claims for large payloads, natural batching, and handles."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from toril.queues.results import Results
 
 
 class Submission:
-    """The way of one queue's jobs into the store.
+    """Adds jobs to one queue.
 
     Attributes:
-        ref: The queue.
+        ref: The queue's prefix and name.
         max_data_bytes: The largest payload that is stored with its job, and the largest result.
         max_payload_bytes: The largest payload, wherever it is stored.
-        payloads: Where larger payloads go; None if nowhere.
-        results: Tells how jobs ended.
+        payloads: The payload store for larger payloads; None if there is none.
+        results: Waits for results.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Submission:
         max_data_bytes: int,
         payloads: PayloadStore | None,
     ) -> None:
-        """Prepare; the arguments are those of `Queue`."""
+        """Create a submission; takes the same arguments as `Queue`."""
         self._store = store
         self._bus = bus
         self.ref = ref
@@ -53,43 +53,44 @@ class Submission:
         self._claims = (
             None if payloads is None else Claims(payloads, min(payloads.threshold, max_data_bytes))
         )
-        # Futures belong to an event loop, and the sync facade has a loop of its own.
+        # Futures belong to one event loop, and the sync facade has its own loop.
         self._batchers: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher] = WeakKeyDictionary()
 
     @property
     def engine(self) -> Engine:
-        """Where the queue's jobs live."""
+        """The engine that stores the queue's jobs."""
         return self._store()
 
     def encode(self, data: Any) -> str:
-        """Return a payload as JSON, within the queue's limit.
+        """Encode a payload as JSON, within the queue's limit.
 
         Raises:
-            ValidationError: It has no JSON form, is too large, or would be taken for a claim.
+            ValidationError: The payload cannot be encoded as JSON, is too large, or looks like a
+                claim.
         """
         text = codec.encode(data, "data", self.max_payload_bytes)
         if text.startswith(BEGINNING):
             raise ValidationError(
                 f"data.{KEY}",
-                "must not be the first key of a payload: it marks a claim on a payload that is "
-                "stored elsewhere",
+                "must not be the first key of a payload: it marks a claim on a payload in the "
+                "payload store",
             )
         return text
 
     async def check_in(self, data: str) -> str:
-        """Return a payload as its job is to carry it: the same, or a claim on it.
+        """Return a payload, or a claim on it if it is large.
 
         Raises:
-            EngineError: It could not be stored.
+            EngineError: The payload could not be stored.
         """
         return data if self._claims is None else await self._claims.check_in_data(data)
 
     async def submit(self, job: NewJob, result_type: Any = Any) -> JobHandle[Any]:
-        """Add one job, together with others that are added at the same time.
+        """Add one job, in a batch with others that are added at the same time.
 
         Args:
             job: The job.
-            result_type: The type to which its result is converted.
+            result_type: The type to which the result is converted.
 
         Raises:
             EngineError: The store failed.
@@ -106,7 +107,7 @@ class Submission:
         return JobHandle(self, added, result_type)
 
     async def submit_all(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
-        """Add jobs in one call: all of them, or none.
+        """Add jobs in one call: either all of them or none.
 
         Args:
             jobs: The jobs.
@@ -125,7 +126,7 @@ class Submission:
         return [JobHandle(self, answer) for answer in added]
 
     def handle(self, job_id: str) -> JobHandle[Any]:
-        """Return a handle on a job by its id, whether or not it exists."""
+        """Return a handle on a job by its id, without checking that the job exists."""
         return JobHandle(self, Added(job_id, AddStatus.DUPLICATE, self.engine.location))
 
     def _announce(self, job: NewJob, added: Added) -> None:

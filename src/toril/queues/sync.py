@@ -1,4 +1,4 @@
-"""For code without an event loop: the same calls, run on a loop in a thread of its own."""
+"""The synchronous API: the same calls, run on an event loop in a separate thread."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class LoopThread:
     """An event loop in a daemon thread, started when it is first needed."""
 
     def __init__(self) -> None:
-        """Prepare."""
+        """Create a loop thread that has not started."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine there and return its result here.
+        """Run a coroutine on the loop, wait for it, and return its result.
 
         Raises:
-            ConfigurationError: The calling thread runs an event loop, which would stand still.
+            ConfigurationError: The calling thread runs an event loop, which would block.
         """
         try:
             asyncio.get_running_loop()
@@ -43,13 +43,13 @@ class LoopThread:
         else:
             coroutine.close()
             raise ConfigurationError(
-                "this thread runs an event loop: await the manager's own method instead"
+                "this thread runs an event loop: await the manager's async method instead"
             )
         return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller runs in this thread."""
+        """Whether the caller is running in this thread."""
         return threading.current_thread() is self._thread
 
     def close(self) -> None:
@@ -73,28 +73,28 @@ class LoopThread:
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped; cancel what is left, so that nothing is left pending."""
+    """Run a loop until it is stopped, then cancel and await the remaining tasks."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
+        remaining = asyncio.all_tasks(loop)
+        for task in remaining:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(asyncio.gather(*remaining, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
 
 
 class SyncJobHandle(Generic[R]):
-    """A hold on one job, for code without an event loop; see `JobHandle`."""
+    """A handle on a job for code without an event loop; see `JobHandle`."""
 
     def __init__(self, handle: JobHandle[R], thread: LoopThread) -> None:
         """Wrap a handle.
 
         Args:
             handle: The handle.
-            thread: Where its coroutines run.
+            thread: Runs the handle's coroutines.
         """
         self._handle = handle
         self._thread = thread
@@ -109,17 +109,17 @@ class SyncJobHandle(Generic[R]):
 
     @property
     def created(self) -> bool:
-        """False if the call found a job that was there already."""
+        """False if the job already existed."""
         return self._handle.created
 
     @property
     def fallback(self) -> bool:
-        """Whether the job went to a local spool because the main store was away."""
+        """Whether the job went to a local spool because the main store was unavailable."""
         return self._handle.fallback
 
     @property
     def stored_in(self) -> str:
-        """Where the job is stored, without a password."""
+        """The location of the store that has the job."""
         return self._handle.stored_in
 
     def job(self) -> Job:
@@ -131,7 +131,7 @@ class SyncJobHandle(Generic[R]):
         return self._thread.run(self._handle.state())
 
     def progress(self) -> Any:
-        """Return what the job's handler last reported."""
+        """Return the progress that the handler last reported."""
         return self._thread.run(self._handle.progress())
 
     def logs(self, *, start: int = 0, limit: int = 1000) -> list[str]:
@@ -139,19 +139,19 @@ class SyncJobHandle(Generic[R]):
         return self._thread.run(self._handle.logs(start=start, limit=limit))
 
     def result(self, timeout: Duration | None = None) -> R:
-        """Wait until the job has ended, and return what its handler returned."""
+        """Wait until the job has finished, and return its result."""
         return self._thread.run(self._handle.result(timeout))
 
     def cancel(self) -> None:
-        """Fail the job if it waits; ask its handler to stop if it runs."""
+        """Cancel the job: it fails if it has not started; if it runs, its handler is stopped."""
         self._thread.run(self._handle.cancel())
 
     def retry(self) -> None:
-        """Run the job again, with all its attempts."""
+        """Run the job again, with all of its attempts."""
         self._thread.run(self._handle.retry())
 
     def promote(self) -> None:
-        """Let a delayed job run now."""
+        """Make a delayed job ready now."""
         self._thread.run(self._handle.promote())
 
     def remove(self) -> None:
@@ -159,20 +159,20 @@ class SyncJobHandle(Generic[R]):
         self._thread.run(self._handle.remove())
 
     def change_priority(self, priority: Priority | int | str) -> None:
-        """Give the job another priority while it has not started."""
+        """Change the job's priority. The job must not have started."""
         self._thread.run(self._handle.change_priority(priority))
 
     def change_delay(self, delay: Duration) -> None:
-        """Let the job wait for a time from now while it has not started."""
+        """Change the job's delay. The job must not have started."""
         self._thread.run(self._handle.change_delay(delay))
 
     def change_data(self, data: Any) -> None:
-        """Give the job another payload."""
+        """Change the job's payload."""
         self._thread.run(self._handle.change_data(data))
 
 
 class _HasThread:
-    """What a method made by `blocking` needs of its class."""
+    """The attributes that methods made by `blocking` need."""
 
     _thread: LoopThread
     _target: Any
@@ -181,10 +181,10 @@ class _HasThread:
 def blocking(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[_HasThread, P], R]:
-    """Return a method that runs another class's coroutine method, with its signature.
+    """Return a blocking method with the signature of another class's coroutine method.
 
     Args:
-        method: The coroutine method of the class that the facade stands for.
+        method: The coroutine method of the class behind the facade.
     """
 
     @wraps(method)
@@ -198,7 +198,7 @@ def blocking(
 def blocking_handle(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, JobHandle[R]]],
 ) -> Callable[Concatenate[_HasThread, P], SyncJobHandle[R]]:
-    """Do as `blocking` for a method that returns a handle.
+    """Like `blocking`, for a method that returns a handle.
 
     Args:
         method: The coroutine method.
@@ -215,7 +215,7 @@ def blocking_handle(
 def blocking_handles(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, list[JobHandle[R]]]],
 ) -> Callable[Concatenate[_HasThread, P], list[SyncJobHandle[R]]]:
-    """Do as `blocking` for a method that returns handles.
+    """Like `blocking`, for a method that returns a list of handles.
 
     Args:
         method: The coroutine method.
@@ -231,24 +231,21 @@ def blocking_handles(
 
 
 class SyncFacade(_HasThread):
-    """The root of facades: a target whose coroutine methods run in a thread.
-
-    `_target` is what is faced, `_thread` where its coroutines run.
-    """
+    """The base class of facades, which run a target's coroutine methods in a thread."""
 
     def __init__(self, target: Any, thread: LoopThread) -> None:
-        """Face a target.
+        """Create a facade.
 
         Args:
             target: The object with the coroutine methods.
-            thread: Where they run.
+            thread: Runs the coroutines.
         """
         self._target = target
         self._thread = thread
 
 
 class SyncQueue(SyncFacade):
-    """A queue, for code without an event loop; see `Queue`."""
+    """A queue for code without an event loop; see `Queue`."""
 
     pause = blocking(Queue.pause)
     resume = blocking(Queue.resume)

@@ -1,4 +1,4 @@
-"""Typed jobs: a function that can be called as it is, or enqueued."""
+"""Tasks: typed functions that can be called directly or enqueued as jobs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ R = TypeVar("R")
 
 
 class Task(Generic[P, R]):
-    """A function that runs as a job. `queue.task` makes one.
+    """A typed function that can run as a job. Create it with `queue.task`.
 
     Attributes:
-        queue: The queue its jobs go to.
+        queue: The queue that its jobs are added to.
         name: The name of its jobs.
         function: The function.
-        default_options: Options of its jobs, the queue's defaults included.
-        prepared_options: The same, validated, and as they are stored.
+        default_options: Default options of its jobs, including the queue's.
+        prepared_options: The same options, validated and as JSON for the store.
         run_in: Where it runs: "async", "thread" or "process".
-        concurrency: How many of its jobs one worker runs at once; None is no limit.
+        concurrency: How many of its jobs one worker runs at once; None means no limit.
+        arguments: The function's parameters.
     """
 
     def __init__(
@@ -45,22 +46,23 @@ class Task(Generic[P, R]):
         run_in: HandlerKind = "auto",
         concurrency: int | None = None,
     ) -> None:
-        """Make a task; `queue.task` also registers it.
+        """Create a task without registering it; use `queue.task` for that.
 
         Args:
-            submission: Where its jobs go.
+            submission: Adds its jobs to the queue.
             function: The function.
             name: The name of its jobs.
-            options: Options of its jobs, the queue's defaults included.
-            run_in: Where it runs; "auto" is async for coroutine functions, else a thread.
-            concurrency: How many of its jobs one worker runs at once.
+            options: Options of its jobs, including the queue's defaults.
+            run_in: Where it runs; "auto" means "async" for coroutine functions and "thread" for
+                others.
+            concurrency: How many of its jobs one worker runs at once; None means no limit.
 
         Raises:
             ConfigurationError: The function cannot be a task.
-            ValidationError: An option is refused.
+            ValidationError: An option is not valid.
         """
         if not callable(function):
-            raise ConfigurationError(f"{function!r} cannot be a task: give a function")
+            raise ConfigurationError(f"{function!r} cannot be a task: it must be a function")
         update_wrapper(cast("Callable[..., Any]", self), function)
         self._submission = submission
         self.queue = submission.ref
@@ -88,7 +90,7 @@ class Task(Generic[P, R]):
         return await self._submission.submit(job, self.arguments.result_type)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """Return the job that `enqueue` would add, for `queue.add_jobs`.
+        """Return the job that `enqueue` would add, to pass to `queue.add_jobs`.
 
         Raises:
             ValidationError: The arguments do not fit the function's signature or types.
@@ -101,29 +103,29 @@ class Task(Generic[P, R]):
         )
 
     def options(self, **options: Unpack[JobOptionArgs]) -> Task[P, R]:
-        """Return the same task with other options for its jobs.
+        """Return a copy of the task with different options for its jobs.
 
         Args:
-            **options: See `JobOptionArgs`.
+            **options: The options to change, see `JobOptionArgs`.
 
         Raises:
-            ValidationError: An option is unknown or refused.
+            ValidationError: An option is unknown or not valid.
         """
         clone = copy(self)
-        clone._set_options({**self.default_options, **options})  # noqa: SLF001 - another of this class
+        clone._set_options({**self.default_options, **options})  # noqa: SLF001 - the same class
         return clone
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the function with the context of the job that the caller runs for."""
+        """Call the function, passing on the context of the caller's job if it takes one."""
         if self.arguments.context is not None and self.arguments.context not in kwargs:
             try:
                 kwargs = {**kwargs, self.arguments.context: current_job()}
             except LookupError:
                 raise ConfigurationError(
-                    f"task {self.name!r} takes the job's context, and no job runs here; "
-                    "call task.function(context, ...)"
+                    f"task {self.name!r} takes the job's context, but the caller is not running "
+                    "inside a job; call task.function(context, ...)"
                 ) from None
-            # The context is the first parameter: what stands by position comes after it.
+            # The context is the first parameter, so positional arguments would take its place.
             names = self.arguments.names
             kwargs.update(zip(names, args, strict=False))
             args = args[len(names) :]
@@ -139,43 +141,45 @@ class AsyncTask(Task[P, R]):
     """A task whose function is a coroutine function."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        """Call the function here and now, without a queue."""
+        """Call the function directly, without a queue."""
         result: Coroutine[Any, Any, R] = self._call(args, kwargs)
         return result
 
 
 class SyncTask(Task[P, R]):
-    """A task whose function is an ordinary one."""
+    """A task whose function is not a coroutine function."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function here and now, without a queue."""
+        """Call the function directly, without a queue."""
         result: R = self._call(args, kwargs)
         return result
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling a function, or an object, gives a coroutine."""
+    """Whether calling a function or a callable object returns a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object's, not whether there is one
+        getattr(function, "__call__", None)  # noqa: B004 - inspects the method, not callability
     )
 
 
 def resolve_kind(function: Callable[..., Any], run_in: HandlerKind, name: str) -> HandlerKind:
-    """Return where a function runs.
+    """Resolve "auto", and check that a function can run where it should.
 
     Raises:
-        ConfigurationError: It cannot run there.
+        ConfigurationError: The function cannot run there.
     """
     if run_in not in ("auto", "async", "thread", "process"):
         raise ConfigurationError(
-            f"{name!r}: run_in is {run_in!r}; it can be auto, async, thread or process"
+            f"{name!r}: run_in must be auto, async, thread or process, not {run_in!r}"
         )
     if is_async(function):
         if run_in == "thread":
-            raise ConfigurationError(f"{name!r} is a coroutine function; run it async, or process")
+            raise ConfigurationError(
+                f"{name!r} is a coroutine function; use run_in='async' or run_in='process'"
+            )
         return "async" if run_in == "auto" else run_in
     if run_in == "async":
-        raise ConfigurationError(f"{name!r} is no coroutine function; make it `async def`")
+        raise ConfigurationError(f"{name!r} is not a coroutine function; define it with async def")
     return "thread" if run_in == "auto" else run_in
 
 

@@ -87,9 +87,7 @@ async def test_a_task_with_a_context_says_how_to_call_it_without_a_worker(queue)
 def test_two_tasks_of_one_queue_have_two_names(queue):
     queue.task("same")(takes_two)
 
-    with pytest.raises(
-        ConfigurationError, match="has a task 'same' already; give this one another"
-    ):
+    with pytest.raises(ConfigurationError, match="already has a task 'same'; use another name"):
         queue.task("same")(takes_two)
 
 
@@ -119,8 +117,8 @@ def test_a_coroutine_function_runs_on_the_event_loop_and_others_in_threads(queue
     ("function", "run_in", "what"),
     [
         (takes_two, "thread", "is a coroutine function"),
-        (len, "async", "make it `async def`"),
-        (takes_two, "proces", "it can be auto, async, thread or process"),
+        (len, "async", "is not a coroutine function; define it with async def"),
+        (takes_two, "proces", "must be auto, async, thread or process, not 'proces'"),
     ],
     ids=["coroutine in a thread", "function as a coroutine", "misspelt"],
 )
@@ -214,7 +212,7 @@ def test_a_function_that_can_be_no_task_is_refused_where_it_is_defined(queue, fu
 
 @pytest.mark.parametrize("what", [5, "x", None], ids=repr)
 def test_what_cannot_be_called_is_no_task(queue, what):
-    with pytest.raises(ConfigurationError, match="cannot be a task: give a function"):
+    with pytest.raises(ConfigurationError, match="cannot be a task: it must be a function"):
         queue.task("t")(what)
 
 
