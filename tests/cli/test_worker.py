@@ -60,7 +60,7 @@ BROKEN = {
     "leaves": ("raise SystemExit(0)\n", "ends the program when it is imported, at {here}/leaves"),
     "refused": (
         "import toril\nm = toril.QueueManager('mysql://h')\nm.register_processor('q', print)\n",
-        "'mysql://h': there is no such engine",
+        "'mysql://h' does not name an engine",
     ),
     "without": ("x = 1\n", "without has no queue manager; give it one"),
     "several": (
@@ -69,7 +69,7 @@ BROKEN = {
     ),
     "unhandled": (
         "from toril import QueueManager\na = QueueManager('memory://')\na.register_queue('q')\n",
-        "no queue has a handler: give one a task with @queue.task",
+        "no queue has a handler: add a task with @queue.task",
     ),
 }
 
@@ -101,7 +101,7 @@ def test_wrong_options_are_explained(toril, modules):
         "--queues idle": "queue 'idle' has no handler",
         "--lease soon": "lease: 'soon' is no duration",
         "--concurrency 0": "--concurrency",
-        "--url nonsense": "there is no such engine",
+        "--url nonsense": "does not name an engine",
     }.items():
         answer = toril("worker", "jobs", *options.split())
         assert (answer.code, answer.out) == (2, "")

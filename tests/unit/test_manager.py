@@ -64,15 +64,15 @@ def test_memory_is_the_same_engine_without_a_file():
 @pytest.mark.parametrize(
     ("url", "what"),
     [
-        ("sqlite://", "names no file; write sqlite:///toril.db"),
-        ("sqlite:///", "names no file"),
-        ("sqlite://toril.db", "names no file"),
+        ("sqlite://", "does not name a file; use sqlite:///toril.db"),
+        ("sqlite:///", "does not name a file"),
+        ("sqlite://toril.db", "does not name a file"),
         ("sqlite:///:memory:", "memory://"),
         ("sqlite:///toril.db?mode=ro", "toril.db"),
         ("sqlite:///a#b.db", "%23"),
         ("memory://somewhere", "memory://"),
-        ("amqp://localhost", "there is no such engine; this version has sqlite:///"),
-        ("mysql://localhost", "there is no such engine; this version has sqlite:///"),
+        ("amqp://localhost", "does not name an engine; use sqlite:///"),
+        ("mysql://localhost", "does not name an engine; use sqlite:///"),
         ("toril.db", "sqlite:///"),
         ("http://[", "http"),
         ("", "sqlite:///"),
@@ -120,7 +120,7 @@ def test_a_manager_touches_nothing_before_it_is_used(tmp_path):
 def test_a_queue_is_registered_once(manager):
     manager.register_queue("emails")
 
-    with pytest.raises(ConfigurationError, match=r"registered already; manager\.queue\('emails'\)"):
+    with pytest.raises(ConfigurationError, match=r"already registered; manager\.queue\('emails'\)"):
         manager.register_queue("emails")
 
 

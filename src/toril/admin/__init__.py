@@ -1,1 +1,1 @@
-"""What the command line, the API and the page all call: look up, act on many, describe."""
+"""Shared by the command line, the API and the page: look-up, bulk operations, documents."""

@@ -1,4 +1,4 @@
-"""Acting on many jobs of a queue: those of given ids, or all that fit a filter."""
+"""Operations on many jobs of a queue: those with given ids, or all that match a filter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from toril.model.state import FINAL, STORED, JobState
 from toril.queues.queue import Queue
 
 COUNTED_AT_MOST = 10_000
-"""Where `count` stops counting jobs with a name or tag, as it has to look at each."""
+"""Where `count` stops counting jobs with a name or tag, because it has to load each of them."""
 
 
 class Filter(NamedTuple):
-    """Which jobs are meant.
+    """Selects jobs.
 
     Attributes:
-        name: With this name; None is any.
-        tag: With this tag; None is any.
+        name: Only jobs with this name; None means any name.
+        tag: Only jobs with this tag; None means any tag.
     """
 
     name: str | None = None
@@ -29,14 +29,14 @@ class Filter(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """Something that can be done to jobs.
+    """An operation on jobs.
 
     Attributes:
         name: The verb.
-        past: Its past participle.
-        states: The states of the jobs it is for if none are named.
-        some: Does it to jobs by id; returns those it was done to.
-        many: Does it to all that fit; returns how many.
+        past: The verb's past participle.
+        states: The states of jobs that the operation selects if no ids are given.
+        some: Applies the operation to jobs by id and returns the ids for which it succeeded.
+        many: Applies the operation to all matching jobs and returns how many there were.
     """
 
     name: str
@@ -51,37 +51,37 @@ RETRY = Verb(
     "retried",
     frozenset({JobState.FAILED}),
     lambda jobs: jobs.retry,
-    lambda queue, those: queue.retry_jobs(name=those.name, tag=those.tag),
+    lambda queue, filters: queue.retry_jobs(name=filters.name, tag=filters.tag),
 )
 REMOVE = Verb(
     "remove",
     "removed",
     STORED - {JobState.ACTIVE},
     lambda jobs: jobs.remove,
-    lambda queue, those: queue.remove_jobs(name=those.name, tag=those.tag),
+    lambda queue, filters: queue.remove_jobs(name=filters.name, tag=filters.tag),
 )
 PROMOTE = Verb(
     "promote",
     "promoted",
     frozenset({JobState.DELAYED}),
     lambda jobs: jobs.promote,
-    lambda queue, those: queue.promote_jobs(name=those.name, tag=those.tag),
+    lambda queue, filters: queue.promote_jobs(name=filters.name, tag=filters.tag),
 )
 CANCEL = Verb(
     "cancel",
     "cancelled",
     STORED - FINAL,
     lambda jobs: jobs.cancel,
-    lambda queue, those: queue.cancel_jobs(name=those.name, tag=those.tag),
+    lambda queue, filters: queue.cancel_jobs(name=filters.name, tag=filters.tag),
 )
 
 
 class Applied(NamedTuple):
-    """What became of jobs that were named.
+    """The result of an operation on jobs by id.
 
     Attributes:
-        done: The ids of those it was done to.
-        refused: Why not, by the id of each other.
+        done: The ids of the jobs for which it succeeded.
+        refused: The reason for each of the other jobs, by id.
     """
 
     done: list[str]
@@ -89,16 +89,16 @@ class Applied(NamedTuple):
 
 
 async def apply(queue: Queue, verb: Verb, ids: Sequence[str]) -> Applied:
-    """Do something to jobs by id.
+    """Apply an operation to jobs by id.
 
     Args:
         queue: The queue.
-        verb: What to do.
-        ids: The jobs.
+        verb: The operation.
+        ids: The ids of the jobs.
 
     Raises:
-        NotFoundError: It could be done to none, and none exists.
-        ConflictError: It could be done to none.
+        NotFoundError: None of the jobs exists.
+        ConflictError: The operation succeeded for none of the jobs, although some exist.
     """
     done = await verb.some(queue.engine.jobs)(queue.ref, ids)
     return Applied(done, await _reasons(queue, verb, ids, done))
@@ -108,13 +108,13 @@ async def _reasons(
     queue: Queue, verb: Verb, ids: Sequence[str], done: Sequence[str]
 ) -> dict[str, str]:
     succeeded = set(done)
-    left = [job_id for job_id in dict.fromkeys(ids) if job_id not in succeeded]
-    jobs = await queue.engine.jobs.get(queue.ref, left) if left else []
+    others = [job_id for job_id in dict.fromkeys(ids) if job_id not in succeeded]
+    jobs = await queue.engine.jobs.get(queue.ref, others) if others else []
     reasons = {
         job_id: str(no_such_job(queue.ref, job_id))
         if found is None
         else f"job {job_id} is {found.state} and cannot be {verb.past}"
-        for job_id, found in zip(left, jobs, strict=True)
+        for job_id, found in zip(others, jobs, strict=True)
     }
     if reasons and not done:
         kind = NotFoundError if all(found is None for found in jobs) else ConflictError
@@ -122,19 +122,19 @@ async def _reasons(
     return reasons
 
 
-async def count(queue: Queue, verb: Verb, those: Filter) -> int:
-    """Return how many jobs fit: about as many as `verb.many` would act on.
+async def count(queue: Queue, verb: Verb, filters: Filter) -> int:
+    """Return how many jobs match: about as many as `verb.many` would act on.
 
     Args:
         queue: The queue.
-        verb: What is to be done.
-        those: Which jobs. With a name or tag at most `COUNTED_AT_MOST` are counted.
+        verb: The operation.
+        filters: Selects the jobs. With a name or tag, at most `COUNTED_AT_MOST` are counted.
     """
-    if those == Filter():
+    if filters == Filter():
         counts = await queue.counts()
         return sum(counts[state] for state in verb.states)
     found = 0
-    async for job in queue.each(name=those.name, tag=those.tag):
+    async for job in queue.each(name=filters.name, tag=filters.tag):
         found += job.state in verb.states
         if found == COUNTED_AT_MOST:
             break

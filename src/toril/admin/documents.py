@@ -1,4 +1,4 @@
-"""Jobs and queues as JSON documents that scripts and clients read. Their keys are stable."""
+"""Jobs and queues as JSON documents for scripts and clients. Their keys are stable."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from toril.queues.metrics import QueueMetrics
 
 
 def iso(ms: int | None) -> str | None:
-    """Return a time in ISO 8601, in UTC; None if there is none.
+    """Return a time in ISO 8601 format, in UTC; None stays None.
 
     Args:
-        ms: In milliseconds since 1970.
+        ms: The time in milliseconds since 1970.
     """
     return None if ms is None else from_epoch_ms(ms).isoformat()
 
@@ -67,8 +67,8 @@ def queue_document(metrics: QueueMetrics, info: QueueInfo) -> dict[str, Any]:
     """Return a queue as a document.
 
     Args:
-        metrics: Its numbers.
-        info: Its settings.
+        metrics: The queue's metrics.
+        info: The queue's settings.
     """
     keys = info.by_key
     return {
@@ -85,7 +85,7 @@ def queue_document(metrics: QueueMetrics, info: QueueInfo) -> dict[str, Any]:
 
 
 def rate_document(limit: RateLimit | None) -> dict[str, Any] | None:
-    """Return a rate limit as a document: max, per (seconds), burst."""
+    """Return a rate limit as a document with the keys max, per (in seconds) and burst."""
     if limit is None:
         return None
     return {"max": limit.max, "per": limit.per_ms / 1000, "burst": limit.burst}

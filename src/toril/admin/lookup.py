@@ -1,4 +1,4 @@
-"""Finding the queue that somebody means, with a hint where there is none."""
+"""Finds queues by name, and suggests a similar name if there is none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from toril.queues.queue import Queue
 
 
 async def existing(manager: QueueManager, name: str) -> Queue:
-    """Return a queue of the store.
+    """Return a queue that exists in the store.
 
     Args:
         manager: The open manager.
         name: The queue's name, or `prefix:name`.
 
     Raises:
-        NotFoundError: There is no such queue; the message suggests a similar one.
+        NotFoundError: The queue does not exist; the message suggests a similar name.
     """
     wanted = name if ":" in name or manager.prefix == DEFAULT_PREFIX else f"{manager.prefix}:{name}"
     prefix, colon, rest = wanted.partition(":")
@@ -28,7 +28,7 @@ async def existing(manager: QueueManager, name: str) -> Queue:
 
 
 async def names(manager: QueueManager) -> list[str]:
-    """Return the names of all queues of the store, with prefixes that are not the default.
+    """Return the names of all queues in the store, with their prefix if it is not the default.
 
     Args:
         manager: The open manager.
@@ -37,14 +37,14 @@ async def names(manager: QueueManager) -> list[str]:
 
 
 def with_handlers(manager: QueueManager, wanted: list[str] | None = None) -> list[Queue]:
-    """Return the registered queues that a worker is to serve.
+    """Return the registered queues that a worker should serve.
 
     Args:
         manager: The manager.
-        wanted: Their names; None is all that have handlers.
+        wanted: The names of the queues; None means all queues that have handlers.
 
     Raises:
-        ConfigurationError: No such queue is registered; the message suggests a similar one.
+        ConfigurationError: A queue is not registered; the message suggests a similar name.
     """
     if wanted is None:
         return [queue for queue in manager.registered if queue.has_handlers]

@@ -1,1 +1,1 @@
-"""What an application holds: the manager, and what it is composed of."""
+"""The application's API: the queue manager and its parts."""

@@ -1,4 +1,4 @@
-"""What an application does with jobs and queues; the sync facade is made from this class."""
+"""The manager's calls on jobs and queues, which the sync facade offers too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from toril.queues.queue import Queue
 
 
 class Calls(Registration):
-    """The part of a manager that adds jobs, looks at them and controls queues."""
+    """The methods of a manager that add and inspect jobs and control queues."""
 
     async def add_job(
         self,
@@ -35,98 +35,101 @@ class Calls(Registration):
 
         Args:
             queue: The queue's name.
-            name: What kind of work it is.
-            data: The payload: anything JSON.
+            name: The job's name.
+            data: The payload: any JSON value.
             **options: See `JobOptionArgs`.
 
         Returns:
             A handle on the job, once it is stored.
 
         Raises:
-            ValidationError: Something is refused; the error names the field.
-            EngineError: The store failed. After a `StoreBusyError` the job may be there.
+            ValidationError: An argument is not valid; the error names the field.
+            EngineError: The store failed. After a `StoreBusyError` the job may have been stored.
         """
         return await self.queue(queue).add(name, data, **options)
 
     async def add_bulk(self, queue: str, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
-        """Add many jobs in one call: all of them, or none.
+        """Add many jobs in one call: either all of them or none.
 
         Args:
             queue: The queue's name.
-            jobs: For each a mapping with `name`, `data` and `options`.
+            jobs: A mapping for each job, with `name`, `data` and `options`.
 
         Returns:
-            A handle on each, in order.
+            A handle on each job, in order.
 
         Raises:
-            ValidationError: One is refused; the error names its place and field.
+            ValidationError: A job is not valid; the error names its index and field.
             EngineError: The store failed.
         """
         return await self.queue(queue).add_bulk(jobs)
 
     async def get_job(self, queue: str, job_id: str) -> Job | None:
-        """Return a job as it is now; None where it is not there.
+        """Return a job as it is now; None if it does not exist.
 
         Args:
             queue: The queue's name.
-            job_id: The job.
+            job_id: The job's id.
         """
         return await self._existing(queue).get(job_id)
 
     async def load_payload(self, job: Job) -> Any:
-        """Return a job's payload, also where the job carries only a claim on it.
+        """Return a job's payload, loading it if the job carries only a claim.
 
         Args:
             job: The job.
 
         Raises:
-            PayloadLostError: It is not in the store of payloads any more, or damaged.
-            StoreUnavailableError: It cannot be read now.
-            ConfigurationError: There is no store of payloads here, or it allows only smaller ones.
+            PayloadLostError: The payload is damaged or no longer in the payload store.
+            StoreUnavailableError: The payload cannot be read now.
+            ConfigurationError: No payload store is configured, or the payload is larger than the
+                payload store allows.
         """
         if not has_claim(job.data_json):
             return job.data
         return codec.decode(await asyncio.to_thread(redeem, job.data_json, self._payloads))
 
     async def clean_payloads(self, *, older_than: Duration) -> int:
-        """Remove large payloads by their age, whether a job still needs them or not.
+        """Remove old payloads from the payload store, even if a job still needs them.
 
         Args:
-            older_than: Those of days that ended so long ago, in seconds: more than the longest
-                time from a job's addition to its removal.
+            older_than: The age in seconds. Removes the payloads of each day that ended at least
+                this long ago. Choose more than the longest time from adding a job to removing it.
 
         Returns:
-            How many were removed.
+            How many payloads were removed.
 
         Raises:
-            ConfigurationError: There is no store of payloads here.
-            EngineError: They could not be removed; some may have been.
+            ConfigurationError: No payload store is configured.
+            EngineError: Not all payloads could be removed; some may have been.
         """
         age_ms = to_ms(older_than, "older_than")
         if self._payloads is None:
-            raise ConfigurationError("no payload_store is set: there are no payloads to remove")
+            raise ConfigurationError(
+                "no payload_store is configured, so there is nothing to remove"
+            )
         return await asyncio.to_thread(self._payloads.remove_older_than, age_ms)
 
     async def get_queue_metrics(
         self, queue: str, window: Duration = DEFAULT_WINDOW
     ) -> QueueMetrics:
-        """Return a queue's numbers now, and over the time before.
+        """Return a queue's metrics: counts now, and rates and durations over a time window.
 
         Args:
             queue: The queue's name.
-            window: How far back, in seconds.
+            window: The length of the window, in seconds.
 
         Raises:
-            NotFoundError: There is no such queue.
+            NotFoundError: The queue does not exist.
         """
         await self._store_queues()
         return await self._existing(queue).metrics(window)
 
     async def get_all_metrics(self, window: Duration = DEFAULT_WINDOW) -> list[QueueMetrics]:
-        """Return the numbers of every queue in the store, registered here or not.
+        """Return the metrics of all queues in the store, whether or not they are registered here.
 
         Args:
-            window: How far back, in seconds.
+            window: The length of the window, in seconds.
         """
         await self._store_queues()
         refs = [info.ref for info in await self.engine.queues.all()]
@@ -134,19 +137,19 @@ class Calls(Registration):
         return [summarize(one) for one in found]
 
     async def pause_queue(self, queue: str) -> None:
-        """Let workers take nothing more from a queue. Running jobs go on.
+        """Stop workers from fetching jobs of a queue. Running jobs continue.
 
         Raises:
-            NotFoundError: There is no such queue.
+            NotFoundError: The queue does not exist.
         """
         await self._store_queues()
         await self._existing(queue).pause()
 
     async def resume_queue(self, queue: str) -> None:
-        """Undo a pause.
+        """Let workers fetch jobs of a queue again after a pause.
 
         Raises:
-            NotFoundError: There is no such queue.
+            NotFoundError: The queue does not exist.
         """
         await self._store_queues()
         await self._existing(queue).resume()
@@ -162,26 +165,27 @@ class Calls(Registration):
 
         Args:
             queue: The queue's name.
-            grace: At least this long, in seconds; a day unless given.
+            grace: How long a job must have been in the state, in seconds; defaults to a day.
             state: The state.
-            limit: How many at most, oldest first; None is all.
+            limit: The maximum number of jobs to remove, oldest first; None means all.
 
         Returns:
-            How many were removed.
+            How many jobs were removed.
 
         Raises:
-            NotFoundError: There is no such queue.
-            ConflictError: Jobs of that state cannot be removed.
+            NotFoundError: The queue does not exist.
+            ConflictError: Jobs in that state cannot be removed.
+            ValidationError: The state does not exist, or another argument is not valid.
         """
         await self._store_queues()
         return await self._existing(queue).clean(grace, state, limit)
 
     async def examine(self) -> list[Finding]:
-        """Look for what would lose jobs or slow them down."""
+        """Check the store for problems that would lose jobs or slow them down."""
         return await self.engine.examine()
 
     def _existing(self, name: str) -> Queue:
-        """Return a queue to look at or control, without creating one of a misspelt name."""
+        """Return a queue for inspection or control, without registering a misspelled name."""
         ref = self._ref(name)
         return self._queues.get(ref) or Queue(
             lambda: self.engine,
@@ -192,7 +196,7 @@ class Calls(Registration):
         )
 
     async def _store_queues(self) -> None:
-        """Store the queues that were registered since the last time."""
+        """Store the queues that were registered since the last call."""
         while self._limits:
             ref, limits = self._limits.popitem()
             try:

@@ -17,8 +17,8 @@ from toril.engine.contract.engine import Engine
 class QueueManager(Workers):
     """Queues, workers and control of one store.
 
-    Use it as `async with manager:`, which closes it at the end. It may be made at import
-    time: nothing connects before the first call.
+    Use it with `async with manager:`, which closes it at the end. It can be created at import
+    time, because it does not connect before the first call.
     """
 
     def __init__(
@@ -32,20 +32,22 @@ class QueueManager(Workers):
         payload_threshold: int | None = None,
         payload_max_bytes: int | None = None,
     ) -> None:
-        """Make a manager.
+        """Create a manager.
 
         Args:
-            url: Where jobs live, see `open_engine`; the settings' unless given.
-            prefix: The bounded context that queues belong to unless they name another.
-            settings: Instead of those of the environment.
-            engine: Instead of one that the URL names.
-            payload_store: Where large payloads are kept: a folder as a path or a file URL, or any
-                URL of fsspec's; the settings' unless given, and with their jobs without any.
-            payload_threshold: The largest payload that stays with its job all the same, in bytes.
-            payload_max_bytes: The largest payload that goes there.
+            url: The store's URL, see `open_engine`; defaults to the settings.
+            prefix: The prefix of queues that do not name one; defaults to the settings.
+            settings: The settings; defaults to the environment.
+            engine: An engine to use instead of the one that the URL names.
+            payload_store: The payload store: a folder as a path or a file URL, or any URL that
+                fsspec supports; defaults to the settings. Without one, payloads stay with jobs.
+            payload_threshold: The largest payload that stays with its job, in bytes; defaults to
+                the settings.
+            payload_max_bytes: The largest payload that the payload store accepts, in bytes;
+                defaults to the settings.
 
         Raises:
-            ConfigurationError: The URL or a setting is wrong, or a package is missing.
+            ConfigurationError: The URL or a setting is not valid, or a package is missing.
         """
         payloads = PayloadArgs(payload_store, payload_threshold, payload_max_bytes)
         super().__init__(url, prefix=prefix, settings=settings, engine=engine, payloads=payloads)
@@ -77,7 +79,7 @@ class QueueManager(Workers):
 
     @property
     def sync(self) -> SyncQueueManager:
-        """The same, for code without an event loop."""
+        """The same manager for code without an event loop."""
         if self._sync is None:
             self._sync = SyncQueueManager(self)
         return self._sync

@@ -1,4 +1,4 @@
-"""What must be right before jobs are entrusted to a store in production."""
+"""Checks that a store does not lose jobs before it is used in production."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _LOSES_JOBS = {"eviction"}
 
 
 async def refuse_what_loses_jobs(engine: Engine) -> None:
-    """Refuse a store that is set to throw accepted jobs away.
+    """Refuse a store that is configured to discard accepted jobs.
 
     Args:
-        engine: The store.
+        engine: The engine of the store.
 
     Raises:
-        ConfigurationError: It is; the message names the setting.
+        ConfigurationError: The store may discard jobs; the message names the setting.
     """
     for message in await _losses(engine):
-        raise ConfigurationError(f"{message}. TORIL_ENV is production, so Toril does not start")
+        raise ConfigurationError(f"{message}. With TORIL_ENV=production, Toril does not start")
 
 
 async def warn_of_what_loses_jobs(engine: Engine) -> None:
-    """Say in the log that a store is set to throw accepted jobs away.
+    """Log a warning if a store is configured to discard accepted jobs.
 
     Args:
-        engine: The store.
+        engine: The engine of the store.
     """
     for message in await _losses(engine):
-        _logger.warning("%s. With TORIL_ENV=production Toril would not start", message)
+        _logger.warning("%s. With TORIL_ENV=production, Toril would not start", message)
 
 
 async def _losses(engine: Engine) -> list[str]:

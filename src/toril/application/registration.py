@@ -1,4 +1,4 @@
-"""Setting up: queues, handlers, backoff strategies, middleware, subscribers."""
+"""Registers queues, handlers, backoff strategies, middleware and subscribers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ E = TypeVar("E", bound=Event)
 
 
 class PayloadArgs(NamedTuple):
-    """Where large payloads go, as arguments; see `QueueManager`."""
+    """The arguments for the payload store; see `QueueManager`."""
 
     store: str | Path | None = None
     threshold: int | None = None
@@ -37,13 +37,13 @@ class PayloadArgs(NamedTuple):
 
 
 class Registration:
-    """The part of a manager that an application sets up when it is imported.
+    """The methods of a manager that an application calls at import time.
 
     Attributes:
         settings: The settings.
-        url: Where jobs live.
-        prefix: The bounded context that queues belong to unless they name another.
-        events: Hands out what happens in this process.
+        url: The store's URL.
+        prefix: The prefix of queues that do not name one.
+        events: Delivers the events of this process to subscribers.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Registration:
         engine: Engine | None,
         payloads: PayloadArgs,
     ) -> None:
-        """Prepare; the arguments are those of `QueueManager`."""
+        """Create a registration; takes the same arguments as `QueueManager`."""
         self.settings = settings or Settings.from_environment()
         self.url = url or self.settings.url
         self.prefix = check_name(prefix or self.settings.prefix, "prefix")
@@ -71,21 +71,24 @@ class Registration:
 
     @property
     def engine(self) -> Engine:
-        """Where jobs live.
+        """The engine that stores the jobs.
+
+        It is created on first use, so that a manager can be imported and then given another one.
 
         Raises:
-            ConfigurationError: The URL names no engine; it is looked at only when needed, so
-                that a manager can be imported and told to use another.
+            ConfigurationError: The URL does not name an engine.
         """
         if self._engine is None:
             self._engine = open_engine(self.url)
         return self._engine
 
     def use(self, engine: Engine) -> None:
-        """Keep jobs elsewhere than the URL says; before anything was added or opened.
+        """Use another engine than the one that the URL names.
+
+        Call this before jobs are added or the manager is opened.
 
         Args:
-            engine: Where.
+            engine: The engine.
         """
         self._engine = engine
 
@@ -100,24 +103,23 @@ class Registration:
         default_job_options: Mapping[str, Any] | None = None,
         max_data_bytes: int = codec.MAX_BYTES,
     ) -> Queue:
-        """Return a queue, making it known.
+        """Register a queue and return it.
 
         Args:
-            name: Its name, without a colon; unique together with the prefix.
-            prefix: The bounded context it belongs to; the manager's unless given.
-            rate_limit: How many jobs may start in a time, over all workers; or two limits, one
-                of them with `by`: for each value of that field.
-            concurrency: How many jobs may run at once, over all workers.
-            concurrency_by_key: How many may run at once for each value of a field, over all
-                workers: {"tenant": 5}.
-            default_job_options: What its jobs are asked for unless they say otherwise,
-                see `JobOptionArgs`.
+            name: The queue's name, without a colon; unique together with the prefix.
+            prefix: The queue's prefix; defaults to the manager's.
+            rate_limit: How many jobs may start within a time, across all workers. It can be two
+                limits, one of them with `by`, which applies to each value of that field.
+            concurrency: How many jobs may run at once, across all workers.
+            concurrency_by_key: How many jobs may run at once for each value of a field, across
+                all workers, for example {"tenant": 5}.
+            default_job_options: The default options of the queue's jobs, see `JobOptionArgs`.
             max_data_bytes: The largest payload that is stored with its job, and the largest
-                result. Where there is a store of payloads, larger ones go there.
+                result. If there is a payload store, larger payloads go there.
 
         Raises:
-            ConfigurationError: It is registered already.
-            ValidationError: The name, a limit or an option is refused.
+            ConfigurationError: The queue is already registered.
+            ValidationError: The name, a limit or an option is not valid.
         """
         ref = QueueRef(
             self.prefix if prefix is None else check_name(prefix, "prefix"),
@@ -126,7 +128,7 @@ class Registration:
         known = self._queues.get(ref)
         if known is not None:
             raise ConfigurationError(
-                f"queue {str(ref)!r} is registered already; manager.queue({name!r}) returns it"
+                f"queue {str(ref)!r} is already registered; manager.queue({name!r}) returns it"
             )
         limits = Limits.of(rate_limit, concurrency, concurrency_by_key)
         check_integer(max_data_bytes, "max_data_bytes", 1)
@@ -147,13 +149,13 @@ class Registration:
         return queue
 
     def queue(self, name: str) -> Queue:
-        """Return a queue, registering it if it is not yet.
+        """Return a queue, and register it first if necessary.
 
         Args:
-            name: Its name, or `prefix:name` where the prefix is not the manager's.
+            name: The queue's name, or `prefix:name` if the prefix is not the manager's.
 
         Raises:
-            ValidationError: The name is refused.
+            ValidationError: The name is not valid.
         """
         ref = self._ref(name)
         return self._queues.get(ref) or self.register_queue(ref.name, prefix=ref.prefix)
@@ -164,7 +166,7 @@ class Registration:
 
     @property
     def registered(self) -> list[Queue]:
-        """The queues that this manager knows; `get_all_metrics` has those of the store."""
+        """The queues registered with this manager; for all queues, see `get_all_metrics`."""
         return list(self._queues.values())
 
     def register_processor(
@@ -174,43 +176,45 @@ class Registration:
         *,
         run_in: HandlerKind = "auto",
     ) -> None:
-        """Let workers give a function every job of a queue that no task handles.
+        """Register a processor: a function for all jobs of a queue that have no task.
 
         Args:
             queue: The queue's name.
-            processor: Takes the job's context; what it returns is the result.
-            run_in: "async", "thread" or "process"; "auto" finds out.
+            processor: The function; it takes the job's context and returns the job's result.
+            run_in: "async", "thread" or "process"; "auto" means "async" for coroutine functions
+                and "thread" for others.
 
         Raises:
-            ConfigurationError: The queue has one already.
+            ConfigurationError: The queue already has a processor, or the function cannot be one.
         """
         self.queue(queue).processor(processor, run_in=run_in)
 
     def register_backoff(self, name: str, strategy: BackoffStrategy) -> None:
-        """Let jobs ask for a backoff of your own: `Backoff.custom(name)`.
+        """Register a custom backoff strategy, which jobs use with `Backoff.custom(name)`.
 
         Args:
-            name: What jobs call it.
-            strategy: Gives the seconds to wait from the number of failed attempts and
-                the last error.
+            name: The strategy's name.
+            strategy: Returns the delay in seconds for a number of failed attempts and the last
+                error.
 
         Raises:
-            ConfigurationError: The name is Toril's own.
+            ConfigurationError: The name belongs to a built-in backoff, or the strategy is not
+                callable.
         """
         if not Backoff(name).is_custom:
-            raise ConfigurationError(f"{name!r} is a backoff of Toril's own; choose another name")
+            raise ConfigurationError(f"{name!r} is a built-in backoff; choose another name")
         if not callable(strategy):
-            raise ConfigurationError(f"{strategy!r} cannot be called: give a function")
+            raise ConfigurationError(f"{strategy!r} is not callable; it must be a function")
         self._strategies[name] = strategy
 
     def add_middleware(self, middleware: Middleware) -> Middleware:
-        """Put a function around every handler; the first added is the outermost.
+        """Wrap every handler in middleware; the first one added is the outermost.
 
         Args:
-            middleware: Takes the job's context and a function that runs the rest.
+            middleware: Takes the job's context and a function that calls the next layer.
 
         Returns:
-            The same, so that it may serve as a decorator.
+            The middleware itself, so that this method can be used as a decorator.
         """
         self._middleware.append(middleware)
         return middleware
@@ -220,14 +224,14 @@ class Registration:
     @overload
     def on(self, kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]: ...
     def on(self, kind: type[E], subscriber: Callable[[E], None] | None = None) -> Any:
-        """Call a function with each event of a type that happens in this process.
+        """Call a function for each event of a type in this process.
 
         Args:
-            kind: The type, for example `JobFailed`.
-            subscriber: Called on the event loop; it must not block.
+            kind: The type of event, for example `JobFailed`.
+            subscriber: The function. It is called on the event loop and must not block.
 
         Returns:
-            A function that ends the subscription; without a subscriber, a decorator.
+            A function that ends the subscription, or a decorator if no subscriber is given.
         """
         if subscriber is not None:
             return self.events.subscribe(kind, subscriber)
@@ -240,7 +244,7 @@ class Registration:
 
 
 def _open_payloads(settings: Settings, given: PayloadArgs) -> PayloadStore | None:
-    """Return the payload store that arguments name, or else the settings."""
+    """Return the payload store that the arguments name, or else the one in the settings."""
     where = settings.payload_store if given.store is None else given.store
     if where is None:
         return None

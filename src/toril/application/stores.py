@@ -1,4 +1,4 @@
-"""From a URL to the engine that keeps the jobs there."""
+"""Finds the engine for a store's URL."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ _REDIS = {"redis", "rediss", "unix"} | {
 
 
 def open_engine(url: str, *, create: bool = True) -> Engine:
-    """Return the engine that a URL names; it connects when it is first used.
+    """Return the engine that a URL names. It connects on first use.
 
     Args:
         url: "sqlite:///file.db" (relative), "sqlite:////folder/file.db" (absolute),
             "memory://", or a Redis server: "redis://host:port/database",
-            "unix:///path/to/socket"; with several hosts "redis+sentinel://host:port/service"
-            and "redis+cluster://host:port". rediss stands for TLS.
-        create: Make a file that is not there when it is first used.
+            "unix:///path/to/socket", "redis+sentinel://host:port/service" or
+            "redis+cluster://host:port"; the last two take several hosts, separated by commas.
+            Use rediss for TLS.
+        create: Create the file on first use if it does not exist.
 
     Raises:
-        ConfigurationError: There is no such engine, or the URL names no file.
+        ConfigurationError: The URL does not name an engine, or not a file.
     """
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigurationError(f"{_without_password(url)!r} is no URL: {error}") from None
+        raise ConfigurationError(f"{_without_password(url)!r} is not a URL: {error}") from None
     if parts.scheme == "memory" and url == "memory://":
         return SqliteEngine(None)
     if parts.scheme == "sqlite":
@@ -41,9 +42,9 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     if parts.scheme in _REDIS:
         return RedisEngine(parse(url))
     raise ConfigurationError(
-        f"{_without_password(url)!r}: there is no such engine; this version has "
+        f"{_without_password(url)!r} does not name an engine; use "
         "sqlite:///file.db, memory://, redis://host:port/0, unix:///socket, "
-        "redis+sentinel://host:port,host:port/service and redis+cluster://host:port,host:port; "
+        "redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port; "
         "rediss for TLS"
     )
 
@@ -53,15 +54,16 @@ def _file_of(url: str, parts: SplitResult) -> str:
     path = unquote(parts.path).removeprefix("/")
     if not url[len("sqlite") :].startswith(":///") or not path:
         raise ConfigurationError(
-            f"{url!r} names no file; write sqlite:///toril.db, "
-            "or with four slashes sqlite:////var/lib/toril.db"
+            f"{url!r} does not name a file; use sqlite:///toril.db, "
+            "or four slashes for an absolute path: sqlite:////var/lib/toril.db"
         )
     if parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{url!r}: a sqlite URL has no parameters; in a name write %3F for ?, %23 for #"
+            f"{url!r}: a sqlite URL has no parameters; in a file name, write %3F for ? and %23 "
+            "for #"
         )
     if path == ":memory:":
-        raise ConfigurationError(f"{url!r}: write memory:// to keep jobs in memory")
+        raise ConfigurationError(f"{url!r}: use memory:// to store jobs in memory")
     return path
 
 

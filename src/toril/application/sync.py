@@ -1,4 +1,4 @@
-"""The manager for code without an event loop: thin, and made from it."""
+"""The manager for code without an event loop: a thin wrapper around the async manager."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from toril.queues.task import P, R, Task
 class SyncQueueManager(SyncFacade):
     """A manager for code without an event loop. `manager.sync` returns it.
 
-    Its calls run on an event loop in a thread, which `close` ends; as `with manager.sync
-    as jobs:` it is closed at the end.
+    Its calls run on an event loop in a separate thread, which `close` ends. Use it with
+    `with manager.sync as jobs:`, which closes it at the end.
     """
 
     def __init__(self, manager: Workers) -> None:
-        """Face a manager.
+        """Create the facade of a manager.
 
         Args:
             manager: The manager.
@@ -61,7 +61,7 @@ class SyncQueueManager(SyncFacade):
     add_bulk = blocking_handles(Workers.add_bulk)
 
     def close(self) -> None:
-        """Stop the workers that it started, close the store, and end the thread."""
+        """Stop the workers that `start_workers` started, close the store, and end the thread."""
         try:
             self._thread.run(self._manager.shutdown())
         finally:
@@ -69,24 +69,28 @@ class SyncQueueManager(SyncFacade):
 
     @property
     def is_this_thread(self) -> bool:
-        """Whether the caller runs in the facade's own thread."""
+        """Whether the caller is running in the facade's thread."""
         return self._thread.is_current
 
     def end_thread(self) -> None:
-        """End the thread; a later call starts another."""
+        """End the thread; a later call starts a new one."""
         self._thread.close()
 
     def enqueue(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> SyncJobHandle[R]:
         """Add a job that calls a task's function with these arguments.
 
         Args:
-            task: The task; `task.options(...)` for other options.
-            *args: The function's arguments.
-            **kwargs: The function's arguments.
+            task: The task; use `task.options(...)` for other options.
+            *args: The function's positional arguments.
+            **kwargs: The function's keyword arguments.
+
+        Raises:
+            ValidationError: The arguments do not fit the function's signature or types.
+            EngineError: The store failed.
         """
         handle = self._thread.run(task.enqueue(*args, **kwargs))
         return SyncJobHandle(handle, self._thread)
 
     def queue(self, name: str) -> SyncQueue:
-        """Return a queue, registering it if it is not yet."""
+        """Return a queue, and register it first if necessary."""
         return SyncQueue(self._manager.queue(name), self._thread)

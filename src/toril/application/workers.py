@@ -1,4 +1,4 @@
-"""Opening and closing, and running workers in this process."""
+"""Opens and closes the store, and runs workers in this process."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _logger = logging.getLogger("toril.manager")
 
 
 class Workers(Calls):
-    """The part of a manager that opens the store and runs workers."""
+    """The methods of a manager that open and close the store and run workers."""
 
     _running: dict[Worker, asyncio.Task[None]]
 
     async def open(self) -> None:
-        """Connect, and store the queues that were registered so far.
+        """Connect to the store, and store the queues that have been registered so far.
 
         Raises:
-            ConfigurationError: In production, the store is set to throw jobs away.
+            ConfigurationError: In production, the store is configured to discard jobs.
             EngineError: The store cannot be opened.
         """
         await self.engine.open()
@@ -54,16 +54,16 @@ class Workers(Calls):
         burst: bool = False,
         settings: WorkerSettings | None = None,
     ) -> None:
-        """Work until a signal: the first lets running jobs finish, the second does not.
+        """Run jobs until a signal: the first lets running jobs finish, the second does not.
 
         Args:
-            concurrency: How many jobs run at once; the settings' unless given.
-            queues: Which queues; all that have handlers unless given.
-            burst: Stop when nothing is left that runs, is ready, or is due within a minute.
+            concurrency: How many jobs run at once; defaults to the settings.
+            queues: The names of the queues to serve; defaults to all that have handlers.
+            burst: Stop when no job is running, ready, or due within a minute.
             settings: The worker's other settings.
 
         Raises:
-            ConfigurationError: A queue has no handler, or none has.
+            ConfigurationError: One of the queues, or every queue, has no handler.
             EngineError: The store cannot be opened.
         """
         worker = self.worker(concurrency, queues=queues, settings=settings)
@@ -78,10 +78,14 @@ class Workers(Calls):
         queues: Sequence[str] | None = None,
         settings: WorkerSettings | None = None,
     ) -> Worker:
-        """Work in the background until `shutdown`; the arguments are those of `run_workers`.
+        """Run jobs in the background until `shutdown`; takes the arguments of `run_workers`.
 
         Returns:
             The worker.
+
+        Raises:
+            ConfigurationError: One of the queues, or every queue, has no handler.
+            EngineError: The store cannot be opened.
         """
         worker = self.worker(concurrency, queues=queues, settings=settings)
         await self._open_for_work()
@@ -97,12 +101,16 @@ class Workers(Calls):
         queues: Sequence[str] | None = None,
         settings: WorkerSettings | None = None,
     ) -> Worker:
-        """Return a worker that has not started; the arguments are those of `run_workers`."""
+        """Return a worker that has not started; takes the arguments of `run_workers`.
+
+        Raises:
+            ConfigurationError: One of the queues, or every queue, has no handler.
+        """
         if queues is None:
             served = [queue for queue in self.registered if queue.has_handlers]
             if not served:
                 raise ConfigurationError(
-                    "no queue has a handler: give one a task with @queue.task, "
+                    "no queue has a handler: add a task with @queue.task, "
                     "or a processor with manager.register_processor"
                 )
         else:
@@ -122,7 +130,7 @@ class Workers(Calls):
 
 
 async def _end(worker: Worker, task: asyncio.Task[None]) -> None:
-    """Stop a background worker and wait for its end, on the loop that it runs on."""
+    """Stop a background worker and wait until it has ended, on the event loop that runs it."""
 
     async def end() -> None:
         worker.stop()
@@ -131,14 +139,14 @@ async def _end(worker: Worker, task: asyncio.Task[None]) -> None:
     loop = task.get_loop()
     if loop is asyncio.get_running_loop():
         await end()
-    else:  # the sync facade's
+    else:  # the worker runs on the sync facade's loop
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(end(), loop))
 
 
 def _log_error(worker: asyncio.Task[None]) -> None:
-    """Say at once that a background worker ended with an error: `shutdown` may be far away."""
+    """Log at once that a background worker failed, as it may be long until `shutdown` raises it."""
     if not worker.cancelled() and (error := worker.exception()) is not None:
-        _logger.error("a background worker ended", exc_info=error)
+        _logger.error("a background worker failed", exc_info=error)
 
 
 def _with_concurrency(settings: WorkerSettings, concurrency: int) -> WorkerSettings:

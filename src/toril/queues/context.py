@@ -73,7 +73,7 @@ class JobContext:
 
     @property
     def attempt(self) -> int:
-        """The number of this attempt, from 1. Attempts that were released or stalled do not count."""
+        """The number of this attempt, from 1. Released or stalled attempts do not count."""
         return self.lease.attempts_made + 1
 
     @property
