@@ -1,8 +1,8 @@
-# Every target does its own set-up: a machine needs python3 (3.11 or newer) and make.
+# Every target does its own setup. A machine needs only python3 (3.11 or newer) and make.
 #
-# One virtual environment, filled in steps: `demo` waits only for the few packages that run
-# Toril (core.lock); tests and linters add dev.lock, benchmarks add bench.lock.
-# The locks agree on every version, so a later step never changes an earlier one.
+# There is one virtual environment, which is filled in steps: `demo` installs only the few packages
+# that Toril needs to run (core.lock), tests and linters add dev.lock, benchmarks add bench.lock.
+# All locks agree on versions, so a later step never changes what an earlier one installed.
 
 PYTHON ?= python3
 ARGS ?=
@@ -20,36 +20,36 @@ INSTALL_LOCK := $(PIP_INSTALL) --require-hashes --no-deps -r
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tools lint lint-locks bench bench-tools redis chaos lock clean
 
-help: ## List the targets
+help: ## List all targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '%-10s %s\n' "$$name" "$$text"; done
 
-demo: $(VENV)/.core ## Run real work on the embedded engine (ARGS="--help" explains)
+demo: $(VENV)/.core ## Run jobs on real files, with the SQLite engine (ARGS="--help" lists options)
 	$(BIN)/toril demo $(ARGS)
 
-test: $(VENV)/.dev test-tools ## Run the tests (ARGS="-k name" selects)
+test: $(VENV)/.dev test-tools ## Run the tests (ARGS="-k name" selects some)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-lint: $(VENV)/.dev lint-locks ## Check style, format, types, layers, sizes and lock files
+lint: $(VENV)/.dev lint-locks ## Check style, formatting, types, layers, sizes and lock files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q -n 0 tests/test_sizes.py
 
-# A lock that names where it was made from installs only there.
+# A lock file that names a package index can only be installed from that index.
 lint-locks:
 	@! grep -nE '://|^ *-(i|f|-index-url|-extra-index-url|-find-links)' $(LOCKS)
 	@! find . \( -name node_modules -o -name $(VENV) \) -prune -o -name package-lock.json \
 		-exec grep -Hn '"resolved": "[a-z+]*:' {} + | grep .
 
-bench: $(VENV)/.bench bench-tools ## Measure side by side with peers
+bench: $(VENV)/.bench bench-tools ## Run the benchmarks against other job queues
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(VENV)/.dev test-tools ## Kill, stop and starve workers and Redis, and count the jobs
+chaos: $(VENV)/.dev test-tools ## Kill, stop and starve workers and Redis, and check all jobs
 	$(BIN)/python -m tests.faults $(ARGS)
 
-lock: $(VENV)/.python ## Resolve the locks again (UV_FLAGS=--upgrade moves versions)
+lock: $(VENV)/.python ## Update the lock files (UV_FLAGS=--upgrade upgrades versions)
 	$(PIP_INSTALL) uv==$(UV_VERSION)
 	$(COMPILE) pyproject.toml --group build -o requirements/core.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements/core.lock -o requirements/dev.lock
@@ -59,18 +59,18 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-progress --universal --python-versi
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	$(UV_FLAGS)
 
-clean: ## Remove everything that the targets made
+clean: ## Remove everything that the targets created
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf benchmarks/node/node_modules tests/interop/node/node_modules
 	find . -name .git -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-# Set-up. A stamp file says that its step is done; a changed lock or pyproject.toml repeats it.
+# Setup. A stamp file marks a finished step. A changed lock file or pyproject.toml repeats the step.
 
 $(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { \
-		echo "Toril needs Python 3.11 or newer, and there is no $(PYTHON) here." >&2; exit 1; }
+		echo "Toril needs Python 3.11 or newer, but $(PYTHON) was not found." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
-		"Toril needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name another one:" \
+		"Toril needs Python 3.11 or newer, but $(PYTHON) is %d.%d. Use another one:" \
 		" make PYTHON=python3.12 ..." % (v[0], v[1]) or 0)'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call apt,python3-venv) ; }
 	$(PYTHON) -m venv $(VENV)
@@ -97,15 +97,15 @@ test-tools: tests/interop/node/node_modules/.package-lock.json redis
 redis:
 	@command -v redis-server >/dev/null || { $(call apt,redis-server) ; }
 
-# Not `npm ci`: it refuses a lock that lacks the optional binaries of other platforms. This keeps to
-# the locked versions and hashes too, and never writes the lock.
+# Not `npm ci`, which refuses a lock file without the optional binaries of other platforms. This
+# command also installs the locked versions, checks their hashes, and never changes the lock file.
 %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null || { $(call apt,nodejs npm) ; }
 	cd $* && npm install --no-save --no-audit --no-fund
 	@touch $@
 
-# $(call apt,packages): install Debian packages where that is possible, else say what is missing.
+# $(call apt,packages): install Debian packages if possible, otherwise print what is missing.
 apt = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends $(1); \
-	else echo "Please install: $(1) (the names are Debian's), then run make again." >&2; exit 1; fi
+	else echo "Please install $(1) (Debian package names), then run make again." >&2; exit 1; fi
