@@ -52,7 +52,7 @@ def test_a_second_job_of_an_id_is_told(filled):
     assert filled("add", "mails", "send", "--job-id", "mine").code == 0
     again = filled("add", "mails", "send", "--job-id", "mine", "--json")
     assert (again.code, again.json["created"]) == (0, False)
-    assert again.said == "job mine was there already; nothing was added"
+    assert again.said == "job mine already exists; nothing was added"
 
 
 def test_data_come_from_stdin(filled):
@@ -85,7 +85,7 @@ def test_data_that_are_large_go_to_the_store_of_payloads_and_are_shown_as_what_t
 def test_a_result_is_waited_for(toril):
     toril.write("jobs.py", JOBS)
     worker = toril.start("worker", "jobs")
-    worker.until("Ctrl-C stops it")
+    worker.until("press Ctrl-C to stop")
     done = toril("add", "work", "double", '{"number": 4}', "--wait", "30s", "--json")
     assert (done.code, done.json["result"]) == (0, {"number": 8})
     assert done.said == f"waiting for job {done.json['id']}"

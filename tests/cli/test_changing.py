@@ -12,7 +12,7 @@ def counts(program):
 def test_a_queue_is_paused_and_opened(filled):
     paused = filled("queue", "pause", "mails")
     assert (paused.code, paused.out) == (0, "")
-    assert paused.said == "mails is paused; `toril queue resume mails` undoes it"
+    assert paused.said == "mails is paused; resume it with `toril queue resume mails`"
     assert filled("queue", "show", "mails", "--json").json["paused"] is True
     assert filled("queue", "resume", "mails", "--json").json == {"queue": "mails", "paused": False}
     assert filled("queue", "pause", "mails", "--json").json == {"queue": "mails", "paused": True}
@@ -20,14 +20,14 @@ def test_a_queue_is_paused_and_opened(filled):
 
 def test_without_a_terminal_nothing_is_removed_unless_told_so(looked_at):
     asked = {
-        "queue drain mails": "Remove 5 waiting jobs of mails?",
-        "queue drain mails --delayed": "Remove 6 waiting or delayed jobs of mails?",
-        "queue clean mails --grace 0s": "Remove up to 1 completed job of mails older than 0s?",
+        "queue drain mails": "Remove 5 waiting jobs in mails?",
+        "queue drain mails --delayed": "Remove 6 waiting or delayed jobs in mails?",
+        "queue clean mails --grace 0s": "Remove up to 1 completed job in mails older than 0s?",
         "queue obliterate mails": "Remove the queue mails with 8 jobs, 0 of them running?",
-        "job retry mails --all": "Retry 1 job of mails?",
-        "job remove mails --all": "Remove 8 jobs of mails?",
-        "job promote mails --tag late": "Promote 1 job tagged 'late' of mails?",
-        "job cancel mails --name send": "Cancel 5 jobs named 'send' of mails?",
+        "job retry mails --all": "Retry 1 job in mails?",
+        "job remove mails --all": "Remove 8 jobs in mails?",
+        "job promote mails --tag late": "Promote 1 job tagged 'late' in mails?",
+        "job cancel mails --name send": "Cancel 5 jobs named 'send' in mails?",
     }
     for typed, question in asked.items():
         answer = looked_at(*typed.split())
@@ -88,7 +88,9 @@ def test_a_queue_whose_jobs_run_is_removed_only_by_force(toril):
     worker.until("asleep")
     refused = toril("queue", "obliterate", "work", "--yes")
     assert (refused.code, refused.out) == (5, "")
-    assert refused.said.endswith("1 job of 'work' run now; wait for the end, or use --force")
+    assert refused.said.endswith(
+        "'work' has 1 active job; wait until no job is active, or use --force"
+    )
     asked = toril("queue", "obliterate", "work", "--force")
     assert "with 1 job, 1 of them running?" in asked.said
     assert toril("queue", "obliterate", "work", "--force", "--yes", "--json").json == {"removed": 1}
@@ -109,7 +111,7 @@ async def sleep() -> None:
 
 
 def test_on_a_terminal_it_asks(filled):
-    question = "Remove 5 waiting jobs of mails? [y/N]"
+    question = "Remove 5 waiting jobs in mails? [y/N]"
     for keys, code, end in (
         ("n\r", 1, "Nothing was done."),
         ("\r", 1, "Nothing was done."),

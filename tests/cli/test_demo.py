@@ -95,14 +95,14 @@ def test_a_run_presses_every_file_and_a_second_one_begins_anew(toril, tree):
     assert summary["retried"] == 3
     for text in (
         f"{len(files) + CALL_AND_MISSING} jobs added to sqlite:///{out}/demo.db",
-        "call-service failed attempt 2, again in 0.3 s: ConnectionError: the weather service",
+        "call-service failed attempt 2, retrying in 0.3 s: ConnectionError: the weather service",
         "press-file failed for good: FileNotFoundError",
-        f"look closer:  toril job list toril-demo --state failed --url sqlite:///{out}/demo.db",
+        f"inspect it:  toril job list toril-demo --state failed --url sqlite:///{out}/demo.db",
     ):
         assert text in first.err
     assert f"{len(files) + 1} of {len(files) + CALL_AND_MISSING} completed" in first.out
     assert "\x1b" not in first.out + first.err
-    assert "going on" not in toril("demo", str(tree), "--out", "out").err
+    assert "resuming" not in toril("demo", str(tree), "--out", "out").err
     check(out, files)
 
 
@@ -140,7 +140,7 @@ def test_output_within_the_folder_is_not_pressed(toril, tree):
 def test_it_runs_in_memory(toril, tree):
     answer = toril("demo", str(tree), "--limit", "5", "--out", "out", "--url", "memory://")
     assert answer.code == 0
-    assert "look closer" not in answer.err
+    assert "inspect it" not in answer.err
     assert sorted(path.name for path in (toril.folder / "out").iterdir()) == [
         "files",
         "summary.json",
@@ -174,11 +174,12 @@ def test_what_was_interrupted_is_gone_on_with(toril, tree):
     running = begun(toril, tree, "-c", "2")
     running.signal(signal.SIGINT)
     assert running.result() == 130
-    assert running.said[-1].endswith("left; run it again to go on")
+    assert running.said[-1].endswith("left; run the demo again to resume")
     assert not any("Traceback" in line for line in running.said)
     second = toril("demo", str(tree), "--out", "out")
     assert second.code == 0
-    assert "of a run that was stopped (--fresh begins anew)" in second.err
+    assert "resuming a stopped run with" in second.err
+    assert "left (--fresh starts over)" in second.err
     check(toril.folder / "out", files_of(tree))
 
 
@@ -189,7 +190,7 @@ def test_what_was_killed_is_gone_on_with(toril, tree):
         assert running.result() == -signal.SIGKILL
     last = toril("demo", str(tree), "--out", "out")
     assert last.code == 0
-    assert "going on with" in last.err
+    assert "resuming a stopped run with" in last.err
     check(toril.folder / "out", files_of(tree))
 
 
@@ -202,7 +203,7 @@ def test_a_stopped_run_is_left_for(toril, tree, other):
     options = [] if other else ["--fresh"]
     answer = toril("demo", str(folder), "--out", "out", *options)
     assert answer.code == 0
-    assert "going on" not in answer.err
+    assert "resuming" not in answer.err
     check(toril.folder / "out", files_of(folder))
 
 

@@ -118,7 +118,7 @@ def test_a_listing_goes_on_where_its_cursor_says(looked_at):
 def test_the_cursor_that_people_are_shown_works_in_a_shell(looked_at):
     answer = looked_at("job", "list", "mails", "--limit", "5")
     assert len(answer.out.splitlines()) == 6
-    hint = re.fullmatch(r"there are more: --cursor '(.*)'", answer.said)
+    hint = re.fullmatch(r"next page: --cursor '(.*)'", answer.said)
     rest = looked_at("job", "list", "mails", "--limit", "5", "--cursor", hint[1])
     assert (len(rest.out.splitlines()), rest.err) == (4, "")
 
@@ -133,7 +133,7 @@ def test_a_listing_can_be_filtered(looked_at):
 
 def test_an_empty_listing_says_so_beside_the_data(looked_at):
     answer = looked_at("job", "list", "mails", "--name", "nothing")
-    assert (answer.code, answer.out, answer.said) == (0, "", "no job of mails fits")
+    assert (answer.code, answer.out, answer.said) == (0, "", "no matching jobs in mails")
 
 
 def test_a_pipe_gets_a_line_for_each_row_without_decoration(looked_at):

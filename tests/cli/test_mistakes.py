@@ -15,7 +15,7 @@ MISTAKES = {
     "a missing argument": ("queue show", USAGE, "Missing argument 'QUEUE'. See: toril queue show"),
     "an unknown queue": ("queue show qqq", NOT_FOUND, "there is no queue 'qqq' in sqlite:///"),
     "a queue's near name": ("queue drain mial --yes", NOT_FOUND, "did you mean 'mails'?"),
-    "a queue's near name to add to": ("add mial send", NOT_FOUND, "--create makes a new one"),
+    "a queue's near name to add to": ("add mial send", NOT_FOUND, "use --create to create it"),
     "a queue of another prefix": ("queue show other:mails", NOT_FOUND, "no queue 'other:mails'"),
     "an unknown state": ("job list mails --state faild", USAGE, "'failed'"),
     "an unknown job": ("job show mails nope", NOT_FOUND, "no job 'nope' in queue 'mails'"),
@@ -35,14 +35,18 @@ MISTAKES = {
     "an id that BullMQ refuses": ("add mails send --job-id 12", USAGE, "is an integer"),
     "no grace": ("queue clean mails --grace x", USAGE, "grace: 'x' is no duration"),
     "a new queue's bad name": ("add a:b:c send --create", USAGE, "colon"),
-    "an unknown engine": ("queue list --url mysql://u:pw@h/d", USAGE, "'mysql://u:***@h/d' does not"),
+    "an unknown engine": (
+        "queue list --url mysql://u:pw@h/d",
+        USAGE,
+        "'mysql://u:***@h/d' does not",
+    ),
     "a URL without a file": ("queue list --url sqlite://x.db", USAGE, "use sqlite:///toril.db"),
     "an empty URL": ("queue list --url=", USAGE, "'' does not name an engine"),
-    "a missing file": ("queue list --url sqlite:///no.db", UNREACHABLE, "--url or TORIL_URL names"),
+    "a missing file": ("queue list --url sqlite:///no.db", UNREACHABLE, "use --url or TORIL_URL"),
     "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "make it first"),
     "a folder": ("queue list --url sqlite:////", UNREACHABLE, "is a folder; name a file in it"),
     "a shell without completion": ("completion tcsh", USAGE, "'bash', 'zsh', 'fish'"),
-    "an empty folder for the demo": ("demo . --out made", USAGE, "there are no files in"),
+    "an empty folder for the demo": ("demo . --out made", USAGE, "toril: no files in"),
     "no folder for the demo": ("demo nope", USAGE, "'nope' does not exist"),
 }
 
@@ -61,7 +65,7 @@ def test_a_mistake_gets_a_sentence_and_a_code(looked_at, tmp_path, typed, code, 
 
 
 SETTINGS = {
-    "TORIL_URL": ("nonsense", "The URL comes from TORIL_URL or REDIS_HOST; --url goes before"),
+    "TORIL_URL": ("nonsense", "The URL comes from TORIL_URL or REDIS_HOST; --url overrides"),
     "LOG_LEVEL": ("loud", "LOG_LEVEL is 'loud'; it can be debug, info"),
     "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY is 'many'; give a number from 1"),
     "QUEUE_REMOVE_ON_FAIL": ("-1", "QUEUE_REMOVE_ON_FAIL is '-1'"),

@@ -46,26 +46,26 @@ async def report(job: JobContext) -> None:
 BROKEN = {
     "missing": (None, "there is no module 'missing' in "),
     "jbos": (None, "did you mean 'jobs'?"),
-    "jobs.py": (None, "is a file's path; write the module's name: jobs"),
-    "./jobs.py:manager": (None, "write the module's name: jobs"),
+    "jobs.py": (None, "is a file path; use the module name: jobs"),
+    "./jobs.py:manager": (None, "use the module name: jobs"),
     "jobs:manger": (None, "jobs has no 'manger'; did you mean 'manager'?"),
     "jobs:qqqq": (None, "jobs has no 'qqqq'; known: manager"),
     "jobs:number": (None, "is of type int, not a QueueManager; did you mean jobs:manager?"),
     "jobs:function": (None, "is of type function, not a QueueManager"),
-    ":manager": (None, "write MODULE:ATTR"),
-    "two words": (None, "write MODULE:ATTR"),
+    ":manager": (None, "use MODULE:ATTR"),
+    "two words": (None, "use MODULE:ATTR"),
     "syntax": ("def f(:\n", "syntax cannot be imported: invalid syntax, at {here}/syntax.py:1"),
     "imports": ("import nowhere\n", "No module named 'nowhere', at {here}/imports.py:1"),
     "raises": ("x = 1\n1 / 0\n", "ZeroDivisionError: division by zero, at {here}/raises.py:2"),
-    "leaves": ("raise SystemExit(0)\n", "ends the program when it is imported, at {here}/leaves"),
+    "leaves": ("raise SystemExit(0)\n", "exits when it is imported, at {here}/leaves"),
     "refused": (
         "import toril\nm = toril.QueueManager('mysql://h')\nm.register_processor('q', print)\n",
         "'mysql://h' does not name an engine",
     ),
-    "without": ("x = 1\n", "without has no queue manager; give it one"),
+    "without": ("x = 1\n", "without has no queue manager; add one"),
     "several": (
         "from toril import QueueManager\na = QueueManager('memory://')\nb = a\n",
-        "several has 2 queue managers; name one: several:a or several:b",
+        "several has 2 queue managers; choose one: several:a or several:b",
     ),
     "unhandled": (
         "from toril import QueueManager\na = QueueManager('memory://')\na.register_queue('q')\n",
@@ -116,13 +116,13 @@ def test_a_burst_says_what_it_serves_and_ends_when_nothing_is_left(toril):
     assert (answer.code, answer.out) == (0, "")
     said = answer.err.splitlines()
     assert said[:4] == [
-        f"working on sqlite:///{toril.folder}/toril.db, 3 jobs at once:",
+        f"serving sqlite:///{toril.folder}/toril.db, 3 jobs at once:",
         "  mails: send (async), hash (process), wait (async)",
         "  other:reports: any name (async)",
-        "Ctrl-C stops it",
+        "press Ctrl-C to stop",
     ]
     assert re.search(r"ERROR sned .* did you mean 'send'\?$", answer.err, re.MULTILINE)
-    assert said[-1] == "stopped: 2 jobs completed, 1 failed, 0 given back"
+    assert said[-1] == "stopped: 2 jobs completed, 1 failed, 0 released"
 
 
 def test_queues_are_chosen_by_their_names(toril):
@@ -166,10 +166,10 @@ def test_the_first_signal_lets_jobs_finish(toril, number):
     worker = toril.start("worker", "jobs")
     worker.until("it runs")
     worker.signal(number)
-    worker.until("waiting for 1 job to finish; a second signal gives them back")
+    worker.until("waiting for 1 job to finish; signal again to stop at once")
     (toril.folder / "go").touch()
     assert worker.result() == 0
-    assert worker.said[-1] == "stopped: 1 job completed, 0 failed, 0 given back"
+    assert worker.said[-1] == "stopped: 1 job completed, 0 failed, 0 released"
     assert state_of(toril.folder / "toril.db", "mails", job) == "completed"
 
 
@@ -182,6 +182,6 @@ def test_the_second_signal_gives_jobs_back_without_an_attempt(toril):
     worker.until("waiting for 1 job")
     worker.signal(signal.SIGINT)
     assert worker.result() == 0
-    assert worker.said[-1] == "stopped: 0 jobs completed, 0 failed, 1 given back"
+    assert worker.said[-1] == "stopped: 0 jobs completed, 0 failed, 1 released"
     found = toril("job", "show", "mails", job, "--json").json
     assert (found["state"], found["attempts_made"]) == ("waiting", 0)

@@ -22,17 +22,19 @@ from toril.queues.handle import JobHandle
 @queue_argument
 @click.argument("name")
 @click.argument("data", metavar="[JSON]", default="{}")
-@click.option("--priority", help="A name from critical to background, or a number; 1 is first.")
-@click.option("--delay", metavar="TIME", help="Run it not before this time has passed: 30s, 5m.")
-@click.option("--attempts", type=int, help="How often it is tried.")
-@click.option("--backoff", metavar="TIME", help="The time between attempts.")
-@click.option("--job-id", metavar="ID", help="An id of your own; a second job with it is ignored.")
-@click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
-@click.option("--timeout", metavar="TIME", help="How long one attempt may take.")
-@click.option("--ttl", metavar="TIME", help="It fails if it has not started by then.")
-@click.option("--lifo", is_flag=True, help="Put it before those that wait.")
-@click.option("--create", is_flag=True, help="Make the queue if there is none of this name.")
-@click.option("--wait", metavar="TIME", help="Wait so long for its result, and print it.")
+@click.option("--priority", help="A name from critical to background, or a number; 1 runs first.")
+@click.option(
+    "--delay", metavar="TIME", help="Run the job after this delay, for example 30s or 5m."
+)
+@click.option("--attempts", type=int, help="The maximum number of attempts.")
+@click.option("--backoff", metavar="TIME", help="The delay between attempts.")
+@click.option("--job-id", metavar="ID", help="Use this id; nothing is added if it already exists.")
+@click.option("--tag", "tags", multiple=True, help="A tag to find the job by; can be repeated.")
+@click.option("--timeout", metavar="TIME", help="The maximum duration of an attempt.")
+@click.option("--ttl", metavar="TIME", help="Fail the job if it has not started within this time.")
+@click.option("--lifo", is_flag=True, help="Run the job before jobs that are already waiting.")
+@click.option("--create", is_flag=True, help="Create the queue if it does not exist.")
+@click.option("--wait", metavar="TIME", help="Wait up to this long for the result, and print it.")
 @json_option
 @store_options
 @runs
@@ -47,10 +49,13 @@ async def add(
     as_json: bool,
     **options: Any,
 ) -> None:  # fmt: skip - as on the command line
-    """Add a job NAME to a QUEUE, with JSON as its data; - reads the JSON from stdin."""
+    """Add a job called NAME to QUEUE.
+
+    JSON is the job's data. Use - to read it from stdin.
+    """
     settings = Settings.from_environment()
     limit = MAX_BYTES if settings.payload_store is None else settings.payload_max_bytes
-    # One byte more than it may have is enough to see that it has too many.
+    # One byte more than the limit is enough to detect data that are too large.
     text = sys.stdin.buffer.read(limit + 1) if data == "-" else data
     value = decode_untrusted(text, "data", limit)
     given = {key: v for key, v in options.items() if _is_given(v)}
@@ -61,11 +66,11 @@ async def add(
             found = await existing(manager, queue)
         except NotFoundError as error:
             if not create:
-                raise NotFoundError(f"{error} (--create makes a new one)") from None
+                raise NotFoundError(f"{error} (use --create to create it)") from None
             found = manager.queue(queue)
         handle = await found.add(name, value, **given)
         if not handle.created:
-            say(f"job {handle.id} was there already; nothing was added")
+            say(f"job {handle.id} already exists; nothing was added")
         result = None
         if wait is not None:
             say(f"waiting for job {handle.id}")
@@ -74,7 +79,7 @@ async def add(
 
 
 def _is_given(value: Any) -> bool:
-    """Whether an option was on the command line; 0 is a value that may be refused."""
+    """Whether an option was given; 0 is a value, which validation may refuse."""
     return value is not None and value is not False and value != ()
 
 

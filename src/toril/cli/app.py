@@ -1,4 +1,4 @@
-"""The program: its verbs, and what becomes of errors."""
+"""The program: its verbs and its error handling."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from toril.errors import TorilError
 
 
 class _Program(click.Group):
-    """The group that also answers a shell's questions."""
+    """The group of all verbs, with shell completion."""
 
     def complete(self) -> None:
-        """Answer, and end, if it is a shell that asks."""
+        """If a shell asks for completions, print them and exit."""
         self._main_shell_completion({}, "toril")
 
 
@@ -36,9 +36,9 @@ class _Program(click.Group):
 @click.version_option(package_name="toril", prog_name="toril")
 @debug_option
 def app() -> None:
-    """Background jobs: add them, work them, look at them.
+    """Add, run, inspect and control background jobs.
 
-    `toril demo` shows what it does, in half a minute.
+    Run `toril demo` for a demonstration that takes half a minute.
     """
 
 
@@ -47,7 +47,7 @@ for verb in (demo, worker, add, queue, job, doctor, completion):
 
 
 def main() -> None:
-    """Run the program: every error is one sentence and an exit code."""
+    """Run the program. Every error becomes one sentence and an exit code."""
     prepare()
     app.complete()
     sys.exit(_run(sys.argv[1:]))
@@ -64,12 +64,12 @@ def _run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         say("stopped")
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the last flush would complain
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise the final flush would fail
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return Exit.USAGE
-    except Exception as error:  # noqa: BLE001 - nobody is to read a traceback unasked
+    except Exception as error:  # noqa: BLE001 - users see a traceback only with --debug
         if context is not None and context.meta.get(DEBUG):
             traceback.print_exc()
         say(f"toril: {_explanation(error)}")
@@ -90,6 +90,6 @@ def _explanation(error: Exception) -> str:
             return reason if name is None else f"{os.fsdecode(name)}: {reason}"
         case _:
             return (
-                f"{type(error).__name__}: {error}. That is a bug in Toril: please report it, "
-                "with the traceback that --debug shows"
+                f"{type(error).__name__}: {error}. This is a bug in Toril; please report it with "
+                "the traceback that --debug shows"
             )

@@ -1,4 +1,4 @@
-"""Output: data on stdout, everything else on stderr, tables for people, JSON for scripts."""
+"""Output: data goes to stdout, everything else to stderr; tables for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from toril.cli.exits import Exit
 
 
 def out() -> Console:
-    """Return stdout. Rich itself honours NO_COLOR."""
+    """Return a console for stdout. Rich itself respects NO_COLOR."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def err() -> Console:
-    """Return stderr."""
+    """Return a console for stderr."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Tell something that is no data."""
+    """Print a message, which goes to stderr because it is not data."""
     err().print(clean(text))
 
 
 def clean(text: str) -> str:
-    """Return text that cannot steer the terminal, whoever wrote it."""
+    """Replace control characters, so that text from any source cannot control the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def counted(number: int, noun: str = "job") -> str:
-    """Return "1 job", or "2,000 jobs"."""
+    """Return a number with a noun, for example "1 job" or "2,000 jobs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document, in UTF-8 whatever the terminal's encoding is."""
+    """Print a JSON document, always in UTF-8, whatever the terminal's encoding is."""
     sys.stdout.flush()
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 
 def print_lines(text: str) -> None:
-    """Print text as somebody else wrote it, but to a terminal, which would obey it."""
+    """Print text unchanged; for a terminal, replace control characters first."""
     sys.stdout.write((clean(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print a table. A pipe loses nothing of what a window would cut.
+    """Print a table. In a pipe, cells are never wrapped or cut.
 
     Args:
-        columns: The headings; one that begins with # has numbers, one that begins with !
-            is never broken into lines.
+        columns: The headings. A heading that starts with # has numbers; one that starts with !
+            is not wrapped.
         rows: The cells.
-        empty: What to say instead of a table without rows.
+        empty: The message to print if there are no rows.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
@@ -84,7 +84,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
 
 
 def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
-    """Print names and values, a line each."""
+    """Print names and values, one pair per line."""
     rows = [(name, _cell(value)) for name, value in facts]
     if not sys.stdout.isatty():
         _print_plain(rows, [False, False])
@@ -98,7 +98,7 @@ def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
 
 
 def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
-    """Print a line for each row, however long it is."""
+    """Print each row on one line, however long it is."""
     lines = [[cell.replace("\n", " ") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -122,18 +122,18 @@ def _cell(value: Any) -> str:
 
 
 def when(ms: int | None) -> str | None:
-    """Return a time in this machine's zone; None stays None."""
+    """Format a time in the machine's time zone; None stays None."""
     if ms is None:
         return None
     return datetime.fromtimestamp(ms / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(ms: int, now: int) -> str:
-    """Return how long ago a time was, in its largest unit.
+    """Return how long ago a time was, in the largest suitable unit.
 
     Args:
-        ms: The time.
-        now: The time now.
+        ms: The time, in milliseconds since 1970.
+        now: The current time, in milliseconds since 1970.
     """
     seconds = max(now - ms, 0) // 1000
     for unit, size in _UNITS:
@@ -146,18 +146,21 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something that cannot be undone.
+    """Ask for confirmation of something that cannot be undone, and exit if it is denied.
 
     Args:
-        question: What is about to happen, with the count.
-        yes: The user has said so already.
+        question: The question, with the number of jobs affected.
+        yes: Whether the user has already confirmed.
+
+    Raises:
+        click.exceptions.Exit: The user did not confirm, or there is no terminal to ask on.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         say(f"{question} Nothing was done: without a terminal this needs --yes.")
         raise click.exceptions.Exit(Exit.USAGE)
-    # The event loop would keep Ctrl-C until the question is answered.
+    # The event loop would not handle Ctrl-C until the question is answered.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         agreed = _ask(question)
@@ -169,7 +172,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def _ask(question: str) -> bool:
-    """Return what the user answers; input() would not hear Ctrl-C under every event loop."""
+    """Return the user's answer. `input()` does not react to Ctrl-C under every event loop."""
     while True:
         click.echo(f"{clean(question)} [y/N] ", nl=False, err=True)
         answer = sys.stdin.readline()

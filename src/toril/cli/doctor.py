@@ -1,4 +1,4 @@
-"""`toril doctor`: look for what would lose jobs or slow them down."""
+"""`toril doctor`: check the store for problems that would lose jobs or slow them down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from toril.cli.options import json_option, opened, runs, store_options
 @store_options
 @runs
 async def doctor(url: str | None, *, as_json: bool) -> None:
-    """Examine the store. The exit code is 1 if something would lose jobs."""
+    """Check the store for problems.
+
+    Finds problems that would lose jobs or slow them down. The exit code is 1 if jobs would be lost.
+    """
     async with opened(url) as manager:
         findings = await manager.examine()
         location = manager.engine.location
@@ -24,7 +27,7 @@ async def doctor(url: str | None, *, as_json: bool) -> None:
         print_table(
             ["!", "!check", location],
             ((_MARKS[f.level], f.check, f.message) for f in findings),
-            empty="nothing was looked at",
+            empty="nothing was checked",
         )
     if any(f.level == "error" for f in findings):
         raise click.exceptions.Exit(Exit.FAILED)

@@ -1,4 +1,4 @@
-"""What the command line ends with: the codes that scripts rely on."""
+"""The exit codes of the command line, which scripts rely on."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ class Exit(IntEnum):
 
 
 MEANINGS = (
-    "Exit codes: 0 ok, 1 a check or the operation failed, 2 usage, 3 not found, 4 no permission, "
-    "5 conflict, 6 the store cannot be reached, 7 partly done, 8 timeout, 130 interrupted."
+    "Exit codes: 0 success, 1 a check or the operation failed, 2 wrong usage, 3 not found, "
+    "4 no permission, 5 conflict, 6 store cannot be reached, 7 partly done, 8 timeout, "
+    "130 interrupted."
 )
 
 _CODES: tuple[tuple[type[Exception], Exit], ...] = (
@@ -57,7 +58,7 @@ _CODES: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def code_of(error: Exception) -> Exit:
-    """Return the exit code that an error ends the program with."""
+    """Return the exit code for an error."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code

@@ -1,4 +1,4 @@
-"""`toril job`: look at jobs and control them."""
+"""`toril job`: inspect and control jobs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from toril.model.job_options import encode_options
 from toril.model.state import STORED
 
 _STATES = sorted(state.value for state in STORED)
-_LINE = 60  # characters of a job's data or error in a listing, where there is room
-_LEAST = 20
-_REST = 75  # what the other columns take
+_MAX_WIDTH = 60  # of a job's data or error in a listing, in characters
+_MIN_WIDTH = 20
+_OTHER_COLUMNS = 75  # the width of the other columns
 
 
 @click.group()
 def job() -> None:
-    """Look at jobs and control them."""
+    """Inspect and control jobs."""
 
 
 for _command in CONTROLS:
@@ -46,16 +46,17 @@ for _command in CONTROLS:
 
 @job.command("list")
 @queue_argument
-@click.option("--state", type=click.Choice(_STATES), help="In this state only.")
-@click.option("--name", help="With this name only.")
-@click.option("--tag", help="With this tag only.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@click.option("--state", type=click.Choice(_STATES), help="List only jobs in this state.")
+@click.option("--name", help="List only jobs with this name.")
+@click.option("--tag", help="List only jobs with this tag.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True,
+              help="The maximum number of jobs.")  # fmt: skip
+@click.option("--cursor", help="Continue where the previous page ended.")
 @json_option
 @store_options
 @runs
 async def list_jobs(queue: str, url: str | None, *, as_json: bool, **filters: Any) -> None:
-    """List the jobs of a QUEUE."""
+    """List the jobs of QUEUE."""
     async with opened(url) as manager:
         page = await (await existing(manager, queue)).jobs(**filters)
     if as_json:
@@ -76,17 +77,19 @@ async def list_jobs(queue: str, url: str | None, *, as_json: bool, **filters: An
             )
             for found in page.jobs
         ),
-        empty=f"no job of {queue} fits" if page.cursor is None else "none so far",
+        empty=f"no matching jobs in {queue}" if page.cursor is None else "no matches so far",
     )
     if page.cursor is not None:
-        say(f"there are more: --cursor {shlex.quote(page.cursor)}")
+        say(f"next page: --cursor {shlex.quote(page.cursor)}")
 
 
 def _short(text: str) -> str:
-    """Return what fits into a line."""
-    room = min(max(out().width - _REST, _LEAST), _LINE) if sys.stdout.isatty() else _LINE
-    line = text[: room + 1].replace("\n", " ")
-    return line if len(line) <= room else line[: room - 1] + "…"
+    """Shorten text to fit on one line of the listing."""
+    width = _MAX_WIDTH
+    if sys.stdout.isatty():
+        width = min(max(out().width - _OTHER_COLUMNS, _MIN_WIDTH), _MAX_WIDTH)
+    line = text[: width + 1].replace("\n", " ")
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 @job.command()
@@ -96,7 +99,7 @@ def _short(text: str) -> str:
 @store_options
 @runs
 async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> None:
-    """Show all that is known of a job."""
+    """Show everything about a job."""
     async with opened(url) as manager:
         found = await (await existing(manager, queue)).handle(job_id).job()
     if as_json:
@@ -134,28 +137,30 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
 
 
 def _payload(found: Job) -> str | None:
-    """Return what is known of a payload that the job carries only a claim on."""
+    """Describe the payload that a job's claim refers to; None if the job has no claim."""
     if not has_claim(found.data_json):
         return None
     try:
         claim = decode_claim(found.data_json)
     except ValueError as error:
-        return f"the claim is none: {error}"
+        return f"the claim is not valid: {error}"
     return f"{claim.bytes:,} bytes in the payload store, at {claim.path}"
 
 
 @job.command()
 @queue_argument
 @click.argument("job_id", metavar="ID")
-@click.option("--start", type=click.IntRange(min=0), default=0, help="The first line, from 0.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True)
+@click.option("--start", type=click.IntRange(min=0), default=0,
+              help="The number of the first line, from 0.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True,
+              help="The maximum number of lines.")  # fmt: skip
 @json_option
 @store_options
 @runs
 async def logs(
     queue: str, job_id: str, start: int, limit: int, url: str | None, *, as_json: bool
 ) -> None:
-    """Print what a job's handler logged."""
+    """Print a job's log."""
     async with opened(url) as manager:
         handle = (await existing(manager, queue)).handle(job_id)
         await handle.job()

@@ -1,4 +1,4 @@
-"""The verbs of `toril job` that change jobs: those of given ids, or all that fit."""
+"""The verbs of `toril job` that change jobs, by id or by filter."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from toril.cli.options import json_option, opened, runs, store_options, yes_opti
 from toril.queues.queue import Queue
 
 _HELP = {
-    bulk.RETRY: "Run failed jobs again, with all their attempts",
-    bulk.REMOVE: "Remove jobs that are not running",
-    bulk.PROMOTE: "Let delayed jobs run now",
-    bulk.CANCEL: "Fail waiting jobs and stop running ones",
+    bulk.RETRY: "Run failed jobs again, with all of their attempts.",
+    bulk.REMOVE: "Remove jobs that are not running.",
+    bulk.PROMOTE: "Make delayed jobs ready now.",
+    bulk.CANCEL: "Fail jobs that have not started, and stop running ones.",
 }
+_SELECTION = "Select jobs by ID, or many at once with --all, --name or --tag."
 
 
 def _command(verb: Verb, text: str) -> click.Command:
-    """Make a verb's command, which takes ids, or a filter for many jobs."""
+    """Create the command for a verb. It takes either ids or a filter for many jobs."""
 
-    @click.command(verb.name, help=f"{text}: by ID, or many with --all, --name or --tag.")
+    @click.command(verb.name, help=f"{text}\n\n{_SELECTION}")
     @queue_argument
     @click.argument("ids", metavar="[ID]...", nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="All jobs this applies to.")
-    @click.option("--name", help="All with this name.")
-    @click.option("--tag", help="All with this tag.")
+    @click.option(
+        "--all", "everything", is_flag=True, help="All jobs that this command applies to."
+    )
+    @click.option("--name", help="Only jobs with this name.")
+    @click.option("--tag", help="Only jobs with this tag.")
     @yes_option
     @json_option
     @store_options
@@ -43,17 +46,17 @@ def _command(verb: Verb, text: str) -> click.Command:
         url: str | None,
         yes: bool,
         as_json: bool,
-        **which: Any,
+        **options: Any,
     ) -> None:
-        those = _filter(ids, **which)
+        filters = _filter(ids, **options)
         async with opened(url) as manager:
             found = await existing(manager, queue)
-            if those is None:
+            if filters is None:
                 done, refused = await bulk.apply(found, verb, ids)
                 count = len(done)
             else:
-                await _ask(found, verb, those, yes=yes)
-                count, refused = await verb.many(found, those), {}
+                await _confirm(found, verb, filters, yes=yes)
+                count, refused = await verb.many(found, filters), {}
         if as_json:
             print_json({verb.past: count, "refused": refused})
         else:
@@ -67,7 +70,7 @@ def _command(verb: Verb, text: str) -> click.Command:
 def _filter(
     ids: tuple[str, ...], *, everything: bool, name: str | None, tag: str | None
 ) -> Filter | None:
-    """Return which jobs are meant, if not those of the ids."""
+    """Return the filter that the options describe; None if ids are given instead."""
     if (everything or name is not None or tag is not None) == bool(ids):
         raise click.UsageError(
             "Give either ids, or --all, --name or --tag.", click.get_current_context()
@@ -75,18 +78,18 @@ def _filter(
     return None if ids else Filter(name, tag)
 
 
-async def _ask(queue: Queue, verb: Verb, those: Filter, *, yes: bool) -> None:
-    """Say how many jobs fit, and go on only if that is meant."""
+async def _confirm(queue: Queue, verb: Verb, filters: Filter, *, yes: bool) -> None:
+    """Ask for confirmation, with the number of matching jobs."""
     if yes:
         return
-    count = await bulk.count(queue, verb, those)
-    more = "more than " if count >= bulk.COUNTED_AT_MOST and those != Filter() else ""
+    count = await bulk.count(queue, verb, filters)
+    more = "more than " if count >= bulk.COUNTED_AT_MOST and filters != Filter() else ""
     which = "".join(
         f" {what} {word!r}"
-        for what, word in (("named", those.name), ("tagged", those.tag))
+        for what, word in (("named", filters.name), ("tagged", filters.tag))
         if word is not None
     )
-    question = f"{verb.name.capitalize()} {more}{counted(count)}{which} of {queue}?"
+    question = f"{verb.name.capitalize()} {more}{counted(count)}{which} in {queue}?"
     confirm(question, yes=not count)
 
 

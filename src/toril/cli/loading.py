@@ -1,4 +1,4 @@
-"""From MODULE:ATTR to the queue manager that is meant, or to what is wrong with it."""
+"""Imports the queue manager that MODULE:ATTR names, or explains what is wrong."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def load(target: str) -> QueueManager:
     """Import a queue manager.
 
     Args:
-        target: "package.module:attribute"; the attribute may be left out where the
-            module has one manager.
+        target: "package.module:attribute"; the attribute may be omitted if the module has only
+            one manager.
 
     Raises:
-        ConfigurationError: It cannot be found, and why.
+        ConfigurationError: The manager cannot be imported; the message says why.
     """
     name, _, attribute = target.partition(":")
     module = _import(name)
@@ -37,10 +37,10 @@ def load(target: str) -> QueueManager:
         return managers[0][1]
     if not managers:
         raise ConfigurationError(
-            f"{name} has no queue manager; give it one: manager = toril.QueueManager()"
+            f"{name} has no queue manager; add one: manager = toril.QueueManager()"
         )
     raise ConfigurationError(
-        f"{name} has {len(managers)} queue managers; name one: "
+        f"{name} has {len(managers)} queue managers; choose one: "
         + " or ".join(f"{name}:{found}" for found, _ in managers)
     )
 
@@ -72,14 +72,16 @@ def _import(name: str) -> ModuleType:
         sys.path.insert(0, here)
     if name.endswith(".py") or "/" in name:
         dotted = name.removesuffix(".py").strip("./").replace("/", ".")
-        raise ConfigurationError(f"{name!r} is a file's path; write the module's name: {dotted}")
+        raise ConfigurationError(f"{name!r} is a file path; use the module name: {dotted}")
     if not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigurationError(f"{name!r} is no module's name; write {FORM}, as in jobs:manager")
+        raise ConfigurationError(
+            f"{name!r} is not a module name; use {FORM}, for example jobs:manager"
+        )
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise ConfigurationError(f"{name} cannot be imported: {_story(error)}") from error
+            raise ConfigurationError(f"{name} cannot be imported: {_describe(error)}") from error
         near = get_close_matches(name, _modules_in(Path.cwd()), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(
@@ -87,11 +89,11 @@ def _import(name: str) -> ModuleType:
         ) from error
     except SystemExit as error:
         raise ConfigurationError(
-            f"{name} ends the program when it is imported{_place(error)}; "
-            "put that under `if __name__ == '__main__':`"
+            f"{name} exits when it is imported{_place(error)}; "
+            "move that code under `if __name__ == '__main__':`"
         ) from error
     except Exception as error:
-        raise ConfigurationError(f"{name} cannot be imported: {_story(error)}") from error
+        raise ConfigurationError(f"{name} cannot be imported: {_describe(error)}") from error
 
 
 def _modules_in(folder: Path) -> list[str]:
@@ -99,8 +101,8 @@ def _modules_in(folder: Path) -> list[str]:
     return [path.stem for path in folder.glob("*.py")] + packages
 
 
-def _story(error: Exception) -> str:
-    """Return what went wrong, and where in the user's code."""
+def _describe(error: Exception) -> str:
+    """Describe an error and where in the user's code it was raised."""
     if isinstance(error, SyntaxError):
         return f"{error.msg}, at {error.filename}:{error.lineno}"
     what = str(error) if isinstance(error, TorilError) else f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The argument QUEUE, which a shell can complete."""
+"""The QUEUE argument, with shell completion."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from toril.cli.options import opened
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PATIENCE = 2.0  # seconds that a shell may hang at the Tab key
+_TIMEOUT = 2.0  # seconds that a completion may take
 
 
 def queue_argument(function: F) -> F:
-    """Add the argument QUEUE, which a shell can complete."""
+    """Add the QUEUE argument, with shell completion."""
     return click.argument("queue", shell_complete=_complete)(function)
 
 
 def _complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Return the queues whose names start with what was typed; none if anything is wrong."""
+    """Return the queues whose names start with the typed text; none if there is an error."""
     try:
-        known = asyncio.run(asyncio.wait_for(_names(context.params.get("url")), _PATIENCE))
-    except Exception:  # noqa: BLE001 - a shell that completes has no place for an error
+        known = asyncio.run(asyncio.wait_for(_names(context.params.get("url")), _TIMEOUT))
+    except Exception:  # noqa: BLE001 - a completion cannot show errors
         return []
     return [name for name in known if name.startswith(incomplete)]
 

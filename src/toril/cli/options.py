@@ -1,4 +1,4 @@
-"""The options that every verb has, and the store that they name."""
+"""The options that verbs share, and the store that they select."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ DEBUG = "toril.debug"
 
 
 def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest event loop that there is here."""
+    """Run a coroutine on the fastest event loop that is installed."""
     try:
-        import uvloop  # noqa: PLC0415 - not made for every system
+        import uvloop  # noqa: PLC0415 - not available on every system
     except ImportError:
         return asyncio.run(coroutine)
     return uvloop.run(coroutine)
@@ -50,29 +50,36 @@ def debug_option(function: F) -> F:
     )(function)
 
 
-def store_options(function: F) -> F:
-    """Add --url and --debug."""
+def url_option(default: str) -> Callable[[F], F]:
+    """Return a decorator that adds --url.
+
+    Args:
+        default: The store that applies without the option, for the help text.
+    """
     return click.option(
         "--url",
         metavar="URL",
-        help="Where the jobs are, for example sqlite:///toril.db. Default: TORIL_URL.",
-    )(debug_option(function))
+        help=f"The store's URL, for example sqlite:///toril.db.  [default: {default}]",
+    )
+
+
+def store_options(function: F) -> F:
+    """Add --url and --debug."""
+    return url_option("TORIL_URL")(debug_option(function))
 
 
 def json_option(function: F) -> F:
     """Add --json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(
-        function
-    )
+    return click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")(function)
 
 
 def yes_option(function: F) -> F:
     """Add --yes."""
-    return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(function)
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(function)
 
 
 def runs(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
-    """Make a coroutine function a command's callback."""
+    """Turn a coroutine function into a command's callback."""
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,11 +93,11 @@ async def opened(url: str | None, *, create: bool = False) -> AsyncIterator[Queu
     """Open the store that --url or the settings name.
 
     Args:
-        url: The option's value.
-        create: Make a file that is not there: looking must not.
+        url: The value of --url; None means the settings' URL.
+        create: Create the file if it does not exist. Verbs that only inspect must not.
 
     Raises:
-        ConfigurationError: It names no engine, or a setting is wrong.
+        ConfigurationError: The URL does not name an engine, or a setting is not valid.
         EngineError: The store cannot be opened.
     """
     settings = Settings.from_environment()
@@ -99,9 +106,9 @@ async def opened(url: str | None, *, create: bool = False) -> AsyncIterator[Queu
         await manager.open()
     except StoreUnavailableError as error:
         local = manager.engine.capabilities.local_file
-        makes = ", toril add --create makes one" if local else ""
+        hint = ", or toril add --create to create one" if local else ""
         raise StoreUnavailableError(
-            f"{error} (--url or TORIL_URL names another store{makes})"
+            f"{error} (use --url or TORIL_URL to name another store{hint})"
         ) from error
     async with manager:
         yield manager
@@ -114,5 +121,5 @@ def _engine(url: str | None, settings: Settings, *, create: bool) -> Engine:
         if url is not None:
             raise
         raise ConfigurationError(
-            f"{error}. The URL comes from TORIL_URL or REDIS_HOST; --url goes before them"
+            f"{error}. The URL comes from TORIL_URL or REDIS_HOST; --url overrides them"
         ) from error

@@ -1,4 +1,4 @@
-"""`toril queue`: look at queues and control them."""
+"""`toril queue`: inspect and control queues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})
 
 @click.group()
 def queue() -> None:
-    """Look at queues and control them."""
+    """Inspect and control queues."""
 
 
 @queue.command("list")
@@ -29,7 +29,10 @@ def queue() -> None:
 @store_options
 @runs
 async def list_queues(url: str | None, *, as_json: bool) -> None:
-    """List all queues with their counts, and rates over the last hour."""
+    """List all queues.
+
+    Shows job counts, and rates and durations over the last hour.
+    """
     async with opened(url) as manager:
         metrics = await manager.get_all_metrics()
         location = manager.engine.location
@@ -54,18 +57,19 @@ async def list_queues(url: str | None, *, as_json: bool) -> None:
             )
             for m in metrics
         ),
-        empty=f"there are no queues in {location}",
+        empty=f"no queues in {location}",
     )
 
 
 @queue.command()
 @queue_argument
-@click.option("--window", default="1h", show_default=True, help="How far back rates go.")
+@click.option("--window", metavar="TIME", default="1h", show_default=True,
+              help="The time over which rates and durations are measured.")  # fmt: skip
 @json_option
 @store_options
 @runs
 async def show(queue: str, window: str, url: str | None, *, as_json: bool) -> None:
-    """Show one queue's counts, rates, durations and limits."""
+    """Show a queue's job counts, rates, durations and limits."""
     async with opened(url) as manager:
         found = await existing(manager, queue)
         metrics, info = await found.metrics(window), await found.info()
@@ -86,8 +90,8 @@ def _fact(key: str, value: Any) -> Any:
         case "rate_limit", {}:
             return _rate_fact(value)
         case "by_key", {"field": field, "concurrency": most, "rate_limit": rate}:
-            told = [f"{most:,} at once"] if most else []
-            return f"{field}: " + ", ".join(told + ([_rate_fact(rate)] if rate else []))
+            parts = [f"{most:,} at once"] if most else []
+            return f"{field}: " + ", ".join(parts + ([_rate_fact(rate)] if rate else []))
         case "window", seconds:
             return f"the last {seconds:,.0f} s"
         case "throughput", rate:
@@ -104,13 +108,16 @@ def _fact(key: str, value: Any) -> Any:
 @store_options
 @runs
 async def pause(queue: str, url: str | None, *, as_json: bool) -> None:
-    """Let workers take nothing more; running jobs go on."""
+    """Stop workers from fetching jobs.
+
+    Running jobs continue.
+    """
     async with opened(url) as manager:
         await (await existing(manager, queue)).pause()
     if as_json:
         print_json({"queue": queue, "paused": True})
     else:
-        say(f"{queue} is paused; `toril queue resume {queue}` undoes it")
+        say(f"{queue} is paused; resume it with `toril queue resume {queue}`")
 
 
 @queue.command()
@@ -119,20 +126,22 @@ async def pause(queue: str, url: str | None, *, as_json: bool) -> None:
 @store_options
 @runs
 async def resume(queue: str, url: str | None, *, as_json: bool) -> None:
-    """Undo a pause."""
+    """Let workers fetch jobs again after a pause."""
     async with opened(url) as manager:
         await (await existing(manager, queue)).resume()
     if as_json:
         print_json({"queue": queue, "paused": False})
     else:
-        say(f"{queue} is open")
+        say(f"{queue} is no longer paused")
 
 
 @queue.command()
 @queue_argument
-@click.option("--state", type=click.Choice(_REMOVABLE), default="completed", show_default=True)
-@click.option("--grace", metavar="TIME", default="24h", show_default=True, help="Older than this.")
-@click.option("--limit", type=click.IntRange(min=1), help="How many at most.")
+@click.option("--state", type=click.Choice(_REMOVABLE), default="completed", show_default=True,
+              help="Remove jobs in this state.")  # fmt: skip
+@click.option("--grace", metavar="TIME", default="24h", show_default=True,
+              help="Remove jobs that have been in the state for at least this time.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), help="The maximum number of jobs to remove.")
 @yes_option
 @json_option
 @store_options
@@ -148,40 +157,40 @@ async def clean(
     as_json: bool,
 ) -> None:  # fmt: skip - as on the command line
     """Remove jobs that have been in a state for a while."""
-    to_ms(grace, "grace")  # a mistake is told before the question
+    to_ms(grace, "grace")  # reports a mistake before asking for confirmation
     async with opened(url) as manager:
         found = await existing(manager, queue)
         count = (await found.counts())[JobState(state)]
         most = count if limit is None else min(count, limit)
-        what = f"up to {counted(most, f'{state} job')} of {queue} older than {grace}"
+        what = f"up to {counted(most, f'{state} job')} in {queue} older than {grace}"
         confirm(f"Remove {what}?", yes=yes or not count)
         removed = await found.clean(grace, state, limit)
-    _tell(removed, as_json=as_json)
+    _report(removed, as_json=as_json)
 
 
 @queue.command()
 @queue_argument
-@click.option("--delayed", is_flag=True, help="The delayed jobs, too.")
+@click.option("--delayed", is_flag=True, help="Also remove delayed jobs.")
 @yes_option
 @json_option
 @store_options
 @runs
 async def drain(queue: str, url: str | None, *, delayed: bool, yes: bool, as_json: bool) -> None:
-    """Remove the jobs that wait."""
+    """Remove all jobs that are ready to run."""
     async with opened(url) as manager:
         found = await existing(manager, queue)
         counts = await found.counts()
         states = READY | {JobState.DELAYED} if delayed else READY
         count = sum(counts[state] for state in states)
         what = "waiting or delayed job" if delayed else "waiting job"
-        confirm(f"Remove {counted(count, what)} of {queue}?", yes=yes or not count)
+        confirm(f"Remove {counted(count, what)} in {queue}?", yes=yes or not count)
         removed = await found.drain(delayed=delayed)
-    _tell(removed, as_json=as_json)
+    _report(removed, as_json=as_json)
 
 
 @queue.command()
 @queue_argument
-@click.option("--force", is_flag=True, help="Even if jobs are active.")
+@click.option("--force", is_flag=True, help="Remove the queue even if jobs are active.")
 @yes_option
 @json_option
 @store_options
@@ -194,15 +203,16 @@ async def obliterate(queue: str, url: str | None, *, force: bool, yes: bool, as_
         active = counts[JobState.ACTIVE]
         if active and not force:
             raise ConflictError(
-                f"{counted(active, 'job')} of {queue!r} run now; wait for the end, or use --force"
+                f"{queue!r} has {counted(active, 'active job')}; wait until no job is active, "
+                "or use --force"
             )
         what = f"the queue {queue} with {counted(sum(counts.values()))}, {active:,} of them running"
         confirm(f"Remove {what}?", yes=yes)
         removed = await found.obliterate(force=force)
-    _tell(removed, as_json=as_json)
+    _report(removed, as_json=as_json)
 
 
-def _tell(removed: int, *, as_json: bool) -> None:
+def _report(removed: int, *, as_json: bool) -> None:
     if as_json:
         print_json({"removed": removed})
     else:

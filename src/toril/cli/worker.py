@@ -14,7 +14,7 @@ from toril.application.stores import open_engine
 from toril.cli.console import counted, say
 from toril.cli.exits import Exit
 from toril.cli.loading import FORM, load
-from toril.cli.options import run_loop, store_options
+from toril.cli.options import debug_option, run_loop, url_option
 from toril.config import Settings
 from toril.errors import ConfigurationError
 from toril.queues.queue import Queue
@@ -27,20 +27,23 @@ _DEFAULTS = WorkerSettings()
 
 @click.command()
 @click.argument("target", metavar=FORM)
-@click.option("--concurrency", "-c", type=click.IntRange(min=1), help="How many jobs at once.")
-@click.option("--queues", "-q", metavar="A,B", help="These queues only.")
-@click.option("--burst", is_flag=True, help="Stop when nothing is left to do.")
+@click.option("--concurrency", "-c", type=click.IntRange(min=1),
+              help="How many jobs run at once.")  # fmt: skip
+@click.option("--queues", "-q", metavar="A,B", help="Serve only these queues.")
+@click.option("--burst", is_flag=True, help="Stop when no work is left.")
 @click.option("--processes", type=click.IntRange(min=1), default=_DEFAULTS.processes,
-              show_default=True, help="How many process handlers at once.")  # fmt: skip
+              show_default=True, help="How many process handlers run at once.")  # fmt: skip
 @click.option("--lease", metavar="TIME", default="30s", show_default=True,
-              help="How long a job is held unrenewed.")  # fmt: skip
+              help="How long a job's lease lasts unless the worker renews it.")  # fmt: skip
 @click.option("--grace", metavar="TIME", default="30s", show_default=True,
-              help="For running jobs after a signal.")  # fmt: skip
+              help="How long running jobs may continue after a stop signal.")  # fmt: skip
 @click.option("--report", metavar="TIME", default="10s", show_default=True,
-              help="The time between two lines that say what was done; 0s is never.")  # fmt: skip
+              help="How often to log statistics; 0s means never.")  # fmt: skip
 @click.option("--max-stalls", type=click.IntRange(min=0), default=_DEFAULTS.max_stalls,
-              show_default=True, help="How often a job may lose its worker.")  # fmt: skip
-@store_options
+              show_default=True,
+              help="How often a job may lose its worker before it fails.")  # fmt: skip
+@url_option("the manager's URL")
+@debug_option
 def worker(
     target: str,
     *,
@@ -54,9 +57,12 @@ def worker(
     max_stalls: int,
     url: str | None,
 ) -> None:
-    """Run the jobs of the queue manager at MODULE:ATTR, for example app.jobs:manager.
+    """Run the jobs of a queue manager.
 
-    The first Ctrl-C or SIGTERM lets running jobs finish, the second gives them back.
+    MODULE:ATTR is the manager, for example app.jobs:manager.
+
+    The first Ctrl-C or SIGTERM lets running jobs finish. The second releases them, so that they
+    run again.
     """
     _set_up_logging()
     manager = load(target)
@@ -86,12 +92,12 @@ async def _work(
     done = worker.statistics
     say(
         f"stopped: {counted(done.completed)} completed, {done.failed:,} failed, "
-        f"{done.released:,} given back"
+        f"{done.released:,} released"
     )
     if worker.forsaken:
-        # A handler that does not end would hold up the program, while another worker runs
-        # its job already.
-        say(f"{counted(worker.forsaken)} would not end: the program ends without them")
+        # A handler that does not stop would keep the program alive, while another worker may
+        # already run its job.
+        say(f"{counted(worker.forsaken)} did not stop; exiting anyway")
         logging.shutdown()
         sys.stdout.flush()
         os._exit(Exit.OK)
@@ -99,7 +105,7 @@ async def _work(
 
 def _stop(worker: Worker) -> None:
     if worker.running:
-        say(f"waiting for {counted(worker.running)} to finish; a second signal gives them back")
+        say(f"waiting for {counted(worker.running)} to finish; signal again to stop at once")
     worker.stop()
 
 
@@ -113,14 +119,14 @@ def _served(manager: QueueManager, names: str | None) -> list[Queue]:
 
 def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettings) -> str:
     at_once = counted(settings.concurrency)
-    lines = [f"working on {manager.engine.location}, {at_once} at once:"]
+    lines = [f"serving {manager.engine.location}, {at_once} at once:"]
     for queue in queues:
         handlers = [f"{task.name} ({task.run_in})" for task in queue.tasks.values()]
         if queue.default_processor is not None:
             other = "any other name" if handlers else "any name"
             handlers.append(f"{other} ({queue.default_processor.run_in})")
         lines.append(f"  {queue}: {', '.join(handlers)}")
-    return "\n".join([*lines, "Ctrl-C stops it"])
+    return "\n".join([*lines, "press Ctrl-C to stop"])
 
 
 def _set_up_logging() -> None:

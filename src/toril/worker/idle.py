@@ -93,7 +93,7 @@ class Idle:
         try:
             self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             _logger.warning("%s: %s; retrying in %.1f s", self._queue, error, self._pause)
-            await asyncio.sleep(self._pause * (0.5 + random.random() / 2))  # noqa: S311 - no secret
+            await asyncio.sleep(self._pause * (0.5 + random.random() / 2))  # noqa: S311 - not a secret
         finally:
             self.is_resting = False
             self._changed()

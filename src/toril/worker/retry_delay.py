@@ -41,7 +41,7 @@ class RetryDelays:
         if backoff is None:
             return 0
         if not backoff.is_custom:
-            return backoff.delay_for(made, random.random())  # noqa: S311 - no secret
+            return backoff.delay_for(made, random.random())  # noqa: S311 - not a secret
         strategy = self._strategies.get(backoff.kind)
         if strategy is None:
             delay = backoff.delay_ms or _DEFAULT_DELAY_MS

@@ -1,4 +1,4 @@
-"""`toril demo`: real work on real files."""
+"""`toril demo`: runs jobs on real files."""
 
 from toril.cli.demo.command import demo
 

@@ -1,4 +1,4 @@
-"""The verb: plan the jobs, run them, say what came of it."""
+"""The verb: plans the jobs, runs them, and shows a summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toril.cli.demo.plan import COPIES, OUT, STORE, SUMMARY, files_below, jobs_f
 from toril.cli.demo.running import left_over, run
 from toril.cli.demo.summary import remove_partial_copies, show, summarize
 from toril.cli.exits import Exit
-from toril.cli.options import run_loop, store_options
+from toril.cli.options import debug_option, run_loop, url_option
 from toril.clock import SystemClock
 from toril.config import Settings
 from toril.errors import ConfigurationError
@@ -37,37 +37,38 @@ from toril.queues.queue import Queue
     type=click.Path(file_okay=False, path_type=Path),
     default=OUT,
     show_default=True,
-    help="Where copies, summary and store go.",
+    help="The folder for copies, summary and store.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=2000, show_default=True,
-              help="How many files at most.")  # fmt: skip
+              help="The maximum number of files.")  # fmt: skip
 @click.option("--concurrency", "-c", type=click.IntRange(min=1), default=8, show_default=True,
-              help="How many jobs at once.")  # fmt: skip
-@click.option("--fresh", is_flag=True, help="Begin anew even if the last run was stopped.")
-@store_options
+              help="How many jobs run at once.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Start over instead of resuming a stopped run.")
+@url_option("a file in the output folder")
+@debug_option
 def demo(
     folder: Path, out: Path, limit: int, *, concurrency: int, url: str | None, fresh: bool
 ) -> None:
-    """Press every file of a FOLDER, a job a file, and show how jobs are run.
+    """Compress the files in FOLDER, with one job per file.
 
-    Each file is read, counted, checksummed and compressed into the output folder, in
-    processes. One file is not there, so you see a job fail for good; one job calls a
-    service that answers only the third time, so you see retries and backoff. Ctrl-C
-    stops at any time; a second run goes on where the first was stopped.
+    Separate processes read each file, count its lines, compute a checksum, and write a
+    compressed copy to the output folder. One file does not exist, to show a job that fails for
+    good. One job calls a service that answers only the third time, to show retries and backoff.
+    Ctrl-C stops at any time; the next run resumes where this one stopped.
 
-    By default the store is one SQLite file in the output folder: nothing else is needed.
+    By default, the store is an SQLite file in the output folder, so nothing else is needed.
     """
     files = files_below(folder, out, limit)
     if not files:
-        raise ConfigurationError(f"there are no files in {folder.absolute()}; name another folder")
+        raise ConfigurationError(f"no files in {folder.absolute()}; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     store = _store_in(out) if url is None else url
-    # The summary counts jobs that the environment might not keep.
+    # The summary needs finished jobs, which settings from the environment might not keep.
     settings = Settings(prefix=Settings.from_environment().prefix)
     manager = QueueManager(settings=settings, engine=open_engine(store))
     run_loop(_demo(manager, jobs_for(files, folder, out), out, concurrency, fresh=fresh))
     if manager.engine.capabilities.durable:
-        say(f"\nlook closer:  toril job list {QUEUE} --state failed --url {shlex.quote(store)}")
+        say(f"\ninspect it:  toril job list {QUEUE} --state failed --url {shlex.quote(store)}")
 
 
 def _store_in(out: Path) -> str:
@@ -84,7 +85,7 @@ async def _demo(
         started, before = clock.monotonic(), await left_over(queue)
         left = await run(manager, queue, concurrency)
         if left:
-            say(f"stopped with {counted(left)} left; run it again to go on")
+            say(f"stopped with {counted(left)} left; run the demo again to resume")
             raise click.exceptions.Exit(Exit.INTERRUPTED)
         seconds = clock.monotonic() - started
         remove_partial_copies(out / COPIES)
@@ -94,13 +95,13 @@ async def _demo(
 async def _add(
     queue: Queue, jobs: list[dict[str, Any]], clock: SystemClock, *, fresh: bool
 ) -> None:
-    """Add the jobs; those that a run of the same plan has added are there already."""
+    """Add the jobs, or resume a stopped run with the same plan, whose jobs already exist."""
     left = 0 if fresh else await left_over(queue)
     if left and await queue.get(jobs[-1]["options"]["job_id"]) is not None:
-        say(f"going on with {counted(left)} of a run that was stopped (--fresh begins anew)")
+        say(f"resuming a stopped run with {counted(left)} left (--fresh starts over)")
         active = (await queue.counts())[JobState.ACTIVE]
         if active:
-            say(f"{counted(active)} of them ran when it ended, and can run again in some seconds")
+            say(f"{counted(active)} of them were running; they run again in a few seconds")
         await queue.resume()
         await queue.add_bulk(jobs)
         return

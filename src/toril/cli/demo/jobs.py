@@ -1,4 +1,4 @@
-"""The demo's jobs: what a newcomer would write first."""
+"""The demo's jobs, written as in a first application."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _CALLS_THAT_FAIL = 2
 
 
 def press_file(source: str, target: str) -> dict[str, Any]:
-    """Read a file once, and leave it compressed; it keeps a CPU busy, so a process runs it.
+    """Write a compressed copy of a file. It keeps a CPU busy, so it runs in a process.
 
     Args:
-        source: The file.
-        target: Where the compressed copy goes.
+        source: The path of the file.
+        target: The path of the compressed copy.
 
     Returns:
-        The file's size, lines and checksum, and the size of the copy.
+        The file's size, number of lines and checksum, and the size of the copy.
     """
     digest, size, lines = hashlib.sha256(), 0, 0
     finished = from_text(target)
-    # A process that was killed must not leave half a file, nor spoil that of the next one.
+    # A killed process must not leave an incomplete copy, or damage another process's file.
     partial = finished.with_name(f".{os.getpid()}{PARTIAL}")
     with from_text(source).open("rb") as plain:
         finished.parent.mkdir(parents=True, exist_ok=True)
@@ -55,23 +55,26 @@ def press_file(source: str, target: str) -> dict[str, Any]:
 
 
 async def call_service(job: JobContext, service: str) -> str:
-    """Stand for a call to a service that is away at first: the third attempt gets through.
+    """Simulate a call to a service that is down at first; the third attempt succeeds.
 
     Args:
-        job: The job.
-        service: What is called.
+        job: The job's context.
+        service: The name of the service.
+
+    Raises:
+        ConnectionError: This is one of the first two attempts.
     """
     job.log(f"attempt {job.attempt} of {job.attempts}")
     if job.attempt <= _CALLS_THAT_FAIL:
         raise ConnectionError(f"{service} does not answer")
-    return f"{service} answered at attempt {job.attempt}"
+    return f"{service} answered on attempt {job.attempt}"
 
 
 def register(manager: QueueManager) -> Queue:
-    """Make the demo's queue and its tasks.
+    """Register the demo's queue and its tasks.
 
     Args:
-        manager: Where.
+        manager: The manager.
     """
     queue = manager.register_queue(QUEUE)
     queue.task(FILE_JOB, run_in="process", attempts=2, backoff=Backoff.fixed("300ms"))(press_file)

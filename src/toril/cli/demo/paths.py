@@ -1,4 +1,4 @@
-"""File names as text: what a job's JSON can hold, whatever bytes a name is made of."""
+"""File paths as text for a job's JSON, even if their bytes are not UTF-8."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SCHEME = "file://"
 
 
 def to_text(path: Path) -> str:
-    """Return an absolute path as text; as a file URL where its bytes are not UTF-8.
+    """Return an absolute path as text, or as a file URL if its bytes are not UTF-8.
 
     Args:
         path: The path.
@@ -24,11 +24,11 @@ def to_text(path: Path) -> str:
 
 
 def from_text(text: str) -> Path:
-    """Return the path that `to_text` wrote.
+    """Return the path that `to_text` encoded.
 
     Args:
         text: The text.
     """
-    if text.startswith(_SCHEME):  # no absolute path does
+    if text.startswith(_SCHEME):  # absolute paths never do
         return Path(os.fsdecode(unquote_to_bytes(urlsplit(text).path)))
     return Path(text)

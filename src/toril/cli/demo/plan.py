@@ -1,4 +1,4 @@
-"""What the demo does: which files become jobs, under ids that a second run finds again."""
+"""The demo's plan: which files become jobs, with ids that a second run finds again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUMMARY = "summary.json"
 COPIES = "files"
 MISSING = "gone-before-it-was-read.txt"
 
-_NOT_WORTH_IT = frozenset(
+_SKIPPED_FOLDERS = frozenset(
     {
         OUT,
         ".git",
@@ -34,12 +34,12 @@ _NOT_WORTH_IT = frozenset(
 
 
 def files_below(root: Path, out: Path, limit: int) -> list[Path]:
-    """Return the files of a tree, without what tools and the demo itself left there.
+    """Return the files of a folder tree, except for those that tools or the demo created.
 
     Args:
-        root: The tree.
-        out: The demo's own output, which is passed over.
-        limit: How many at most.
+        root: The root of the tree.
+        out: The demo's output folder, which is skipped.
+        limit: The maximum number of files.
     """
     return list(islice(_walk(root.absolute(), out), limit))
 
@@ -49,7 +49,9 @@ def _walk(root: Path, out: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         here = Path(folder)
         folders[:] = sorted(
-            f for f in folders if f not in _NOT_WORTH_IT and os.path.realpath(here / f) not in own
+            f
+            for f in folders
+            if f not in _SKIPPED_FOLDERS and os.path.realpath(here / f) not in own
         )
         is_out = os.path.realpath(here) in own
         for name in sorted(names):
@@ -61,17 +63,17 @@ def _walk(root: Path, out: Path) -> Iterator[Path]:
 def _is_plain_file(path: Path) -> bool:
     try:
         return path.is_file() and not path.is_symlink()
-    except OSError:  # its folder may be listed but not entered
+    except OSError:  # listing the folder may be allowed, but not accessing its files
         return False
 
 
 def jobs_for(files: list[Path], root: Path, out: Path) -> list[dict[str, Any]]:
-    """Return a job for each file, one for a file that is not there, and one that is unlucky.
+    """Return a job for each file, one for a missing file, and one that needs retries.
 
     Args:
         files: The files.
-        root: The tree they are in.
-        out: Where their copies go.
+        root: The root of the folder tree.
+        out: The folder for the copies.
     """
     top = root.absolute()
     planned = [_file_job(path, path.relative_to(top), out) for path in files]
@@ -96,6 +98,6 @@ def _file_job(path: Path, name: Path, out: Path) -> dict[str, Any]:
 
 
 def _digest(*paths: Path) -> str:
-    """Return the same for the same paths, however often the demo is run."""
+    """Return a digest of paths that is the same in every run of the demo."""
     whole = b"\0".join(os.fsencode(os.path.realpath(path)) for path in paths)
     return hashlib.sha256(whole).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""What came of the demo: a table for people, a file for programs."""
+"""The demo's summary: a table for people, a file for programs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _MIB = 1 << 20
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The demo's outcome.
+    """The demo's summary.
 
     Attributes:
-        jobs: How many there were.
-        completed: How many were done.
-        failed: What failed, and why.
-        retried: How many attempts failed and were followed by another.
+        jobs: The number of jobs.
+        completed: How many jobs completed.
+        failed: The jobs that failed, and why.
+        retried: How many failed attempts were retried.
         seconds: How long this run took.
-        throughput: Jobs a second in this run.
-        wait_ms: From adding to starting, in milliseconds: p50 and p99.
-        run_ms: From starting to finishing, in milliseconds: p50 and p99.
-        bytes_in: The files' size.
-        bytes_out: The copies' size.
-        lines: Their lines.
-        files: What each file's job returned.
+        throughput: Jobs per second in this run.
+        wait_ms: The time from adding a job to starting it, in milliseconds: p50 and p99.
+        run_ms: The time from starting a job to finishing it, in milliseconds: p50 and p99.
+        bytes_in: The total size of the files.
+        bytes_out: The total size of the copies.
+        lines: The total number of lines.
+        files: The results of the jobs, one per file.
     """
 
     jobs: int
@@ -50,22 +50,22 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def remove_partial_copies(folder: Path) -> None:
-    """Remove what processes left that were killed while they wrote.
+    """Remove the incomplete copies that killed processes left.
 
     Args:
-        folder: Where the copies are.
+        folder: The folder of the copies.
     """
     for partial in folder.rglob(f".*{PARTIAL}"):
         partial.unlink(missing_ok=True)
 
 
 async def summarize(queue: Queue, seconds: float, ended: int) -> Summary:
-    """Read the outcome from the store.
+    """Compute the summary from the jobs in the store.
 
     Args:
         queue: The demo's queue.
         seconds: How long this run took.
-        ended: How many jobs ended in it.
+        ended: How many jobs finished in this run.
     """
     jobs = [job async for job in queue.each()]
     done = [job for job in jobs if job.state is JobState.COMPLETED]
@@ -112,11 +112,11 @@ _SHARES = (("p50", 0.50), ("p99", 0.99))
 
 
 def show(summary: Summary, file: Path) -> None:
-    """Print the outcome, and write it to a file.
+    """Print the summary, and write it to a file.
 
     Args:
-        summary: The outcome.
-        file: The file.
+        summary: The summary.
+        file: The path of the file.
     """
     partial = file.with_suffix(PARTIAL)
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
@@ -127,8 +127,8 @@ def show(summary: Summary, file: Path) -> None:
             ("attempts retried", summary.retried),
             ("failed for good", len(summary.failed)),
             ("this run", f"{summary.seconds:g} s, {summary.throughput:g} jobs/s"),
-            ("time to start", _spread(summary.wait_ms)),
-            ("time to run", _spread(summary.run_ms)),
+            ("waiting time", _spread(summary.wait_ms)),
+            ("running time", _spread(summary.run_ms)),
             ("read", f"{summary.bytes_in / _MIB:.1f} MiB, {summary.lines:,} lines"),
             ("compressed to", f"{summary.bytes_out / _MIB:.1f} MiB"),
             ("summary", str(file)),
@@ -136,7 +136,7 @@ def show(summary: Summary, file: Path) -> None:
     )
     click.echo()
     print_table(
-        ["what failed", "attempts", "why"],
+        ["failed job", "attempts", "error"],
         ((f["what"], f["attempts"], f["why"]) for f in summary.failed),
         empty="nothing failed",
     )
