@@ -144,7 +144,7 @@ class Executor:
         ttl = attempt.options.ttl_ms
         if ttl is not None and lease.started_ms > lease.created_ms + ttl:
             late = (lease.started_ms - lease.created_ms - ttl) / 1000
-            message = f"it did not start within {ttl / 1000:g} s; it was {late:.3f} s late"
+            message = f"it could not start within {ttl / 1000:g} s; it was {late:.3f} s late"
             return Discarded(error_of(lease, ErrorKind.EXPIRED, message))
         return None
 

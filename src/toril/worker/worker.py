@@ -224,7 +224,7 @@ class Worker:
         give_up = loop.time() + patience
         while not finished.done():
             if loop.time() > give_up:  # the store accepts no settlements
-                _logger.error("could not release some jobs; they run again after their leases end")
+                _logger.error("could not release some jobs; they run when their leases run out")
                 for task in pumps:
                     task.cancel()
             attempts = [a for pump in self._pumps for a in pump.in_hand.running]
