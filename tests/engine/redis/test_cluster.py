@@ -132,7 +132,7 @@ async def test_a_slot_moves_while_a_worker_takes_jobs_out_of_it(
     await work.all_ran_once(300)
     handle = await work.manager.add_job("q", data=300)
     assert await handle.result(timeout=10) == 300
-    assert f"slot {SLOT} has moved to 127.0.0.1:{move.target.port}" in caplog.text
+    assert f"hash slot {SLOT} has moved to 127.0.0.1:{move.target.port}" in caplog.text
     assert "the cluster is moving these keys" in caplog.text
 
 

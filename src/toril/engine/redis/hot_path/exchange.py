@@ -1,4 +1,4 @@
-"""What the script `exchange` is told of settlements, and what it answers."""
+"""The arguments and answers of lua/exchange.lua."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _REFUSALS = {
     -4: Refusal.OPEN_CHILDREN,
     -9: Refusal.FAILED_CHILDREN,
 }
-_KEPT_BY_REDIS = WakeToken(0)  # a marker stays until somebody takes it
+_KEPT_BY_REDIS = WakeToken(0)  # a marker stays until a client takes it
 _NO_RULE = ("", 0, 0, 0)
 
 
 class Packed(NamedTuple):
-    """Settlements as the script takes them.
+    """Settlements as arguments of the script.
 
     Attributes:
-        settlements: The arguments that settle: runs of one kind that keep alike.
+        settlements: The settlements' arguments: runs of one kind with the same retention.
         follow_ups: The arguments of their follow-ups.
-        order: The index of each settlement that is in them, in their order.
+        order: The index of each settlement among the arguments, in the arguments' order.
         again: Maps each duplicate settlement's index to the index of the first for the same
             lease.
     """
@@ -49,7 +49,7 @@ class Packed(NamedTuple):
 
 
 def pack(settlements: Sequence[Settlement]) -> Packed:
-    """Return settlements as arguments. Of two for one lease the first counts."""
+    """Return settlements as arguments. Only the first settlement for a lease is sent."""
     runs: dict[tuple[type[Settlement], Keep | None], list[int]] = {}
     first: dict[tuple[str, str], int] = {}
     again: dict[int, int] = {}
@@ -76,7 +76,12 @@ def pack(settlements: Sequence[Settlement]) -> Packed:
 
 
 def _pack_follow_ups(settlements: Sequence[Settlement], order: Sequence[int]) -> list[Any]:
-    """Return follow-ups in the settlements' own order, each with the number of its settlement."""
+    """Return the follow-ups' arguments in the order of their settlements.
+
+    Args:
+        settlements: The settlements.
+        order: See `Packed`. Each follow-up carries the number of its settlement in it, from 1.
+    """
     numbers = {index: number for number, index in enumerate(order, 1)}
     out: list[Any] = []
     for index, number in sorted(numbers.items()):
@@ -111,7 +116,7 @@ def _fields(settlement: Settlement) -> tuple[Any, ...]:
     lease = settlement.lease
     match settlement:
         case Complete():
-            # The script need not look up what the lease tells of a job without ties.
+            # For a job without ties, this spares the script a read of the job's hash.
             known = ("", "") if lease.is_tied else (lease.attempts_made, lease.started_ms)
             return lease.id, lease.token, settlement.result_json or "null", *known
         case Fail():
@@ -137,7 +142,7 @@ def _kept(keep: Keep | None) -> tuple[Any, Any]:
 
 
 def _error(error: AttemptError) -> tuple[str, str, str, str]:
-    """Return the reason and traceback for BullMQ, the error for us, and for event records."""
+    """Return an error's arguments: BullMQ's reason and traceback, our error, our event's error."""
     own = {
         "attempt": error.attempt,
         "type": error.type,
@@ -190,7 +195,7 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
         options or "{}",
         int(added or now),
         int(at or now),
-        int(made or made_before or 0),  # the second name is that of older BullMQs
+        int(made or made_before or 0),  # older BullMQs store attemptsMade
         int(starts or 0),
         int(stalls or 0),
         int(priority or 0),
@@ -200,7 +205,7 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
 
 
 def asker_of(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
-    """Return who asks, for how many jobs (-1: none), and how long it would hold them."""
+    """Return the asking worker's id, how many jobs it wants (-1: no fetch), and the lease in ms."""
     if fetch is not None:
         return fetch.worker, fetch.limit, fetch.lease_ms
     if settlements:
