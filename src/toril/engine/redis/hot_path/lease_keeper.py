@@ -34,8 +34,8 @@ class RedisKeeper:
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
         fetches: dict[QueueRef, list[str]] = {}
-        for token, (queue, worker) in list(self._in_flight.items()):
-            fetches.setdefault(queue, []).extend((worker, token))
+        for token, (queue, record) in list(self._in_flight.items()):
+            fetches.setdefault(queue, []).extend((record, token))
         by_queue = _by_queue(leases)
         if not by_queue and not fetches:
             return []
