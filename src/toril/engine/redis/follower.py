@@ -64,9 +64,9 @@ class Followers:
     async def _first_of(
         self, groups: Mapping[int, Mapping[QueueRef, str]], limit: int, timeout: float
     ) -> list[Streams]:
-        """Return the entries of the first groups that have any; later reads reuse the other waits.
+        """Wait for each group in a task of its own; return the entries of the first to finish.
 
-        Every group is waited for in a task of its own.
+        The other tasks keep waiting, for later reads.
         """
         tasks: list[asyncio.Task[Streams]] = []
         for group, cursors in groups.items():

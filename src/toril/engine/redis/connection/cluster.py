@@ -117,14 +117,14 @@ class ClusterConnections:
                 wire = await self._node(owner).wire()
                 return await (_ask(wire, whole(wire)) if asking else plain(wire))
             except EngineError:
-                self._map.doubt(owner)
+                self._map.mark_stale(owner)
                 raise
             except hiredis.ReplyError as error:
                 code = code_of(error)
                 asking = code == "ASK"
                 if not asking and code != "MOVED":
                     if code == "CLUSTERDOWN":
-                        self._map.doubt(owner)
+                        self._map.mark_stale(owner)
                     raise
                 owner = _redirected(error, owner)
             if not asking:

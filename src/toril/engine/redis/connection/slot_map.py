@@ -65,7 +65,7 @@ class SlotMap:
         self._stale = True
         self._order = [to, *(node for node in self._order if node != to)]
 
-    def doubt(self, node: Endpoint) -> None:
+    def mark_stale(self, node: Endpoint) -> None:
         """Load the map again before the next call, and ask a node that did not answer last."""
         self._stale = True
         self._order = [*(other for other in self._order if other != node), node]

@@ -38,26 +38,26 @@ class Packed(NamedTuple):
         settlements: The settlements' arguments: runs of one kind with the same retention.
         follow_ups: The arguments of their follow-ups.
         order: The index of each settlement among the arguments, in the arguments' order.
-        again: Maps each duplicate settlement's index to the index of the first for the same
+        duplicates: Maps each duplicate settlement's index to the index of the first for the same
             lease.
     """
 
     settlements: list[Any]
     follow_ups: list[Any]
     order: list[int]
-    again: dict[int, int]
+    duplicates: dict[int, int]
 
 
 def pack(settlements: Sequence[Settlement]) -> Packed:
     """Return settlements as arguments. Only the first settlement for a lease is sent."""
     runs: dict[tuple[type[Settlement], Keep | None], list[int]] = {}
     first: dict[tuple[str, str], int] = {}
-    again: dict[int, int] = {}
+    duplicates: dict[int, int] = {}
     has_follow_ups = False
     for index, settlement in enumerate(settlements):
         key = (settlement.lease.id, settlement.lease.token)
         if first.setdefault(key, index) != index:
-            again[index] = first[key]
+            duplicates[index] = first[key]
             continue
         keep = None
         if not isinstance(settlement, Retry | Release):
@@ -67,12 +67,12 @@ def pack(settlements: Sequence[Settlement]) -> Packed:
     out: list[Any] = []
     order: list[int] = []
     for (kind, keep), indexes in runs.items():
-        out += (_NAMES[kind], len(indexes), *_kept(keep))
+        out += (_NAMES[kind], len(indexes), *_retention(keep))
         for index in indexes:
             out += _fields(settlements[index])
         order += indexes
     follow_ups = _pack_follow_ups(settlements, order) if has_follow_ups else []
-    return Packed(out, follow_ups, order, again)
+    return Packed(out, follow_ups, order, duplicates)
 
 
 def _pack_follow_ups(settlements: Sequence[Settlement], order: Sequence[int]) -> list[Any]:
@@ -135,14 +135,14 @@ _NAMES: dict[type[Settlement], str] = {
 }
 
 
-def _kept(keep: Keep | None) -> tuple[Any, Any]:
+def _retention(keep: Keep | None) -> tuple[Any, Any]:
     if keep is None:
         return "", ""
     return "" if keep.count is None else keep.count, "" if keep.age_ms is None else keep.age_ms
 
 
 def _error(error: AttemptError) -> tuple[str, str, str, str]:
-    """Return an error's arguments: BullMQ's reason and traceback, our error, our event's error."""
+    """Return an error's arguments: reason and traceback for BullMQ, error, error for events."""
     own = {
         "attempt": error.attempt,
         "type": error.type,
@@ -158,7 +158,7 @@ def _error(error: AttemptError) -> tuple[str, str, str, str]:
 
 
 def unpack(
-    queue: QueueRef, answer: Any, order: Sequence[int], again: Mapping[int, int]
+    queue: QueueRef, answer: Any, order: Sequence[int], duplicates: Mapping[int, int]
 ) -> Exchange:
     """Return the answer to an exchange.
 
@@ -166,13 +166,13 @@ def unpack(
         queue: The queue.
         answer: What the script returned.
         order: See `Packed`.
-        again: See `Packed`.
+        duplicates: See `Packed`.
     """
     now, refused, leases, due, limited, *_ = answer
-    results: list[Refusal | None] = [None] * (len(order) + len(again))
+    results: list[Refusal | None] = [None] * (len(order) + len(duplicates))
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]
-    for index, before in again.items():
+    for index, before in duplicates.items():
         results[index] = results[before] or Refusal.LEASE_LOST
     taken = [
         _lease(queue, now, job_id, token, fields)
@@ -204,7 +204,7 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
     )
 
 
-def asker_of(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
+def fetch_args(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
     """Return the asking worker's id, how many jobs it wants (-1: no fetch), and the lease in ms."""
     if fetch is not None:
         return fetch.worker, fetch.limit, fetch.lease_ms

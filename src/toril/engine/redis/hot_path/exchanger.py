@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from toril.engine.contract.hot_path import Exchange, Fetch
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.hot_path import carry_on
-from toril.engine.redis.hot_path.exchange import Packed, asker_of, unpack
+from toril.engine.redis.hot_path.exchange import Packed, fetch_args, unpack
 from toril.engine.redis.hot_path.marker import QueueMarker
 from toril.engine.redis.hot_path.unanswered import Unanswered, UnansweredByWorker
 from toril.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
@@ -20,7 +20,7 @@ from toril.model.job import QueueRef
 from toril.model.repeating import PREFIX
 from toril.model.settlement import Settlement
 
-_NOT_CARRIED_OUT = (StoreUnavailableError, StoreFullError, StoreReadOnlyError)
+_NEVER_RAN = (StoreUnavailableError, StoreFullError, StoreReadOnlyError)
 
 
 class Answer(NamedTuple):
@@ -54,7 +54,7 @@ class _Call:
         Args:
             error: Why it failed.
         """
-        if self.answer is None and isinstance(error, _NOT_CARRIED_OUT):
+        if self.answer is None and isinstance(error, _NEVER_RAN):
             # During a long outage, thousands of calls fail without having run.
             self.unanswered.withdraw(self.record, self.lost)
         else:
@@ -87,7 +87,7 @@ class Exchanger:
     ) -> Answer:
         """Settle and fetch; see `Engine.exchange`."""
         queue = marker.queue
-        worker, wanted, lease_ms = asker_of(settlements, fetch)
+        worker, wanted, lease_ms = fetch_args(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._numbers)}"
         call = _Call(token, self._unanswered[queue, worker])
         if fetch is not None:
@@ -106,7 +106,7 @@ class Exchanger:
                 lease_ms,
                 *_rest(call, packed),
             )
-            exchange = unpack(queue, call.answer, packed.order, packed.again)
+            exchange = unpack(queue, call.answer, packed.order, packed.duplicates)
             if any(lease.id.startswith(PREFIX) for lease in exchange.leases):
                 exchange = await _advance(connections, exchange, call.answer[0], wanted)
         except BaseException as error:
