@@ -75,7 +75,6 @@ class ErrorKind(StrEnum):
     CHILDREN = "ChildrenNotCompleted"
     EXPIRED = "Expired"
     FOLLOW_UP_REFUSED = "FollowUpRefused"
-    INTERRUPTED = "Interrupted"
     NO_HANDLER = "HandlerNotFound"
     PAYLOAD_LOST = "PayloadLost"
     PROCESS_DIED = "ProcessDied"
