@@ -19,7 +19,7 @@ PLACES = (
     ROOT,
     ROOT / "examples",
     PACKAGE,
-    *(PACKAGE / room for room in ("worker", "engine/sqlite", "engine/redis")),
+    *(PACKAGE / room for room in ("worker", "engine/sqlite", "engine/redis", "engine/redis/lua")),
 )
 
 _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
