@@ -75,7 +75,6 @@ class ErrorKind(StrEnum):
     CHILDREN = "ChildrenNotCompleted"
     EXPIRED = "Expired"
     FOLLOW_UP_REFUSED = "FollowUpRefused"
-    INTERRUPTED = "Interrupted"
     NO_HANDLER = "HandlerNotFound"
     PAYLOAD_LOST = "PayloadLost"
     PROCESS_DIED = "ProcessDied"
@@ -192,8 +191,8 @@ def from_signal(signal: OutcomeSignal, error: AttemptError) -> Outcome:
             return Released(signal.delay_ms)
         case Cancel() | Unrecoverable():
             return Discarded(error)
-        case _:  # a user's own class: it ends the attempt, and nothing says that another may help
-            return Discarded(error)
+        case _:  # an unknown signal is an error like any other
+            return Errored(error)
 
 
 def is_signal(value: Any) -> bool:
