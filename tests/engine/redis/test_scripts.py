@@ -18,6 +18,7 @@ from toril.model.outcome import CANCEL_REASON, STALL_REASON
 from toril.model.state import STORED, JobState
 
 PACKAGE = files(toril.engine.redis)
+ROOM = Path(toril.engine.redis.__file__).parent
 LUA = PACKAGE / "lua"
 SCRIPTS = sorted(f.name.removesuffix(".lua") for f in LUA.iterdir() if f.name.endswith(".lua"))
 PIECES = sorted(f.name.removesuffix(".lua") for f in (LUA / "include").iterdir())
@@ -57,9 +58,7 @@ def test_every_script_includes_what_it_uses_and_no_more(name: str) -> None:
 
 def test_every_piece_is_included_and_every_script_is_run() -> None:
     assert {one for name in SCRIPTS for one in INCLUDED.findall(text_of(name))} == set(PIECES)
-    code = "".join(
-        f.read_text(encoding="utf-8") for f in PACKAGE.iterdir() if f.name.endswith(".py")
-    )
+    code = "".join(f.read_text(encoding="utf-8") for f in ROOM.rglob("*.py"))
     assert [name for name in SCRIPTS if f'"{name}"' not in code] == []
 
 

@@ -71,7 +71,7 @@ async def test_statistics_of_long_ago_are_forgotten() -> None:
     clock.advance(15 * DAY - clock.wall_ms() % MINUTE)  # counters are looked through on the minute
     await finish(engine, clock, "b", 0)
     assert (await window_of(engine, QUEUE, 30 * DAY)).completed == 1
-    assert await engine._writer.read(minutes) == 1
+    assert await engine._storage.writer.read(minutes) == 1
     await engine.close()
 
 
@@ -81,12 +81,12 @@ async def test_the_record_of_events_does_not_grow_without_end(
     def recorded(tx: Transaction) -> int:
         return tx.value("SELECT count(*) FROM event")
 
-    monkeypatch.setattr("toril.engine.sqlite.events.KEPT_EVENTS", 200)
+    monkeypatch.setattr("toril.engine.sqlite.event_log.KEPT_EVENTS", 200)
     engine = SqliteEngine(None)
     start = await tail_of(engine, QUEUE)
     for n in range(1_300):
         await engine.add(QUEUE, [job(f"j{n:04}")])
-    assert 200 <= await engine._writer.read(recorded) < 200 + 500
+    assert 200 <= await engine._storage.writer.read(recorded) < 200 + 500
     told, _ = await news_of(engine, QUEUE, start, 2_000)
     assert [event.job_id for event in told[-200:]] == [f"j{n:04}" for n in range(1_100, 1_300)]
     await engine.close()
