@@ -105,3 +105,23 @@ async def test_a_clock_that_goes_back_stops_nothing() -> None:
     assert [one.id for one in answer.leases] == ["c"]
     assert (await window_of(engine, QUEUE, 10 * MINUTE)).duration_ms_sum >= 0
     await engine.close()
+
+
+async def test_a_rescue_is_not_skipped_for_one_that_a_clock_that_went_back_puts_in_the_future() -> (
+    None
+):
+    clock = ManualClock()
+    engine = SqliteEngine(None, clock=clock)
+    await engine.queues.register(QUEUE)
+    assert await engine.rescue(QUEUE, 5, MINUTE) == []
+    clock.advance(-DAY)
+    await engine.add(QUEUE, [job("a")])
+    await engine.exchange(QUEUE, [], Fetch(1, "worker", 1_000))
+    clock.advance(1_000)
+    assert [one.id for one in await engine.rescue(QUEUE, 5, MINUTE)] == ["a"]
+    await engine.exchange(QUEUE, [], Fetch(1, "worker", 1_000))
+    clock.advance(1_000)
+    assert await engine.rescue(QUEUE, 5, MINUTE) == []  # by the clock as it is now
+    clock.advance(MINUTE)
+    assert [one.id for one in await engine.rescue(QUEUE, 5, MINUTE)] == ["a"]
+    await engine.close()
