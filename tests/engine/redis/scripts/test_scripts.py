@@ -105,7 +105,7 @@ def test_no_job_can_be_called_what_a_queues_own_keys_are() -> None:
 
 
 def test_the_scripts_are_in_the_wheel(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, check=True, cwd=root, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
