@@ -80,7 +80,7 @@ async def test_a_queue_is_there_for_every_process(pen: Pen, store: Store) -> Non
 
 @pytest.mark.parametrize(
     "prefixes",
-    [[PREFIX] * 5, ["{one}", "{two}", "{three}", "{four}", "{five}"]],
+    [[PREFIX] * 5, ["{one}", "{two}", "{one}", "{three}", "{two}"]],
     ids=["one-slot", "many-slots"],
 )
 async def test_many_queues_are_told_of_in_the_order_in_which_they_were_asked_for(

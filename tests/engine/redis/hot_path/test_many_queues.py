@@ -140,6 +140,18 @@ async def test_a_closed_engine_leaves_no_wake_up_keys_behind(
     assert await wire.call("KEYS", f"{PREFIX}::toril:*:wake:*") == []
 
 
+async def test_a_wake_up_key_that_no_call_took_is_removed_with_the_engine_and_expires_without(
+    engine: RedisEngine, wire: Wire
+) -> None:
+    listener = engine._sessions.current().listeners.marker(QUEUES[0])._listener
+    listener._end_call()
+    await asyncio.gather(*listener._sending)
+    (key,) = await wire.call("KEYS", f"{PREFIX}::toril:*:wake:*")
+    assert 0 < await wire.call("PTTL", key) <= 60_000
+    await engine.close()
+    assert await wire.call("KEYS", f"{PREFIX}::toril:*:wake:*") == []
+
+
 async def test_a_marker_that_was_lost_costs_no_more_than_the_blocking_call(
     engine: RedisEngine, elsewhere: RedisEngine, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
