@@ -66,7 +66,9 @@ async def test_a_page_has_1_to_1000_jobs(queue, limit):
 async def test_a_state_that_no_job_can_have_is_answered_with_those_that_are(queue, state):
     await queue.add()
 
-    with pytest.raises(ValidationError, match=r"state: .*known: waiting, prioritized, delayed"):
+    with pytest.raises(
+        ValidationError, match=r"state: must be one of waiting, prioritized, delayed"
+    ):
         await queue.clean(0, state)
 
 

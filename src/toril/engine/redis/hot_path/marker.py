@@ -277,9 +277,9 @@ class Listener:
     async def _listen_once(self, wire: Wire) -> None:
         keys = [key for key, marker in self._queues.items() if marker.is_waited_for]
         self._listening = frozenset(keys)
-        wake = [self._wake_key] if len(self._queues) > 1 else []
         try:
-            found = await wire.call("BZPOPMIN", *wake, *keys, _BLOCK_SECONDS)
+            # With the key that ends the call, although no other queue may share it yet.
+            found = await wire.call("BZPOPMIN", self._wake_key, *keys, _BLOCK_SECONDS)
         except EngineError as error:
             wire.abort(str(error))  # the queues may have moved to another server
             raise
