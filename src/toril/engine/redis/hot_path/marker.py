@@ -14,8 +14,9 @@ import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.connection.wire import Wire
@@ -29,6 +30,7 @@ _HOLD_SECONDS = 0.005  # keeps a marker that arrives just before the next wait
 _BLOCK_SECONDS = 5  # as in BullMQ's workers: a lost marker delays work by no more than this
 _JOIN_SECONDS = 0.001  # queues that start waiting within this time join a call together
 _MAX_LISTENERS = 16  # blocking connections per server, or per hash slot of a cluster
+_CLOSE_SECONDS = 1  # for a blocking call to return when the engine closes
 _QUEUES_PER_CHECK = 100  # in one call of the has_work script
 _WAKE_KEY_MS = 60_000  # how long an unused wake key lives
 
@@ -194,7 +196,8 @@ class Listener:
         self._connections = connections
         self._first = first
         self._name = client_name(first, "toril")
-        self._wake_key = f"{keys_of(first).own}wake:{secrets.token_hex(6)}"
+        self._wake_name = secrets.token_hex(6)
+        self._wake_key = f"{keys_of(first).own}wake:{self._wake_name}"
         self._queues: dict[str, QueueMarker] = {}  # by the marker's key
         self._listening: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
@@ -233,25 +236,23 @@ class Listener:
     def _end_call(self) -> None:
         self._joining = None
         self._has_woken = True
-        _ = self._send(self._wake_key, 0, "0")
+        _ = self._send(self._connections.run("wake", self._first, self._wake_name, _WAKE_KEY_MS))
 
     def put_back(self, queue: QueueRef, member: str, score: str) -> asyncio.Task[None]:
         """Put back a marker that has no waiter here."""
-        return self._send(keys_of(queue).marker, score, member)
+        return self._send(self._connections.call("ZADD", keys_of(queue).marker, score, member))
 
-    def _send(self, key: str, score: str | int, member: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._add(key, score, member))
+    def _send(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._try(call))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         return task
 
-    async def _add(self, key: str, score: str | int, member: str) -> None:
+    async def _try(self, call: Coroutine[Any, Any, Any]) -> None:
         try:
-            await self._connections.call("ZADD", key, score, member)
-            if key == self._wake_key:
-                await self._connections.call("PEXPIRE", key, _WAKE_KEY_MS)
+            await call
         except EngineError as error:
-            _logger.debug("%s: the marker was not written: %s", key, error)
+            _logger.debug("%s: the marker was not written: %s", self._first, error)
 
     async def _listen(self) -> None:
         try:
@@ -311,9 +312,15 @@ class Listener:
     async def close(self) -> None:
         """Stop listening, and wake all waiters."""
         for marker in self._queues.values():
-            await marker.close()
+            marker.wake()
         if self._joining is not None:
             self._joining.cancel()
+        if self._task is not None and self._listening:
+            # Let the call return: a marker that it has just taken must be put back.
+            self._end_call()
+            await asyncio.wait([self._task], timeout=_CLOSE_SECONDS)
+        for marker in self._queues.values():
+            await marker.close()
         tasks = [task for task in (self._task, self._connecting) if task is not None]
         for task in tasks:
             task.cancel()
