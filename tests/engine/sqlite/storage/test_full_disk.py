@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine.sqlite.support import program
 
-MOUNT = 'mount -t tmpfs -o size=512k tmpfs "$0" && exec "$@" "$0" tmpfs'
+MOUNT = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@" "$0" tmpfs'
 
 
 @cache
