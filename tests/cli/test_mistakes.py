@@ -26,14 +26,14 @@ MISTAKES = {
     "a listing's foreign cursor": ("job list mails --cursor x", USAGE, "cursor: 'x' is not from"),
     "a page that is too large": ("job list mails --limit 5000", USAGE, "--limit"),
     "data that are not JSON": ("add mails send {", USAGE, "data: is not JSON:"),
-    "data with a key twice": ('add mails send {"a":1,"a":2}', USAGE, "'a' stands twice"),
+    "data with a key twice": ('add mails send {"a":1,"a":2}', USAGE, "'a' appears twice"),
     "data beyond numbers": ("add mails send [NaN]", USAGE, "NaN is not JSON"),
     "a near priority": ("add mails send --priority hihg", USAGE, "did you mean 'HIGH'?"),
     "a negative priority": ("add mails send --priority=-1", USAGE, "priority"),
     "no duration": ("add mails send --delay soon", USAGE, 'write it like "250ms", "30s"'),
     "no attempts": ("add mails send --attempts 0", USAGE, "attempts"),
     "an id that BullMQ refuses": ("add mails send --job-id 12", USAGE, "is an integer"),
-    "no grace": ("queue clean mails --grace x", USAGE, "grace: 'x' is no duration"),
+    "no grace": ("queue clean mails --grace x", USAGE, "grace: 'x' is not a valid duration"),
     "a new queue's bad name": ("add a:b:c send --create", USAGE, "colon"),
     "an unknown engine": ("queue list --url mysql://u:pw@h/d", USAGE, "'mysql://u:***@h/d': there"),
     "a URL without a file": ("queue list --url sqlite://x.db", USAGE, "write sqlite:///toril.db"),
@@ -62,10 +62,10 @@ def test_a_mistake_gets_a_sentence_and_a_code(looked_at, tmp_path, typed, code, 
 
 SETTINGS = {
     "TORIL_URL": ("nonsense", "The URL comes from TORIL_URL or REDIS_HOST; --url goes before"),
-    "LOG_LEVEL": ("loud", "LOG_LEVEL is 'loud'; it can be debug, info"),
-    "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY is 'many'; give a number from 1"),
-    "QUEUE_REMOVE_ON_FAIL": ("-1", "QUEUE_REMOVE_ON_FAIL is '-1'"),
-    "TORIL_PREFIX": ("a:b", "prefix: 'a:b' has a colon"),
+    "LOG_LEVEL": ("loud", "LOG_LEVEL must be one of debug, info, warning, error, not 'loud'"),
+    "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY must be an integer ≥ 1, not 'many'"),
+    "QUEUE_REMOVE_ON_FAIL": ("-1", "QUEUE_REMOVE_ON_FAIL must be an integer ≥ 0, not '-1'"),
+    "TORIL_PREFIX": ("a:b", "prefix: 'a:b' contains a colon"),
 }
 
 
