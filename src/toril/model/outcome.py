@@ -75,7 +75,6 @@ class ErrorKind(StrEnum):
     CHILDREN = "ChildrenNotCompleted"
     EXPIRED = "Expired"
     FOLLOW_UP_REFUSED = "FollowUpRefused"
-    INTERRUPTED = "Interrupted"
     NO_HANDLER = "HandlerNotFound"
     PAYLOAD_LOST = "PayloadLost"
     PROCESS_DIED = "ProcessDied"
@@ -192,8 +191,8 @@ def from_signal(signal: OutcomeSignal, error: AttemptError) -> Outcome:
             return Released(signal.delay_ms)
         case Cancel() | Unrecoverable():
             return Discarded(error)
-        case _:  # a user's own subclass: nothing suggests that another attempt would help
-            return Discarded(error)
+        case _:  # an unknown signal counts as an ordinary error
+            return Errored(error)
 
 
 def is_signal(value: Any) -> bool:
