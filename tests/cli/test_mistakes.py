@@ -39,7 +39,7 @@ MISTAKES = {
     "a URL without a file": ("queue list --url sqlite://x.db", USAGE, "write sqlite:///toril.db"),
     "an empty URL": ("queue list --url=", USAGE, "'': there is no such engine"),
     "a missing file": ("queue list --url sqlite:///no.db", UNREACHABLE, "--url or TORIL_URL names"),
-    "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "make it first"),
+    "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "create it first"),
     "a folder": ("queue list --url sqlite:////", UNREACHABLE, "is a folder; name a file in it"),
     "a shell without completion": ("completion tcsh", USAGE, "'bash', 'zsh', 'fish'"),
     "an empty folder for the demo": ("demo . --out made", USAGE, "there are no files in"),
