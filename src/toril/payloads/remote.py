@@ -49,7 +49,7 @@ class Remote:
         return system, root.rstrip("/")
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file. An existing one is left alone, because it may be being read."""
+        """Write a file. An existing file is left alone, as a reader may have it open."""
         system, root = self._filesystem
         target = f"{root}/{path}"
         with contextlib.suppress(FileNotFoundError):

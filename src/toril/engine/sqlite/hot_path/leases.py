@@ -47,7 +47,7 @@ def extend(
 
 
 def asked_to_cancel(tx: Transaction, leases: Sequence[Lease]) -> list[Lease]:
-    """Return the leases whose jobs somebody asked to cancel."""
+    """Return the leases whose jobs have a cancel request."""
     found: list[Lease] = []
     for queue, group in _by_queue(leases):
         q = queue_rows.find(tx, queue)

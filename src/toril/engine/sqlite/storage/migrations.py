@@ -65,7 +65,7 @@ def version_of(connection: apsw.Connection, path: str) -> int:
         )
     if version > newest:
         raise StoreVersionError(
-            f"{path} was written by a newer Toril (its schema version is {version}, this one "
+            f"{path} was written by a newer Toril (its store has version {version}, this one "
             f"supports up to {newest}); upgrade this Toril, or name another file"
         )
     return version
