@@ -23,7 +23,11 @@ MISTAKES = {
     "unknown jobs": ("job retry mails a b", NOT_FOUND, "no job 'a' in queue 'mails'; there is no"),
     "neither ids nor a filter": ("job retry mails", USAGE, "Give either ids, or --all"),
     "ids and a filter": ("job retry mails a --all", USAGE, "Give either ids, or --all"),
-    "a listing's foreign cursor": ("job list mails --cursor x", USAGE, "cursor: 'x' is not from"),
+    "a listing's foreign cursor": (
+        "job list mails --cursor x",
+        USAGE,
+        "cursor: 'x' is not a cursor from",
+    ),
     "a page that is too large": ("job list mails --limit 5000", USAGE, "--limit"),
     "data that are not JSON": ("add mails send {", USAGE, "data: is not JSON:"),
     "data with a key twice": ('add mails send {"a":1,"a":2}', USAGE, "'a' appears twice"),

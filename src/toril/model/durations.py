@@ -11,7 +11,7 @@ from toril.errors import ValidationError
 Duration: TypeAlias = float | timedelta | str
 """Seconds as a number, a timedelta, or text of numbers with units: "250ms", "30s", "1h30m"."""
 
-DEFAULT_GRACE: Duration = 86_400.0
+DEFAULT_GRACE: Duration = timedelta(days=1)
 """The default age from which cleaning a queue removes finished jobs: one day."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}

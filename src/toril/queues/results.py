@@ -129,6 +129,8 @@ class _Follower:
                 reading.cancel()
                 with suppress(asyncio.CancelledError):
                     await reading
+            elif not reading.cancelled():
+                reading.exception()  # or asyncio reports it, if this task was cancelled meanwhile
         for queue, (_, cursor) in news.items():
             self._cursors[queue] = cursor
         return news

@@ -1,7 +1,7 @@
-"""One seam around every call of an engine, for what concerns all of them alike.
+"""Wraps all calls of an engine in one function, for concerns that they share.
 
-Tracing and a circuit breaker go here, and faults in tests: one function sees each call by its
-name, and decides when and whether to make it.
+Use it for tracing, for a circuit breaker, or to inject faults in tests: the function receives
+each call's name, and decides whether and when to make the call.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from toril.engine.contract.engine import Engine
 Around: TypeAlias = Callable[
     [str, Callable[[], Coroutine[Any, Any, Any]]], Coroutine[Any, Any, Any]
 ]
-"""Takes a call's name ("exchange", "jobs.get", …) and a function that makes it; returns its
-result. It may make the call once, several times, or not at all."""
+"""Receives a call's name ("exchange", "jobs.get", …) and a function that makes the call; returns
+the result. It may make the call once, several times, or not at all."""
 
 _PARTS = ("queues", "jobs", "events", "schedules")
 
 
 class _Wrapped:
-    """Passes each coroutine method of a target through `around`, and the rest as it is."""
+    """Passes each coroutine method of a target through `around`; leaves the rest unchanged."""
 
     def __init__(self, target: object, around: Around, prefix: str = "") -> None:
         self._target = target
@@ -38,7 +38,7 @@ class _Wrapped:
             found = self._wrap(name, found)
         else:
             return found
-        setattr(self, name, found)  # the next access comes here no more
+        setattr(self, name, found)  # the next access bypasses __getattr__
         return found
 
     def _wrap(self, name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
@@ -56,6 +56,6 @@ def wrapped(engine: Engine, around: Around) -> Engine:
 
     Args:
         engine: The engine that makes the calls.
-        around: Sees each call. Lease keepers are not passed through it.
+        around: The function. Calls of lease keepers do not pass through it.
     """
     return cast("Engine", _Wrapped(engine, around))

@@ -92,7 +92,7 @@ async def fill_while_working(folder: Path, disk: Disk) -> dict[str, object]:
     await engine.close()
     later = SqliteEngine(path)
     seen["reopened"] = await total(later)
-    page = await later.page(QUEUE, limit=10_000)
+    page = await later.jobs.page(QUEUE, limit=10_000)
     seen["whole"] = all(len(job.data) in {10, BYTES} for job in page.jobs)
     findings = await later.examine()
     seen["sound"] = [one.level for one in findings if one.check == "integrity"]
