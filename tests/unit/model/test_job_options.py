@@ -62,7 +62,7 @@ def test_an_option_like_no_other_is_answered_with_all_that_there_are():
     ],
 )
 def test_an_option_by_the_name_that_others_have_for_it_is_answered_with_ours(theirs, ours):
-    with pytest.raises(ValidationError, match=f"unknown option; here it is called '{ours}'"):
+    with pytest.raises(ValidationError, match=f"unknown option; Toril calls it '{ours}'"):
         JobOptions.of({theirs: 1})
 
 
@@ -184,12 +184,12 @@ def test_a_job_is_either_delayed_or_scheduled():
 
 @pytest.mark.parametrize("value", ["1", "0", "-5", "9" * 30])
 def test_an_integer_is_no_job_id_because_bullmq_makes_those(value):
-    with pytest.raises(ValidationError, match=r"job_id: .*is an integer, .*prefix it"):
+    with pytest.raises(ValidationError, match=r"job_id: .*is an integer, .*add a prefix"):
         JobOptions.of({"job_id": value})
 
 
 def test_a_colon_is_not_allowed_in_a_job_id():
-    with pytest.raises(ValidationError, match="job_id: 'a:b' has a colon"):
+    with pytest.raises(ValidationError, match="job_id: 'a:b' contains a colon"):
         JobOptions.of({"job_id": "a:b"})
 
 
