@@ -1,4 +1,4 @@
-"""Time, injected: what is stored and what is measured are different clocks."""
+"""Injected clocks: wall time for stored timestamps, monotonic time for durations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks with different names, so that neither is taken for the other."""
+    """A wall clock and a monotonic clock, with distinct names so they are not confused."""
 
     def wall_ms(self) -> int:
-        """Return milliseconds since 1970 (UTC): for what is stored. It may jump."""
+        """Return milliseconds since 1970 (UTC), for stored timestamps. It may jump."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start: for durations. It never goes back."""
+        """Return seconds since an arbitrary start, for durations. It never goes back."""
         ...
 
 
@@ -26,5 +26,5 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start."""
+        """Return seconds since an arbitrary start."""
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment."""
+"""Settings from environment variables. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ DEFAULT_CONCURRENCY = 10
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the environment says.
+    """Settings read from the environment.
 
     Attributes:
-        url: Where jobs live.
-        prefix: The bounded context that queues belong to unless they name another.
+        url: The store's URL.
+        prefix: The prefix of queues that do not set one: the bounded context they belong to.
         concurrency: How many jobs a worker runs at once.
-        remove_on_complete: How many completed jobs a queue keeps; None is all.
-        remove_on_fail: How many failed jobs a queue keeps; None is all.
-        log_level: What the command line logs: "debug", "info", "warning" or "error".
-        payload_store: Where large payloads are kept; None is with their jobs.
-        payload_threshold: The largest payload that stays with its job all the same, in bytes.
-        payload_max_bytes: The largest payload that goes there.
-        production: Refuse a store that is set to throw jobs away, instead of warning of it.
+        remove_on_complete: How many completed jobs a queue keeps; None keeps all.
+        remove_on_fail: How many failed jobs a queue keeps; None keeps all.
+        log_level: The command line's log level: "debug", "info", "warning" or "error".
+        payload_store: Where large payloads are kept; None keeps them in their jobs.
+        payload_threshold: The largest payload that stays in its job even so, in bytes.
+        payload_max_bytes: The largest payload that the payload store accepts, in bytes.
+        production: Refuse a store that is configured to discard jobs, instead of logging a
+            warning.
     """
 
     url: str = DEFAULT_URL
@@ -48,20 +49,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings.
 
-        `TORIL_URL` says where jobs live; without it `REDIS_HOST`, `REDIS_PORT`,
-        `REDIS_PASSWORD` and `REDIS_DB` do, and without those it is a file in the current
-        folder. `WORKER_CONCURRENCY` goes before `QUEUE_CONCURRENCY`.
+        The URL comes from `TORIL_URL`, else from `REDIS_HOST`, `REDIS_PORT`,
+        `REDIS_PASSWORD` and `REDIS_DB`, else it names a file in the current folder.
+        `WORKER_CONCURRENCY` takes precedence over `QUEUE_CONCURRENCY`.
 
         Args:
-            environment: The variables; the process's own unless given.
+            environment: The variables; defaults to the process's environment.
 
         Raises:
-            ConfigurationError: A variable has a value that cannot be; it is named.
+            ConfigurationError: A variable has an invalid value; the message names the variable.
         """
         env = os.environ if environment is None else environment
         level = (env.get("LOG_LEVEL") or "info").lower()
         if level not in _LEVELS:
-            raise ConfigurationError(f"LOG_LEVEL is {level!r}; it can be {', '.join(_LEVELS)}")
+            raise ConfigurationError(
+                f"LOG_LEVEL must be one of {', '.join(_LEVELS)}, not {level!r}"
+            )
         return cls(
             url=env.get("TORIL_URL") or _redis_url(env) or DEFAULT_URL,
             prefix=env.get("TORIL_PREFIX") or DEFAULT_PREFIX,
@@ -79,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def default_job_options(self) -> dict[str, Any]:
-        """What jobs are asked for unless their queue says otherwise."""
+        """Default job options, for queues that do not set their own."""
         found = {
             "remove_on_complete": self.remove_on_complete,
             "remove_on_fail": self.remove_on_fail,
@@ -97,7 +100,9 @@ def _redis_url(env: Mapping[str, str]) -> str | None:
         return None
     port = _number(env, "REDIS_PORT", 1) or 6379
     if port > _LAST_PORT:
-        raise ConfigurationError(f"REDIS_PORT is {port}; give a number from 1 to {_LAST_PORT}")
+        raise ConfigurationError(
+            f"REDIS_PORT must be an integer from 1 to {_LAST_PORT}, not {port}"
+        )
     if ":" in host:  # an IPv6 address
         host = f"[{host}]"
     database = _number(env, "REDIS_DB", 0) or 0
@@ -111,5 +116,5 @@ def _number(env: Mapping[str, str], name: str, least: int) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or int(text) < least:
-        raise ConfigurationError(f"{name} is {text!r}; give a number from {least}")
+        raise ConfigurationError(f"{name} must be an integer ≥ {least}, not {text!r}")
     return int(text)

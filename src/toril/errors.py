@@ -1,26 +1,26 @@
-"""Every error Toril raises on purpose.
+"""All errors that Toril raises.
 
     TorilError
-    ├── ConfigurationError        settings, URLs, registrations
-    ├── ValidationError           input that is refused; also a ValueError
-    ├── NotFoundError             a queue or job that is not there; also a LookupError
-    ├── ConflictError             the job's or queue's state does not allow it
-    ├── UnsupportedError          the engine declares that it cannot do this
-    ├── EngineError               the store
-    │   ├── StoreUnavailableError     cannot be opened or reached
-    │   ├── StoreBusyError            did not answer in time; also a TimeoutError
-    │   ├── StoreFullError            no room left; nothing was written
-    │   ├── StoreReadOnlyError        may not be written
-    │   ├── StoreCorruptError         damaged, or not a Toril store at all
-    │   └── StoreVersionError         written by a newer Toril
-    ├── PayloadLostError          a large payload is not in its store, or damaged
-    └── JobError                  what became of a job whose result was awaited
+    ├── ConfigurationError        an invalid setting, URL or registration
+    ├── ValidationError           invalid input; also a ValueError
+    ├── NotFoundError             a queue or job does not exist; also a LookupError
+    ├── ConflictError             the state of the job or queue does not allow the operation
+    ├── UnsupportedError          the engine does not support the operation
+    ├── EngineError               the store failed
+    │   ├── StoreUnavailableError     it cannot be opened or reached
+    │   ├── StoreBusyError            it did not answer in time; also a TimeoutError
+    │   ├── StoreFullError            it has no room left; nothing was written
+    │   ├── StoreReadOnlyError        it is not writable
+    │   ├── StoreCorruptError         it is damaged, or not a Toril store
+    │   └── StoreVersionError         it was written by a newer Toril
+    ├── PayloadLostError          a large payload is missing from its store, or damaged
+    └── JobError                  an awaited job produced no result
         ├── JobFailedError
         ├── JobCancelledError
         ├── JobRemovedError
         └── ResultTimeoutError    also a TimeoutError
 
-Errors of drivers are translated at the engine's border and chained as the cause.
+Engines translate driver errors and chain the original as the cause.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 
 
 class TorilError(Exception):
-    """The root of the tree above."""
+    """The base class of all Toril errors."""
 
 
 class ConfigurationError(TorilError):
-    """A setting, a URL or a registration is wrong."""
+    """A setting, URL or registration is invalid."""
 
 
 class ValidationError(TorilError, ValueError):
-    """Input that is refused before anything was stored.
+    """The input is invalid. Nothing was stored.
 
     Attributes:
-        field: The name of the offending field, as the caller wrote it.
-        message: What is wrong with it, and what would be right.
+        field: The invalid field's name, as the caller wrote it.
+        message: What is wrong with the field, and how to fix it.
     """
 
     def __init__(self, field: str, message: str) -> None:
-        """Keep the field's name apart, so that an API can point at it.
+        """Store the field's name separately, so that an API can report it.
 
         Args:
-            field: The offending field.
-            message: What is wrong with it, and what would be right.
+            field: The invalid field's name.
+            message: What is wrong with the field, and how to fix it.
         """
         super().__init__(field, message)
         self.field = field
@@ -64,7 +64,7 @@ class ValidationError(TorilError, ValueError):
 
 
 class NotFoundError(TorilError, LookupError):
-    """A queue or a job that is not there."""
+    """The queue or job does not exist."""
 
 
 class ConflictError(TorilError):
@@ -72,7 +72,7 @@ class ConflictError(TorilError):
 
 
 class UnsupportedError(TorilError):
-    """The engine declares in its capabilities that it cannot do this."""
+    """The engine does not support the operation; see its capabilities."""
 
 
 class EngineError(TorilError):
@@ -84,7 +84,7 @@ class StoreUnavailableError(EngineError):
 
 
 class StoreBusyError(EngineError, TimeoutError):
-    """The store did not answer in time. Whether it did the work is not known."""
+    """The store did not answer in time. It may or may not have carried out the call."""
 
 
 class StoreFullError(EngineError):
@@ -92,11 +92,11 @@ class StoreFullError(EngineError):
 
 
 class StoreReadOnlyError(EngineError):
-    """The store may not be written."""
+    """The store is not writable."""
 
 
 class StoreCorruptError(EngineError):
-    """The store is damaged, or is not a Toril store at all."""
+    """The store is damaged, or is not a Toril store."""
 
 
 class StoreVersionError(EngineError):
@@ -104,23 +104,23 @@ class StoreVersionError(EngineError):
 
 
 class PayloadLostError(TorilError):
-    """The payload on which a job carries a claim is not in its store any more, or damaged."""
+    """The payload that a job's claim refers to is missing from the payload store, or damaged."""
 
 
 class JobError(TorilError):
-    """What became of a job whose result was awaited.
+    """A job whose result was awaited did not produce one.
 
     Attributes:
-        job_id: The job.
-        message: What became of it.
+        job_id: The job's id.
+        message: What happened to the job.
     """
 
     def __init__(self, job_id: str, message: str) -> None:
-        """Keep the job's id apart from the message.
+        """Store the job's id separately from the message.
 
         Args:
-            job_id: The job.
-            message: What became of it.
+            job_id: The job's id.
+            message: What happened to the job.
         """
         super().__init__(job_id, message)
         self.job_id = job_id
@@ -131,20 +131,20 @@ class JobError(TorilError):
 
 
 class JobFailedError(JobError):
-    """The job used up its attempts, or failed in a way that forbids another.
+    """The job used up its attempts, or failed in a way that rules out another attempt.
 
     Attributes:
         error_type: The class name of the handler's last exception.
-        reason: Its message.
+        reason: That exception's message.
     """
 
     def __init__(self, job_id: str, error_type: str, reason: str) -> None:
-        """Say which error ended the job.
+        """Build the message from the error that ended the job.
 
         Args:
-            job_id: The job.
+            job_id: The job's id.
             error_type: The class name of the handler's last exception.
-            reason: Its message.
+            reason: That exception's message.
         """
         super().__init__(job_id, f"job {job_id} failed: {error_type}: {reason}")
         self.args = (job_id, error_type, reason)
@@ -153,26 +153,26 @@ class JobFailedError(JobError):
 
 
 class JobCancelledError(JobError):
-    """The job was cancelled, before it ran or while it ran."""
+    """The job was cancelled, before or while it ran."""
 
 
 class JobRemovedError(JobError):
-    """The job was removed, and its result with it."""
+    """The job was removed together with its result."""
 
 
 class ResultTimeoutError(JobError, TimeoutError):
-    """The job did not finish within the time that the caller would wait."""
+    """The job did not finish before the caller's timeout."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a sentence that helps with a misspelt name.
+    """Return a hint for a misspelt name, to append to an error message.
 
     Args:
-        word: What was written.
-        known: What could have been meant.
+        word: What the caller wrote.
+        known: The valid names.
 
     Returns:
-        `did you mean 'x'?` where one is near, else the whole list.
+        `did you mean 'x'?` if a valid name is similar, else the list of valid names.
     """
     names = sorted(known)
     near = get_close_matches(word, names, n=1, cutoff=0.6)

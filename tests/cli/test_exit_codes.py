@@ -19,7 +19,6 @@ CODES = {
     errors.StoreReadOnlyError: Exit.AUTH,
     errors.StoreCorruptError: Exit.FAILED,
     errors.StoreVersionError: Exit.FAILED,
-    errors.LeaseLostError: Exit.FAILED,
     errors.PayloadLostError: Exit.FAILED,
     errors.JobError: Exit.FAILED,
     errors.JobFailedError: Exit.FAILED,

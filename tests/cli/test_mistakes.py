@@ -23,17 +23,21 @@ MISTAKES = {
     "unknown jobs": ("job retry mails a b", NOT_FOUND, "no job 'a' in queue 'mails'; there is no"),
     "neither ids nor a filter": ("job retry mails", USAGE, "Give either ids, or --all"),
     "ids and a filter": ("job retry mails a --all", USAGE, "Give either ids, or --all"),
-    "a listing's foreign cursor": ("job list mails --cursor x", USAGE, "cursor: 'x' is not from"),
+    "a listing's foreign cursor": (
+        "job list mails --cursor x",
+        USAGE,
+        "cursor: 'x' is not a cursor from",
+    ),
     "a page that is too large": ("job list mails --limit 5000", USAGE, "--limit"),
     "data that are not JSON": ("add mails send {", USAGE, "data: is not JSON:"),
-    "data with a key twice": ('add mails send {"a":1,"a":2}', USAGE, "'a' stands twice"),
+    "data with a key twice": ('add mails send {"a":1,"a":2}', USAGE, "'a' appears twice"),
     "data beyond numbers": ("add mails send [NaN]", USAGE, "NaN is not JSON"),
     "a near priority": ("add mails send --priority hihg", USAGE, "did you mean 'HIGH'?"),
     "a negative priority": ("add mails send --priority=-1", USAGE, "priority"),
     "no duration": ("add mails send --delay soon", USAGE, 'write it like "250ms", "30s"'),
     "no attempts": ("add mails send --attempts 0", USAGE, "attempts"),
     "an id that BullMQ refuses": ("add mails send --job-id 12", USAGE, "is an integer"),
-    "no grace": ("queue clean mails --grace x", USAGE, "grace: 'x' is no duration"),
+    "no grace": ("queue clean mails --grace x", USAGE, "grace: 'x' is not a valid duration"),
     "a new queue's bad name": ("add a:b:c send --create", USAGE, "colon"),
     "an unknown engine": (
         "queue list --url mysql://u:pw@h/d",
@@ -43,7 +47,7 @@ MISTAKES = {
     "a URL without a file": ("queue list --url sqlite://x.db", USAGE, "use sqlite:///toril.db"),
     "an empty URL": ("queue list --url=", USAGE, "'' does not name an engine"),
     "a missing file": ("queue list --url sqlite:///no.db", UNREACHABLE, "use --url or TORIL_URL"),
-    "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "make it first"),
+    "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "create it first"),
     "a folder": ("queue list --url sqlite:////", UNREACHABLE, "is a folder; name a file in it"),
     "a shell without completion": ("completion tcsh", USAGE, "'bash', 'zsh', 'fish'"),
     "an empty folder for the demo": ("demo . --out made", USAGE, "toril: no files in"),
@@ -66,10 +70,10 @@ def test_a_mistake_gets_a_sentence_and_a_code(looked_at, tmp_path, typed, code, 
 
 SETTINGS = {
     "TORIL_URL": ("nonsense", "The URL comes from TORIL_URL or REDIS_HOST; --url overrides"),
-    "LOG_LEVEL": ("loud", "LOG_LEVEL is 'loud'; it can be debug, info"),
-    "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY is 'many'; give a number from 1"),
-    "QUEUE_REMOVE_ON_FAIL": ("-1", "QUEUE_REMOVE_ON_FAIL is '-1'"),
-    "TORIL_PREFIX": ("a:b", "prefix: 'a:b' has a colon"),
+    "LOG_LEVEL": ("loud", "LOG_LEVEL must be one of debug, info, warning, error, not 'loud'"),
+    "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY must be an integer ≥ 1, not 'many'"),
+    "QUEUE_REMOVE_ON_FAIL": ("-1", "QUEUE_REMOVE_ON_FAIL must be an integer ≥ 0, not '-1'"),
+    "TORIL_PREFIX": ("a:b", "prefix: 'a:b' contains a colon"),
 }
 
 

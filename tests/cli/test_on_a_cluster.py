@@ -36,4 +36,4 @@ def test_queues_of_all_nodes_are_added_to_listed_and_looked_at(toril, cluster):
 def test_a_prefix_without_a_hash_tag_is_refused_with_the_way_out(toril, cluster):
     answer = toril("add", "mails", "send", "--create", "--url", cluster.url)
     assert answer.code == USAGE
-    assert "its prefix needs a hash tag, and 'bull' has none: name it {bull}" in answer.said
+    assert "hash tag, but 'bull' has none: name it {bull}" in answer.said

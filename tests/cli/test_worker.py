@@ -99,7 +99,7 @@ def test_wrong_options_are_explained(toril, modules):
         "--queues mial": "--queues: the manager has no queue 'mial'; did you mean 'mails'?",
         "--queues mails,": "the manager has no queue ''",
         "--queues idle": "queue 'idle' has no handler",
-        "--lease soon": "lease: 'soon' is no duration",
+        "--lease soon": "lease: 'soon' is not a valid duration",
         "--concurrency 0": "--concurrency",
         "--url nonsense": "does not name an engine",
     }.items():

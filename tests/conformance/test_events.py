@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from tests.conformance.support import (
     LEASE_MS,
     PREFIX,
+    PROMPT,
     QUEUE,
     Pen,
     Store,
@@ -21,7 +23,7 @@ from tests.conformance.support import (
     tail_of,
     window_of,
 )
-from toril.engine.contract.events import EventKind, EventRecord
+from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Note
 from toril.errors import ValidationError
 from toril.model.job import QueueRef
@@ -29,8 +31,6 @@ from toril.model.options import Deduplication, Keep
 from toril.model.outcome import CANCEL_REASON, ErrorKind
 from toril.model.settlement import Complete, Fail, Release
 from toril.model.state import JobState
-
-_CONTRACT = (EventRecord.__doc__ or "").partition("kind:")[2].partition("job_id:")[0]
 
 
 async def test_a_completed_jobs_life_is_told_in_order(pen: Pen) -> None:
@@ -303,6 +303,102 @@ async def test_a_cursor_of_an_obliterated_queue_goes_on_in_its_successor(pen: Pe
 async def test_an_event_cursor_that_was_never_given_is_refused(pen: Pen, cursor: str) -> None:
     with pytest.raises(ValidationError, match="cursor"):
         await pen.engine.events.read({QUEUE: cursor})
+
+
+# Many queues
+
+
+def several(pen: Pen, store: Store, *prefixes: str) -> list[Pen]:
+    """Return queues, one for each prefix."""
+    queues = [QueueRef(prefix, f"q{n}") for n, prefix in enumerate(prefixes)]
+    return [Pen(pen.engine, queue, store) for queue in queues]
+
+
+SLOTS = ("{one}", "{two}", "{three}", "{four}")
+"""Hash tags whose hash slots lie apart in a cluster."""
+
+each_spread = pytest.mark.parametrize(
+    "prefixes", [[PREFIX] * 4, SLOTS], ids=["one-slot", "many-slots"]
+)
+
+
+@each_spread
+async def test_the_news_of_many_queues_come_in_one_call_each_with_its_cursor(
+    pen: Pen, store: Store, prefixes: Sequence[str]
+) -> None:
+    pens = several(pen, store, *prefixes)
+    cursors = await pen.engine.events.tails([one.queue for one in pens])
+    assert list(cursors) == [one.queue for one in pens]
+    await pens[0].add("a", "b")
+    await pens[2].add("c")
+    found = await pen.engine.events.read(cursors)
+    told = {queue: [e.job_id for e in news.records] for queue, news in found.items()}
+    assert told == {pens[0].queue: ["a", "b"], pens[2].queue: ["c"]}
+
+    cursors |= {queue: news.cursor for queue, news in found.items()}
+    assert await pen.engine.events.read(cursors) == {}
+    await pens[1].add("d")
+    await pens[2].add("e")
+    found = await pen.engine.events.read(cursors)
+    told = {queue: [e.job_id for e in news.records] for queue, news in found.items()}
+    assert told == {pens[1].queue: ["d"], pens[2].queue: ["e"]}
+
+
+@each_spread
+@pytest.mark.parametrize("place", [0, 3])
+async def test_a_wait_for_many_queues_ends_with_news_of_any(
+    pen: Pen, store: Store, prefixes: Sequence[str], place: int
+) -> None:
+    pens = several(pen, store, *prefixes)
+    cursors = await pen.engine.events.tails([one.queue for one in pens])
+    for job_id in ("a", "b"):
+        reading = asyncio.create_task(pen.engine.events.read(cursors, timeout=PROMPT * 100))
+        await asyncio.sleep(0.02)  # the store has the read by now
+        await pens[place].add(job_id)
+        async with asyncio.timeout(PROMPT):
+            found = await reading
+        assert {queue: [e.job_id for e in n.records] for queue, n in found.items()} == {
+            pens[place].queue: [job_id]
+        }
+        cursors |= {queue: news.cursor for queue, news in found.items()}
+
+
+@each_spread
+async def test_a_queue_that_joins_the_cursors_later_is_followed_too(
+    pen: Pen, store: Store, prefixes: Sequence[str]
+) -> None:
+    *first, last = several(pen, store, *prefixes)
+    cursors = await pen.engine.events.tails([one.queue for one in first])
+    assert await pen.engine.events.read(cursors, timeout=0.02) == {}
+    await last.add("before")
+    cursors |= await pen.engine.events.tails([last.queue])
+    reading = asyncio.create_task(pen.engine.events.read(cursors, timeout=PROMPT * 100))
+    await asyncio.sleep(0.02)  # as above
+    await last.add("after")
+    async with asyncio.timeout(PROMPT):
+        found = await reading
+    assert {queue: [e.job_id for e in n.records] for queue, n in found.items()} == {
+        last.queue: ["after"]
+    }
+    cursors |= {queue: news.cursor for queue, news in found.items()}
+    await first[0].add("first")
+    assert list(await pen.engine.events.read(cursors)) == [first[0].queue]
+
+
+async def test_the_limit_of_a_read_is_that_of_each_queue(pen: Pen, other_pen: Pen) -> None:
+    queues = [pen.queue, other_pen.queue]
+    cursors = await pen.engine.events.tails(queues)
+    for n in range(20):
+        await pen.add(f"a{n}")
+    await other_pen.add("b")
+    found = await pen.engine.events.read(cursors, limit=7)
+    assert 0 < len(found[pen.queue].records) < 20
+    assert [event.job_id for event in found[other_pen.queue].records] == ["b"]
+
+
+async def test_of_no_queues_there_is_no_news(pen: Pen) -> None:
+    assert await pen.engine.events.tails([]) == {}
+    assert await pen.engine.events.read({}) == {}
 
 
 # Statistics

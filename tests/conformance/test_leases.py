@@ -338,10 +338,8 @@ async def test_of_two_that_rescue_at_once_one_does(pen: Pen, store: Store) -> No
     assert (await pen.job("a")).stalls == 1
 
 
-@pytest.mark.parametrize("store", ["redis"], indirect=True)
-async def test_where_looking_for_stalled_jobs_costs_workers_share_it(
-    pen: Pen, store: Store
-) -> None:
+@on_shared_stores
+async def test_workers_share_the_search_for_stalled_jobs(pen: Pen, store: Store) -> None:
     other = store.engine()
     await pen.active("a")
     await pen.advance(HALF)
@@ -352,3 +350,26 @@ async def test_where_looking_for_stalled_jobs_costs_workers_share_it(
     assert await other.rescue(QUEUE, 5, LEASE_MS) == []
     await pen.advance(HALF)
     assert ids(await other.rescue(QUEUE, 5, LEASE_MS)) == ["b"]
+
+
+async def test_a_rescue_is_skipped_within_the_given_time_of_another(pen: Pen) -> None:
+    await pen.active("a", lease_ms=HALF)
+    assert await pen.engine.rescue(QUEUE, 5, LEASE_MS) == []
+    await pen.advance(HALF)
+    assert await pen.engine.rescue(QUEUE, 5, LEASE_MS) == []
+    await pen.advance(HALF)
+    assert ids(await pen.engine.rescue(QUEUE, 5, LEASE_MS)) == ["a"]
+
+
+async def test_a_rescue_without_that_time_is_never_skipped(pen: Pen) -> None:
+    await pen.active("a", lease_ms=HALF)
+    assert await pen.engine.rescue(QUEUE, 5, LEASE_MS * 100) == []
+    await pen.advance(HALF)
+    assert ids(await rescue(pen)) == ["a"]
+
+
+async def test_a_rescue_of_one_queue_skips_none_of_another(pen: Pen, other_pen: Pen) -> None:
+    await pen.active("a", lease_ms=HALF)
+    await pen.advance(HALF)
+    assert await pen.engine.rescue(other_pen.queue, 5, LEASE_MS * 100) == []
+    assert ids(await pen.engine.rescue(QUEUE, 5, LEASE_MS * 100)) == ["a"]

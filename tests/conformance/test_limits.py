@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -135,6 +135,53 @@ async def test_a_new_rate_limit_holds_from_the_next_call(pen: Pen) -> None:
     assert len(await pen.fetch(9)) == 2
     await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=2)))
     assert len(await pen.fetch(9)) == 0
+
+
+async def with_a_deferred_failure(pen: Pen, *names: str) -> None:
+    """Add jobs that are ready and only to be failed: cancelled while they ran, and given back."""
+    leases = await pen.active(*names)
+    assert await pen.engine.jobs.cancel(QUEUE, names) == list(names)
+    assert await pen.settle(*map(Release, leases)) == [None] * len(names)
+
+
+async def poisoned(pen: Pen, *names: str) -> None:
+    """Add jobs that are ready and only to be failed: they stalled too often."""
+    await pen.active(*names)
+    await pen.advance(LEASE_MS)
+    assert ids(await pen.engine.rescue(QUEUE, 0)) == list(names)
+
+
+each_deferred = pytest.mark.parametrize("defer", [with_a_deferred_failure, poisoned])
+each_rate = pytest.mark.parametrize(
+    "rate", [RateLimit(2, per=60), RateLimit(2, per=60, burst=2)], ids=["window", "bucket"]
+)
+
+
+@each_rate
+@each_deferred
+async def test_a_job_that_is_only_failed_does_not_count_against_the_rate(
+    pen: Pen, defer: Callable[..., Awaitable[None]], rate: RateLimit
+) -> None:
+    await defer(pen, "x", "y", "z")
+    await pen.engine.queues.register(QUEUE, Limits(rate=rate))
+    await pen.add("a", "b", "c")
+    answer = await pen.exchange(fetch=9)
+    assert ids(answer.leases) == ["x", "y", "z", "a", "b"]
+    assert [lease.deferred_failure is None for lease in answer.leases] == [False] * 3 + [True] * 2
+    assert answer.limited_until is not None
+    assert await pen.fetch(9) == []
+
+
+@each_rate
+@each_deferred
+async def test_jobs_that_are_only_failed_leave_the_rate_to_later_exchanges(
+    pen: Pen, defer: Callable[..., Awaitable[None]], rate: RateLimit
+) -> None:
+    await defer(pen, "x", "y", "z")
+    await pen.engine.queues.register(QUEUE, Limits(rate=rate))
+    await pen.add("a", "b", "c")
+    assert ids(await pen.fetch(3)) == ["x", "y", "z"]
+    assert ids(await pen.fetch(3)) == ["a", "b"]
 
 
 # Concurrency

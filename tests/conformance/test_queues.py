@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -73,6 +73,56 @@ async def test_a_queue_is_there_for_every_process(pen: Pen, store: Store) -> Non
     elsewhere = Pen(store.engine(), QUEUE, store)
     assert [info.ref for info in await elsewhere.engine.queues.all()] == [QUEUE]
     assert await elsewhere.counts() == {"waiting": 1}
+
+
+# Many at once
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    [[PREFIX] * 5, ["{one}", "{two}", "{one}", "{three}", "{two}"]],
+    ids=["one-slot", "many-slots"],
+)
+async def test_many_queues_are_told_of_in_the_order_in_which_they_were_asked_for(
+    engine: Engine, store: Store, prefixes: Sequence[str]
+) -> None:
+    refs = [QueueRef(prefix, f"q{n}") for n, prefix in enumerate(prefixes)]
+    for n, ref in enumerate(refs):
+        await engine.queues.register(ref, Limits(concurrency=n + 1))
+        await Pen(engine, ref, store).finished(*(f"done-{m}" for m in range(n)))
+        await Pen(engine, ref, store).add("waits", "waits-too")
+    await engine.queues.pause(refs[3])
+    asked = [refs[n] for n in (3, 0, 4, 1, 2)]
+    found = await engine.queues.overview(asked, 600_000)
+    assert [one.info.ref for one in found] == asked
+    assert [one.info.concurrency for one in found] == [4, 1, 5, 2, 3]
+    assert [one.info.paused for one in found] == [True, False, False, False, False]
+    assert [one.counts[JobState.WAITING] for one in found] == [2] * 5
+    assert [one.counts[JobState.COMPLETED] for one in found] == [3, 0, 4, 1, 2]
+    assert [one.window.completed for one in found] == [3, 0, 4, 1, 2]
+    assert {one.window.seconds for one in found} == {600}
+
+
+async def test_queues_that_do_not_exist_are_left_out_of_an_overview(
+    pen: Pen, other_pen: Pen
+) -> None:
+    asked = [UNKNOWN, OTHER_QUEUE, QueueRef("{elsewhere}", "unknown"), QUEUE, UNKNOWN]
+    found = await pen.engine.queues.overview(asked, 60_000)
+    assert [one.info.ref for one in found] == [OTHER_QUEUE, QUEUE]
+    assert await pen.engine.queues.overview([UNKNOWN], 60_000) == []
+    assert await pen.engine.queues.overview([], 60_000) == []
+
+
+async def test_a_queue_that_is_named_twice_is_told_of_once(pen: Pen) -> None:
+    found = await pen.engine.queues.overview([QUEUE, QUEUE], 60_000)
+    assert [one.info.ref for one in found] == [QUEUE]
+
+
+async def test_hundreds_of_queues_fit_into_one_overview(engine: Engine) -> None:
+    refs = [QueueRef(PREFIX, f"q{n:03}") for n in range(250)]
+    await asyncio.gather(*map(engine.queues.register, refs))
+    found = await engine.queues.overview(refs[::-1], 60_000)
+    assert [one.info.ref for one in found] == refs[::-1]
 
 
 # Draining

@@ -12,6 +12,7 @@ from tests.differential.oracle import Taken
 from tests.differential.scene import Held, Scene
 from tests.differential.steps import step
 from toril.engine.contract.hot_path import Exchange, Fetch, Note
+from toril.engine.redis.hot_path.exchange import pack
 from toril.model.settlement import Release, Settlement
 
 LEASE_MS = 1_000
@@ -114,7 +115,7 @@ def finish(scene: Scene, pairs: Sequence[tuple[Held, str, int]], limit: int | No
 
 def order_of(settlements: Sequence[Settlement]) -> list[int]:
     """Return the places of settlements as they are settled: by kind, given back ones backwards."""
-    _, order, _ = exchange.pack(settlements)
+    order = pack(settlements).order
     given_back = [place for place in order if isinstance(settlements[place], Release)]
     backwards = iter(reversed(given_back))
     return [next(backwards) if place in given_back else place for place in order]

@@ -9,15 +9,21 @@ from tests.docs.pages import ROOT, name_of, pages, prose
 from toril import WorkerSettings
 from toril.cli.exits import Exit
 from toril.model.job_options import JobOptionArgs
-from toril.worker import failures
+from toril.model.outcome import ErrorKind
 
 DOCS = ROOT / "docs"
 GUIDES = DOCS / "guides"
 ADRS = sorted((DOCS / "adr").glob("*.md"))
-PLACES = (ROOT, ROOT / "src/toril", ROOT / "src/toril/engine/sqlite", ROOT / "examples")
+PACKAGE = ROOT / "src/toril"
+PLACES = (
+    ROOT,
+    ROOT / "examples",
+    PACKAGE,
+    *(PACKAGE / room for room in ("worker", "engine/sqlite", "engine/redis", "engine/redis/lua")),
+)
 
 _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
-_FILE = re.compile(r"`([\w./-]+\.(?:py|sql|md|toml))`")
+_FILE = re.compile(r"`([\w./-]+\.(?:py|sql|md|toml|lua))`")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _PAGE_LINES = 60
 
@@ -77,12 +83,7 @@ def test_a_worker_setting_has_its_row(setting):
     assert f"| `{setting}` |" in (GUIDES / "workers.md").read_text(encoding="utf-8")
 
 
-def error_types():
-    names = ("TIMEOUT", "EXPIRED", "STALLED", "NO_HANDLER", "BAD_RESULT", "BAD_ARGUMENTS")
-    return [getattr(failures, name) for name in (*names, "PROCESS_DIED", "PAYLOAD_LOST")]
-
-
-@pytest.mark.parametrize("kind", error_types())
+@pytest.mark.parametrize("kind", ErrorKind)
 def test_an_error_type_of_torils_own_has_its_row(kind):
     assert f"| `{kind}` |" in (GUIDES / "workers.md").read_text(encoding="utf-8")
 

@@ -6,8 +6,8 @@ from tests.interop.waiting import until
 from toril import JobState
 
 JOBS = 400
-LEASE = 1.5  # seconds: long enough for a busy machine to renew in time
-NODE_LEASE = {"lockDuration": 1500, "stalledInterval": 500}
+LEASE = 4  # seconds: long enough for a busy machine to renew in time
+NODE_LEASE = {"lockDuration": 4000, "stalledInterval": 500}
 
 
 async def test_both_kinds_share_the_jobs_and_each_ends_once(theirs, ours, work):

@@ -92,25 +92,25 @@ def test_an_empty_variable_is_one_that_is_not_set(name):
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("WORKER_CONCURRENCY", "0", "give a number from 1"),
-        ("WORKER_CONCURRENCY", "many", "give a number from 1"),
-        ("WORKER_CONCURRENCY", "-1", "give a number from 1"),
-        ("QUEUE_CONCURRENCY", "1.5", "give a number from 1"),
-        ("QUEUE_REMOVE_ON_COMPLETE", "-1", "give a number from 0"),
-        ("QUEUE_REMOVE_ON_COMPLETE", "true", "give a number from 0"),
-        ("QUEUE_REMOVE_ON_FAIL", "x", "give a number from 0"),
-        ("REDIS_PORT", "http", "give a number from 1"),
-        ("REDIS_DB", "-1", "give a number from 0"),
-        ("TORIL_PAYLOAD_THRESHOLD", "256k", "give a number from 1"),
-        ("TORIL_PAYLOAD_MAX_BYTES", "0", "give a number from 1"),
-        ("LOG_LEVEL", "loud", "it can be debug, info, warning, error"),
+        ("WORKER_CONCURRENCY", "0", "an integer ≥ 1"),
+        ("WORKER_CONCURRENCY", "many", "an integer ≥ 1"),
+        ("WORKER_CONCURRENCY", "-1", "an integer ≥ 1"),
+        ("QUEUE_CONCURRENCY", "1.5", "an integer ≥ 1"),
+        ("QUEUE_REMOVE_ON_COMPLETE", "-1", "an integer ≥ 0"),
+        ("QUEUE_REMOVE_ON_COMPLETE", "true", "an integer ≥ 0"),
+        ("QUEUE_REMOVE_ON_FAIL", "x", "an integer ≥ 0"),
+        ("REDIS_PORT", "http", "an integer ≥ 1"),
+        ("REDIS_DB", "-1", "an integer ≥ 0"),
+        ("TORIL_PAYLOAD_THRESHOLD", "256k", "an integer ≥ 1"),
+        ("TORIL_PAYLOAD_MAX_BYTES", "0", "an integer ≥ 1"),
+        ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
     ],
 )
 def test_a_variable_that_cannot_be_is_named_with_what_can(name, value, what):
-    with pytest.raises(ConfigurationError, match=what) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         Settings.from_environment({"REDIS_HOST": "h", name: value})
 
-    assert str(caught.value).startswith(f"{name} is {value!r}")
+    assert str(caught.value) == f"{name} must be {what}, not {value!r}"
 
 
 def test_the_processs_own_environment_is_read_unless_another_is_given(monkeypatch):

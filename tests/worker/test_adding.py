@@ -348,6 +348,6 @@ async def test_handles_say_what_they_hold(queue):
     handle = await queue.add()
 
     assert repr(handle) == f"<JobHandle {handle.id} in q>"
-    assert handle.queue is queue
+    assert handle.queue == queue.ref
     assert handle != handle.id
     assert handle == queue.handle(handle.id)

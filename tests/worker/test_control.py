@@ -66,7 +66,9 @@ async def test_a_page_has_1_to_1000_jobs(queue, limit):
 async def test_a_state_that_no_job_can_have_is_answered_with_those_that_are(queue, state):
     await queue.add()
 
-    with pytest.raises(ValidationError, match=r"state: .*known: waiting, prioritized, delayed"):
+    with pytest.raises(
+        ValidationError, match=r"state: must be one of waiting, prioritized, delayed"
+    ):
         await queue.clean(0, state)
 
 
@@ -202,7 +204,7 @@ async def test_cleaning_takes_the_oldest_first_and_no_more_than_asked(manager, q
 async def test_what_runs_is_not_cleaned(queue):
     await queue.add()
 
-    with pytest.raises(ConflictError, match="jobs that are active cannot be cleaned"):
+    with pytest.raises(ConflictError, match="active jobs cannot be cleaned"):
         await queue.clean(0, "active")
 
 
@@ -228,7 +230,10 @@ async def test_a_queue_with_running_jobs_is_obliterated_only_by_force(
     worker = await work(concurrency=1)
     await started()
 
-    with pytest.raises(ConflictError, match="1 jobs of 'q' are active; wait for them, or force it"):
+    with pytest.raises(
+        ConflictError,
+        match=r"^queue 'q' has active jobs \(1\): wait for them to finish, or use force$",
+    ):
         await queue.obliterate()
     assert await queue.obliterate(force=True) == 1
     gate.set()

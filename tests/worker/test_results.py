@@ -24,10 +24,16 @@ from toril.model.job import NewJob
 from toril.model.settlement import Complete
 
 
+def is_awaited(handle):
+    """Whether somebody on this event loop waits for a job's result."""
+    follower = handle._origin.results._followers.get(asyncio.get_running_loop())
+    return follower is not None and handle.id in follower._waiting.get(handle.queue, ())
+
+
 async def awaited(*handles):
     """Begin to wait for results; return the waiting tasks once they wait."""
     tasks = [asyncio.create_task(handle.result(20)) for handle in handles]
-    await until(lambda: all(h.id in h.queue.results()._waiting for h in handles))
+    await until(lambda: all(is_awaited(handle) for handle in handles))
     for _ in range(3):  # calls go to the store in order: these come after the waiters' own
         await handles[0].state()
     return tasks

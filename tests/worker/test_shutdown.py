@@ -142,7 +142,7 @@ async def test_a_handler_that_does_not_end_keeps_no_worker_from_ending(
 
     job = await until_state(handle, JobState.WAITING)
     assert job.attempts_made == 0
-    await until(lambda: worker not in manager._workers or manager._workers[worker].done())
+    await until(lambda: worker not in manager._running or manager._running[worker].done())
     gate.set()
 
 
@@ -159,7 +159,7 @@ async def test_a_thread_that_does_not_end_keeps_no_worker_from_ending(
     worker.stop()
 
     assert (await until_state(handle, JobState.WAITING)).attempts_made == 0
-    await until(manager._workers[worker].done)
+    await until(manager._running[worker].done)
 
 
 async def test_what_a_handler_reported_is_stored_before_its_worker_ends(
@@ -213,7 +213,7 @@ async def test_a_manager_can_be_used_again_after_its_end(file_url, settings):
 
 
 async def test_a_manager_that_is_used_again_waits_without_asking_the_store_all_the_time(
-    url, settings
+    url, settings, monkeypatch
 ):
     manager = QueueManager(url, settings=Settings())
 
@@ -226,11 +226,16 @@ async def test_a_manager_that_is_used_again_waits_without_asking_the_store_all_t
         await manager.start_workers(settings=settings())
         handle = await manager.add_job("q")
         await handle.result(10)
-        before = manager.engine._fetches.__reduce__()[1][0]
-        await asyncio.sleep(0.3)
-        after = manager.engine._fetches.__reduce__()[1][0]
+        exchange, asked = manager.engine.exchange, []
 
-    assert after - before < 10
+        async def counted(*args):
+            asked.append(args)
+            return await exchange(*args)
+
+        monkeypatch.setattr(manager.engine, "exchange", counted)
+        await asyncio.sleep(0.3)
+
+    assert len(asked) < 10
 
 
 async def test_a_worker_that_cannot_run_says_so_when_it_is_started(manager, queue):

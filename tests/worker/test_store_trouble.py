@@ -210,7 +210,7 @@ async def test_a_full_store_is_said_to_the_producer_and_jobs_that_are_there_stil
 
     manager.register_processor("q", process)
     handle = await manager.add_job("q", data="small")
-    await manager.engine._writer.write(allow_forty_pages)
+    await manager.engine._storage.writer.synced(allow_forty_pages)
 
     with pytest.raises(StoreFullError):
         await manager.add_bulk("q", [{"data": "x" * 100_000}] * 2)

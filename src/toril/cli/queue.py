@@ -13,9 +13,10 @@ from toril.cli.console import confirm, counted, print_facts, print_json, print_t
 from toril.cli.naming import queue_argument
 from toril.cli.options import json_option, opened, runs, store_options, yes_option
 from toril.errors import ConflictError
-from toril.model.durations import to_ms
+from toril.model.durations import DEFAULT_GRACE, to_ms
 from toril.model.state import READY, STORED, JobState
 
+_GRACE = f"{to_ms(DEFAULT_GRACE, 'grace') // 3_600_000}h"
 _REMOVABLE = sorted(state.value for state in STORED - {JobState.ACTIVE})
 
 
@@ -139,7 +140,7 @@ async def resume(queue: str, url: str | None, *, as_json: bool) -> None:
 @queue_argument
 @click.option("--state", type=click.Choice(_REMOVABLE), default="completed", show_default=True,
               help="Remove jobs in this state.")  # fmt: skip
-@click.option("--grace", metavar="TIME", default="24h", show_default=True,
+@click.option("--grace", metavar="TIME", default=_GRACE, show_default=True,
               help="Remove jobs that have been in the state for at least this time.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="The maximum number of jobs to remove.")
 @yes_option

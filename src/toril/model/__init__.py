@@ -1,1 +1,1 @@
-"""Pure data and rules: nothing in this room does I/O."""
+"""Data types and rules. Nothing in this package does I/O."""

@@ -1,4 +1,4 @@
-"""What a name, an id or a number must be, wherever one is given."""
+"""Validation of names, ids and numbers."""
 
 from __future__ import annotations
 
@@ -30,25 +30,28 @@ RESERVED_IDS = frozenset(
         "waiting-children",
     }
 )
-"""The names of BullMQ's own keys: a job of that id would take the place of a queue's list."""
+"""BullMQ's own key names. A job with such an id would overwrite one of the queue's keys."""
+
+
+_COLON = "which separates the parts of a key; use - or _ instead"
 
 
 def is_integer(value: object) -> bool:
-    """Whether a value is an integer, which True is only to Python."""
+    """Return whether a value is an integer. Booleans do not count, unlike in Python."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_integer(value: Any, field: str, least: int, most: int | None = None) -> int:
-    """Return an integer that is within bounds.
+    """Return an integer if it is within bounds.
 
     Args:
-        value: What was given.
-        field: The name to put into the error.
-        least: The smallest that is allowed.
-        most: The largest that is allowed; None is no limit.
+        value: The value to check.
+        field: The field name for the error.
+        least: The smallest allowed value.
+        most: The largest allowed value; None means no upper bound.
 
     Raises:
-        ValidationError: It is no integer, too small or too large.
+        ValidationError: The value is not an integer, or is too small or too large.
     """
     if is_integer(value) and least <= value and (most is None or value <= most):
         found: int = value
@@ -58,49 +61,56 @@ def check_integer(value: Any, field: str, least: int, most: int | None = None) -
 
 
 def check_text(value: Any, field: str, limit: int = MAX_ID_LENGTH) -> str:
-    """Return text that is short enough to be a name or an id.
+    """Return text if its length is allowed for a name or an id.
 
     Raises:
-        ValidationError: It is not text, empty, too long, or has a lone surrogate.
+        ValidationError: The value is not text, is empty or too long, or contains a lone
+            surrogate.
     """
     if not isinstance(value, str) or not 0 < len(value) <= limit:
-        raise ValidationError(field, f"{value!r} is not text of 1 to {limit} characters")
+        raise ValidationError(field, f"must be text of 1 to {limit} characters, not {value!r}")
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValidationError(field, f"{value!r} has a lone surrogate, which is no text")
+        raise ValidationError(
+            field, f"{value!r} contains a lone surrogate, which is not valid text"
+        )
     return value
 
 
 def check_name(value: Any, field: str) -> str:
-    """Return a queue's name or prefix if it can be one.
+    """Return a queue's name or prefix if it is valid.
 
     Raises:
-        ValidationError: It is empty, too long, or has a colon or a control character.
+        ValidationError: It is empty or too long, or contains a colon or a control character.
     """
     text = check_text(value, field)
     if ":" in text:
-        raise ValidationError(field, f"{text!r} has a colon, which separates keys; use - or _")
+        raise ValidationError(field, f"{text!r} contains a colon, {_COLON}")
     if not text.isprintable():
-        raise ValidationError(field, f"{text!r} has characters that cannot be printed")
+        raise ValidationError(field, f"{text!r} contains unprintable characters; remove them")
     return text
 
 
 def check_job_id(value: Any) -> str:
-    """Return a caller's job id if BullMQ would take it too.
+    """Return a caller's job id if BullMQ would accept it too.
 
     Source: BullMQ, "Job Ids": no integers, no colon.
 
     Raises:
-        ValidationError: It is empty, too long, an integer, has a colon, or is the name of one
-            of a queue's own keys.
+        ValidationError: The id is empty or too long, is an integer, contains a colon, or is the
+            name of one of a queue's own keys.
     """
     check_text(value, "job_id")
     if ":" in value:
-        raise ValidationError("job_id", f"{value!r} has a colon, which separates keys; use - or _")
+        raise ValidationError("job_id", f"{value!r} contains a colon, {_COLON}")
     if value.removeprefix("-").isdecimal() and str(int(value)) == value:
         raise ValidationError(
-            "job_id", f"{value!r} is an integer, which BullMQ gives itself; prefix it"
+            "job_id",
+            f"{value!r} is an integer, which BullMQ reserves for ids that it generates; "
+            "add a prefix",
         )
     if value in RESERVED_IDS:
-        raise ValidationError("job_id", f"{value!r} is the name of a queue's own key; prefix it")
+        raise ValidationError(
+            "job_id", f"{value!r} is the name of one of the queue's own keys; add a prefix"
+        )
     found: str = value
     return found

@@ -1,4 +1,4 @@
-"""What a job carries in place of a large payload: a claim on one that is kept elsewhere."""
+"""Claims: the references that jobs carry instead of large payloads."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ KEY = "$payload"
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 DEFAULT_THRESHOLD = 256 << 10
-"""The largest payload that travels with its job, where there is a store of payloads: 256 KiB."""
+"""The largest payload that stays in its job when a payload store is set: 256 KiB."""
 
 DEFAULT_MAX_BYTES = 256 << 20
-"""The largest payload that goes to a store of payloads, unless another is allowed: 256 MiB."""
+"""The default size limit for payloads in a payload store: 256 MiB."""
 
 BEGINNING = f'{{"{KEY}":'
-"""What the data, as JSON, of a job with a claim begin with."""
+"""How the JSON data of a job with a claim begins."""
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Which payload it is. All of it is checked when it is read, for it may come from anyone.
+    """Identifies a payload. Every field is validated on reading, because any program may write it.
 
     Attributes:
-        day: When the payload was written, as a date in UTC.
-        sha256: The hash of its JSON.
-        bytes: The length of its JSON.
+        day: The UTC date on which the payload was written.
+        sha256: The hash of the payload's JSON.
+        bytes: The length of the payload's JSON.
     """
 
     day: Annotated[str, msgspec.Meta(pattern=rf"\A{DAY}\Z")]
@@ -34,7 +34,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
     @property
     def path(self) -> str:
-        """Where it is, below the root of its store."""
+        """The payload's path, relative to the root of the payload store."""
         return f"{self.day}/{self.sha256[:2]}/{self.sha256}"
 
 
@@ -46,19 +46,22 @@ _decoder = msgspec.json.Decoder(_Data)
 
 
 def has_claim(data: str) -> bool:
-    """Whether a job's data, as JSON, begin as those do that carry a claim."""
+    """Return whether a job's JSON data begins like a claim."""
     return data.startswith(BEGINNING)
 
 
 def encode_claim(claim: Claim) -> str:
-    """Return the data, as JSON, of a job that carries a claim."""
+    """Return the JSON data of a job that carries this claim."""
     return msgspec.json.encode(_Data(claim)).decode()
 
 
 def decode_claim(data: str) -> Claim:
     """Return the claim that a job carries.
 
+    Args:
+        data: The job's data as JSON.
+
     Raises:
-        ValueError: It is not exactly one.
+        ValueError: The data is not a valid claim.
     """
     return _decoder.decode(data).claim

@@ -1,4 +1,4 @@
-"""JSON in and out, within the limits that every language's reader keeps."""
+"""JSON encoding and decoding, limited to what parsers in all languages read alike."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import msgspec
 from toril.errors import ValidationError
 
 MAX_BYTES = 1 << 20
-"""The largest payload, unless a queue allows another: 1 MiB."""
+"""The default size limit of a payload: 1 MiB."""
 
 MAX_DEPTH = 64
-"""How deep JSON may nest."""
+"""The maximum nesting depth."""
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""The largest integer that every reader of JSON keeps (RFC 8259, section 6)."""
+"""The largest integer that every JSON parser reads exactly (RFC 8259, section 6)."""
 
 
 def _plain(value: Any) -> Any:
-    """Return a relative of a JSON type as that type: numpy's numbers, marked-up text, mappings."""
-    for kind, make in _RELATIVES:
+    """Convert a value to the JSON type it derives from: numpy numbers, marked-up text, mappings."""
+    for kind, make in _CONVERSIONS:
         if isinstance(value, kind):
             return make(value)
-    raise TypeError(f"a {type(value).__name__} has no JSON form")
+    raise TypeError(f"type {type(value).__name__} has no JSON form")
 
 
-_RELATIVES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+_CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
@@ -45,51 +45,51 @@ _decoder = msgspec.json.Decoder()
 
 
 def encode(value: Any, field: str, limit: int = MAX_BYTES) -> str:
-    """Return a value as JSON that every language reads back as it was.
+    """Encode a value as JSON that every language reads back unchanged.
 
     Args:
         value: None, booleans, numbers, text, lists, tuples and mappings with text keys;
-            also what msgspec writes: datetimes, UUIDs, dataclasses, enums, …
-        field: The name to put into errors, for example "data".
-        limit: The largest result, in bytes.
+            also types that msgspec encodes: datetimes, UUIDs, dataclasses, enums, …
+        field: The field name for errors, for example "data".
+        limit: The maximum length of the result, in bytes.
 
     Returns:
         The JSON text.
 
     Raises:
-        ValidationError: A value has no JSON form, is NaN or infinite, an integer over
-            2^53 - 1, a lone surrogate, nested too deeply, or the text is too long. The
-            error's field is the path to it.
+        ValidationError: A value has no JSON form, is NaN or infinite, is an integer over
+            2^53 - 1, contains a lone surrogate or is nested too deeply, or the JSON is too
+            long. The error's field is the path to the value.
     """
     if fault := _fault(value, MAX_DEPTH):
         raise ValidationError(field + fault[0], fault[1])
     try:
         encoded = _encoder.encode(value)
     except UnicodeEncodeError:
-        raise ValidationError(field, "has a lone surrogate, which is no text") from None
+        raise ValidationError(field, "contains a lone surrogate, which is not valid text") from None
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise ValidationError(field, f"cannot be written as JSON: {error}") from None
     if len(encoded) > limit:
         raise ValidationError(
             field,
             f"{len(encoded):,} bytes of JSON are more than the {limit:,} allowed; "
-            "store large content elsewhere and put a reference into the job",
+            "store large content elsewhere and put a reference in the job",
         )
     return encoded.decode()
 
 
 _Fault: TypeAlias = tuple[str, str]
-"""Where in a value, and what JSON would lose of it."""
+"""The path to a part of a value, and why JSON cannot represent that part."""
 
 _SAFE = frozenset({str, bool, type(None)})
 
 
 def _fault(value: Any, depth: int) -> _Fault | None:
-    """Return what JSON would lose silently; types that it has not are the encoder's to judge."""
+    """Return what JSON would lose silently. Unknown types are left for the encoder to refuse."""
     kind = type(value)
     if kind in _SAFE:
         return None
-    return _FAULTS.get(kind, _fault_of_foreign)(value, depth)
+    return _FAULTS.get(kind, _fault_of_other)(value, depth)
 
 
 def _fault_of_int(value: int, _: int) -> _Fault | None:
@@ -116,14 +116,14 @@ def _fault_of_dict(value: dict[Any, Any], depth: int) -> _Fault | None:
 def _fault_of_list(value: Sequence[Any], depth: int) -> _Fault | None:
     if depth == 0:
         return "", _TOO_DEEP
-    for place, item in enumerate(value):
+    for index, item in enumerate(value):
         if type(item) not in _SAFE and (fault := _fault(item, depth - 1)):
-            return f"[{place}]{fault[0]}", fault[1]
+            return f"[{index}]{fault[0]}", fault[1]
     return None
 
 
-def _fault_of_foreign(value: Any, depth: int) -> _Fault | None:
-    """Check what is not JSON itself in the form that it will have."""
+def _fault_of_other(value: Any, depth: int) -> _Fault | None:
+    """Check a value of another type after converting it to JSON types."""
     try:
         plain = msgspec.to_builtins(value, enc_hook=_plain)
     except (TypeError, ValueError, RecursionError) as error:
@@ -143,24 +143,24 @@ _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
 def decode(text: str | bytes) -> Any:
-    """Return JSON that this library stored as a value."""
+    """Decode JSON that this library stored."""
     return _decoder.decode(text)
 
 
 def decode_untrusted(text: str | bytes, field: str, limit: int = MAX_BYTES) -> Any:
-    """Return JSON from outside as a value, refusing what readers disagree about.
+    """Decode JSON from outside, refusing what JSON parsers disagree about.
 
     Args:
         text: The JSON.
-        field: The name to put into errors.
-        limit: The longest text, in bytes; longer text is not parsed at all.
+        field: The field name for errors.
+        limit: The maximum length, in bytes; longer text is not parsed.
 
     Returns:
         The value.
 
     Raises:
-        ValidationError: It is not JSON, too long or too deep, or has NaN, Infinity,
-            duplicate keys, lone surrogates, or numbers that would lose digits.
+        ValidationError: The text is not JSON, is too long or nested too deeply, or contains
+            NaN, Infinity, duplicate keys, lone surrogates, or numbers that would lose digits.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(raw) > limit:
@@ -190,7 +190,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return found
 
 
@@ -199,11 +199,11 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def payload_hash(name: str, data: str) -> str:
-    """Return the deduplication key of a job without one: a hash of its name and data.
+    """Return a hash of a job's name and data: the deduplication key if the caller set none.
 
     Args:
         name: The job's name.
-        data: Its data as JSON. Objects that differ only in the order of keys are equal.
+        data: The job's data as JSON. Objects that differ only in key order hash alike.
     """
     canonical = json.dumps(decode(data), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{name}\n{canonical}".encode()).hexdigest()[:40]

@@ -1,7 +1,8 @@
-"""Cron patterns: what BullMQ's reader of them and ours agree on, and when they are due.
+"""Cron patterns, limited to those that mean the same in BullMQ and Toril.
 
-BullMQ reads patterns with cron-parser, Toril with cronsim. A pattern that one of them refuses,
-or that means something else to each, is refused here; see docs/adr/0021-cron-by-cronsim.md.
+BullMQ parses patterns with cron-parser, Toril with cronsim. A pattern that either of them
+refuses, or that they interpret differently, is refused here; see
+docs/adr/0021-cron-by-cronsim.md.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _ALIASES = {
 
 
 class _Field(NamedTuple):
-    """A field: what it is called, its least and its most, and names by number."""
+    """A field's name, its smallest and largest value, and the names of its values by number."""
 
     name: str
     least: int
@@ -63,10 +64,10 @@ _SECOND = timedelta(seconds=1)
 
 
 def _normal(pattern: str) -> str:
-    """Return a pattern in six fields, each a star or a list.
+    """Return a pattern normalized to six fields, each a star or a list.
 
     Raises:
-        ValidationError: It is none, or one that BullMQ reads in another way.
+        ValidationError: The pattern is invalid, or BullMQ interprets it differently.
     """
     fields = _ALIASES.get(pattern, pattern).upper().split()
     if len(fields) == len(_FIELDS) - 1:
@@ -75,29 +76,31 @@ def _normal(pattern: str) -> str:
         raise ValidationError(
             "cron", f"{pattern!r} has {len(fields)} fields; give 5, or 6 with the seconds first"
         )
-    return " ".join(_normal_field(place, field) for place, field in enumerate(fields))
+    return " ".join(_normal_field(index, field) for index, field in enumerate(fields))
 
 
-def _normal_field(place: int, field: str) -> str:
-    """Return a field as a list of all that it names."""
+def _normal_field(index: int, field: str) -> str:
+    """Return a field as a list of all values it stands for."""
     if field in {"*", "?"}:
         return "*"
-    if place == _WEEKDAY and _NTH_WEEKDAY.fullmatch(field):
-        return field  # alone only: BullMQ takes no list of them
-    values = [value for item in field.split(",") for value in _values(place, item)]
+    if index == _WEEKDAY and _NTH_WEEKDAY.fullmatch(field):
+        return field  # only on its own: BullMQ does not accept a list of these
+    values = [value for item in field.split(",") for value in _values(index, item)]
     if len(set(values)) < len(values):
-        raise ValidationError("cron", f"{field!r} names a {_FIELDS[place].name} twice; once does")
+        raise ValidationError(
+            "cron", f"{field!r} names a {_FIELDS[index].name} twice; name each only once"
+        )
     return ",".join(values)
 
 
-def _values(place: int, item: str) -> list[str]:
-    """Return what one item of a field's list names.
+def _values(index: int, item: str) -> list[str]:
+    """Return the values that one item of a field's list stands for.
 
     Raises:
-        ValidationError: It is none that both readers understand.
+        ValidationError: The item is not one that both parsers understand.
     """
-    name, least, most, names = _FIELDS[place]
-    if (place == _DAY and item == "L") or (place == _WEEKDAY and _LAST_WEEKDAY.fullmatch(item)):
+    name, least, most, names = _FIELDS[index]
+    if (index == _DAY and item == "L") or (index == _WEEKDAY and _LAST_WEEKDAY.fullmatch(item)):
         return [item]
     found = _ITEM.fullmatch(item)
     first = last = -1
@@ -107,10 +110,11 @@ def _values(place: int, item: str) -> list[str]:
         last = _number(end, names) if end else most if step or not begin else first
     if not found or not least <= first <= last <= most or found["step"] in {"0", "00"}:
         raise ValidationError(
-            "cron", f"{item!r} is no {name}: write {least}-{most}, *, a-b, /n, or a list of these"
+            "cron",
+            f"{item!r} is not a valid {name}; write {least}-{most}, *, a-b, /n, or a list of these",
         )
     numbers = range(first, last + 1, int(found["step"] or 1))
-    return list(dict.fromkeys(str(n % 7 if place == _WEEKDAY else n) for n in numbers))
+    return list(dict.fromkeys(str(n % 7 if index == _WEEKDAY else n) for n in numbers))
 
 
 def _number(text: str, names: Sequence[str]) -> int:
@@ -123,50 +127,53 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
         raise ValidationError(
-            "tz", f"{name!r} is no time zone; give one like 'Europe/Berlin' or 'UTC'"
+            "tz", f"{name!r} is not a valid time zone; give one like 'Europe/Berlin' or 'UTC'"
         ) from None
 
 
 class Cron:
-    """A cron pattern in a time zone. `cron_of` makes one."""
+    """A cron pattern in a time zone. Create one with `cron_of`."""
 
     __slots__ = ("_every_hour", "_pattern", "_zone")
 
     def __init__(self, pattern: str, tz: str) -> None:
-        """Read a pattern.
+        """Parse a pattern.
 
         Args:
             pattern: Five fields, or six with the seconds first, or a name like `@daily`.
             tz: The time zone's name.
 
         Raises:
-            ValidationError: The pattern or the time zone is refused.
+            ValidationError: The pattern or the time zone is invalid.
         """
         self._zone = _zone(tz)
         self._pattern = _normal(check_text(pattern, "cron"))
         try:
-            first = CronSim(self._pattern, datetime(2000, 1, 1))  # noqa: DTZ001 - any wall clock's
+            first = CronSim(self._pattern, datetime(2000, 1, 1))  # noqa: DTZ001 - any local time
             self._every_hour = first.hours == _EVERY_HOUR
             next(first)
         except CronSimError as error:
-            raise ValidationError("cron", f"{pattern!r} is no pattern: {error}") from None
+            raise ValidationError("cron", f"{pattern!r} is not a valid pattern: {error}") from None
         except StopIteration:
             raise ValidationError("cron", f"{pattern!r} is never due") from None
 
     def next_after(self, ms: int) -> int | None:
-        """Return the first time after another at which the pattern is due; None: there is none.
+        """Return when the pattern is next due after a time, or None if it never is again.
 
-        Where the clocks are put forward, a time that does not exist is as much later as the
-        clocks are. Where they are put back, a time that comes twice is due at the first; but
-        patterns that are due in every hour go on in both.
+        When clocks go forward, a skipped time is due later by as much as the clocks moved.
+        When they go back, a repeated time is due only the first time; patterns that are due in
+        every hour run both times.
 
         Args:
-            ms: The other time, in milliseconds since 1970; so is the answer.
+            ms: The time, in milliseconds since 1970.
+
+        Returns:
+            The next due time, in milliseconds since 1970.
         """
         try:
             start = datetime.fromtimestamp(ms // 1000, self._zone)
             found = self._by_elapsed(start) if self._every_hour else self._by_clock(start)
-        except (StopIteration, OverflowError, ValueError, OSError):  # the calendar has an end
+        except (StopIteration, OverflowError, ValueError, OSError):  # past the last date
             return None
         return round(found.timestamp() * 1000)
 
@@ -176,7 +183,7 @@ class Cron:
     def _by_clock(self, start: datetime) -> datetime:
         least = start.astimezone(UTC) + _SECOND
         for due in CronSim(self._pattern, start.replace(tzinfo=None)):
-            # Where the clocks are put forward, this reads the missing time by the offset before.
+            # A time skipped when clocks go forward is read with the offset from before.
             found = due.replace(tzinfo=self._zone).astimezone(UTC)
             if found >= least:
                 return found
@@ -185,9 +192,13 @@ class Cron:
 
 @lru_cache(maxsize=1024)
 def cron_of(pattern: str, tz: str) -> Cron:
-    """Return a pattern in a time zone, read once.
+    """Return the parsed pattern, from a cache if possible.
+
+    Args:
+        pattern: The pattern; see `Cron`.
+        tz: The time zone's name.
 
     Raises:
-        ValidationError: The pattern or the time zone is refused.
+        ValidationError: The pattern or the time zone is invalid.
     """
     return Cron(pattern, tz)

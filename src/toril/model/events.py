@@ -1,4 +1,4 @@
-"""What happens in this process, as typed events that metrics, logs and alerts subscribe to."""
+"""Typed events of this process, for metrics, logs and alerts to subscribe to."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _logger = logging.getLogger("toril.events")
 
 
 class Event(msgspec.Struct, frozen=True):
-    """The root of all events.
+    """The base class of all events.
 
     Attributes:
-        queue: The queue it happened in.
+        queue: The queue in which it happened.
     """
 
     queue: QueueRef
 
 
 class JobAdded(Event, frozen=True):
-    """A job was added by this process.
+    """This process added a job.
 
     Attributes:
-        job_id: The job.
-        name: What kind of work it is.
-        created: False if it stands for a job that was there already.
+        job_id: The job's id.
+        name: The job's name.
+        created: False if a job that already existed was returned instead.
     """
 
     job_id: str
@@ -49,7 +49,7 @@ class JobStarted(Event, frozen=True):
 
 
 class JobCompleted(Event, frozen=True):
-    """A job is done, and the store knows.
+    """A job completed, and the store accepted it.
 
     Attributes:
         lease: The lease it ran under.
@@ -61,13 +61,13 @@ class JobCompleted(Event, frozen=True):
 
 
 class JobRetrying(Event, frozen=True):
-    """An attempt failed, and the store knows that there will be another.
+    """An attempt failed, and the store accepted that another will follow.
 
     Attributes:
         lease: The lease it ran under.
         duration: How long the handler ran, in seconds.
         error: What went wrong.
-        delay: How long the job waits, in seconds.
+        delay: How long the job waits for its next attempt, in seconds.
     """
 
     lease: Lease
@@ -77,12 +77,12 @@ class JobRetrying(Event, frozen=True):
 
 
 class JobFailed(Event, frozen=True):
-    """A job failed for good, and the store knows.
+    """A job failed for good, and the store accepted it.
 
     Attributes:
         lease: The lease it ran under.
         duration: How long the handler ran, in seconds.
-        error: The error that ended it.
+        error: The error of the last attempt.
     """
 
     lease: Lease
@@ -91,11 +91,11 @@ class JobFailed(Event, frozen=True):
 
 
 class JobReleased(Event, frozen=True):
-    """A job was given back without using up an attempt, and the store knows.
+    """A job was released without using an attempt, and the store accepted it.
 
     Attributes:
         lease: The lease it ran under.
-        delay: How long the job waits, in seconds.
+        delay: How long the job waits before it may run again, in seconds.
     """
 
     lease: Lease
@@ -103,11 +103,11 @@ class JobReleased(Event, frozen=True):
 
 
 class JobStalled(Event, frozen=True):
-    """A job was taken from a worker whose lease ran out.
+    """A job's lease ran out, and the job was rescued.
 
     Attributes:
-        job_id: The job.
-        poisoned: It did so too often and will fail without running.
+        job_id: The job's id.
+        poisoned: Whether the job stalled too often. If so, it fails without running again.
     """
 
     job_id: str
@@ -115,7 +115,7 @@ class JobStalled(Event, frozen=True):
 
 
 class LeaseLost(Event, frozen=True):
-    """This worker's lease of a job ran out; what its handler returns does not count.
+    """This worker lost its lease on a job, so the handler's result will not count.
 
     Attributes:
         lease: The lease.
@@ -128,18 +128,18 @@ E = TypeVar("E", bound=Event)
 
 
 class EventBus:
-    """Hands events to who subscribed to their type."""
+    """Passes events to the subscribers of their type."""
 
     def __init__(self) -> None:
-        """Begin with no subscribers."""
+        """Create a bus without subscribers."""
         self._subscribers: defaultdict[type[Event], list[Callable[[Any], None]]] = defaultdict(list)
 
     def subscribe(self, kind: type[E], subscriber: Callable[[E], None]) -> Callable[[], None]:
-        """Call a function with each event of a type.
+        """Call a function for each event of a type.
 
         Args:
-            kind: The type; `Event` is all of them.
-            subscriber: Called at once, on the event loop: it must not block.
+            kind: The event type; `Event` subscribes to all of them.
+            subscriber: Called synchronously on the event loop, so it must not block.
 
         Returns:
             A function that ends the subscription.
@@ -157,11 +157,11 @@ class EventBus:
         return end
 
     def wants(self, kind: type[Event]) -> bool:
-        """Whether anybody subscribed: an event that nobody sees need not be made."""
+        """Return whether a type has subscribers, to avoid creating events that nobody receives."""
         return bool(self._subscribers.get(kind) or self._subscribers.get(Event))
 
     def emit(self, event: Event) -> None:
-        """Hand an event to its subscribers. An error in one is logged and stops no job."""
+        """Call the subscribers of an event. Their errors are logged and do not affect jobs."""
         kind = type(event)
         for subscriber in (
             *self._subscribers.get(kind, ()),

@@ -1,4 +1,4 @@
-"""What a job is: before it is stored, while it is held, and as it is looked at."""
+"""A job before it is stored, while a worker holds it, and as it is inspected."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from toril.model.job_options import JobOptions, decode_options
 from toril.model.state import JobState
 
 DEFAULT_NAME = "__default__"
-"""The name of a job that was given none."""
+"""The name of jobs that are added without one."""
 
 DEFAULT_PREFIX = "bull"
-"""BullMQ's own prefix: Node.js services find our queues without being told."""
+"""BullMQ's default prefix, so that Node.js services find Toril's queues without configuration."""
 
 
 class QueueRef(NamedTuple):
-    """A queue: its prefix (the bounded context it belongs to) and its name, unique together."""
+    """Identifies a queue by its prefix (the bounded context it belongs to) and its name."""
 
     prefix: str
     name: str
 
     def __str__(self) -> str:
-        """Return the name, with the prefix before it where that is not the usual one."""
+        """Return the name, preceded by the prefix unless that is the default one."""
         return self.name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}:{self.name}"
 
 
-# gc=False below: what holds only text and numbers is in no cycle, and thousands of them would
-# make the collector run.
+# gc=False below: objects that hold only text and numbers cannot form cycles, and thousands of
+# them would trigger the garbage collector.
 
 
 class NewJob(msgspec.Struct, frozen=True, gc=False):
-    """A job to be added.
+    """A job to add.
 
     Attributes:
-        id: The caller's id or one that Toril made.
-        name: What kind of work it is.
-        data: Its payload as JSON.
-        options: Its options.
-        options_json: The same as stored; made once for all jobs that share options.
+        id: The caller's id, or one that Toril generated.
+        name: The job's name.
+        data: The payload as JSON.
+        options: The job's options.
+        options_json: The options as stored; encoded once for all jobs that share them.
     """
 
     id: str
@@ -53,23 +53,24 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lease(msgspec.Struct, frozen=True, gc=False):
-    """A job that a worker holds for a time. Only the bearer of its token can settle it.
+    """The right to run a job for a time. Only a worker that has the token can settle the job.
 
     Attributes:
-        queue: The queue.
-        id: The job.
-        token: The fencing token; a new one for each lease of the job.
-        name: What kind of work it is.
+        queue: The job's queue.
+        id: The job's id.
+        token: The lease token; each lease of a job has a new one.
+        name: The job's name.
         data: The payload as JSON.
         options_json: The options as stored.
-        created_ms: When it was added, in milliseconds since 1970.
+        created_ms: When the job was added, in milliseconds since 1970.
         started_ms: When this lease began, by the store's clock.
-        attempts_made: The attempts that have ended before this one.
-        attempts_started: How often it was picked up, this time included.
-        stalls: How often its worker died.
-        priority: 0 is none, 1 runs first.
-        deferred_failure: Why it must fail without running; None lets it run.
-        is_tied: Its end may concern others: it holds a deduplication key, or has a parent.
+        attempts_made: How many attempts ended before this one.
+        attempts_started: How often the job was fetched, including this time.
+        stalls: How often the job's worker died.
+        priority: 0 means no priority; 1 runs first.
+        deferred_failure: Why the job must fail without running; None if it may run.
+        is_tied: Whether the job's end may affect other jobs, because it holds a deduplication
+            key or has a parent.
     """
 
     queue: QueueRef
@@ -89,20 +90,20 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def options(self) -> JobOptions:
-        """The options."""
+        """The job's options."""
         return decode_options(self.options_json)
 
 
 class AttemptError(msgspec.Struct, frozen=True, gc=False):
-    """An attempt that failed.
+    """The error of a failed attempt.
 
     Attributes:
-        attempt: Its number, from 1.
+        attempt: The attempt's number, from 1.
         type: The exception's class name.
-        message: Its message.
+        message: The exception's message.
         stack: The traceback as text.
-        started_ms: When it began, in milliseconds since 1970; None if it never ran.
-        ended_ms: When it ended.
+        started_ms: When the attempt began, in milliseconds since 1970; None if it never ran.
+        ended_ms: When the attempt ended, in milliseconds since 1970.
     """
 
     attempt: int
@@ -114,28 +115,28 @@ class AttemptError(msgspec.Struct, frozen=True, gc=False):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it was when it was looked at.
+    """A snapshot of a stored job. Fields that end in `_ms` are milliseconds since 1970.
 
     Attributes:
-        queue: The queue.
-        id: The job.
-        name: What kind of work it is.
+        queue: The job's queue.
+        id: The job's id.
+        name: The job's name.
         data_json: The payload as JSON.
-        options: Its options.
-        state: Where it is.
-        priority: 0 is none, 1 runs first.
-        created_ms: When it was added, in milliseconds since 1970; so all that end in _ms.
+        options: The job's options.
+        state: The job's state.
+        priority: 0 means no priority; 1 runs first.
+        created_ms: When the job was added.
         due_ms: When a delayed job may run.
-        started_ms: When its last attempt began.
-        finished_ms: When it completed or failed.
-        attempts_made: The attempts that have ended.
-        attempts_started: How often it was picked up.
-        stalls: How often its worker died.
-        progress_json: What the handler last reported, as JSON.
-        result_json: What the handler returned, as JSON.
-        errors: Each attempt that failed, oldest first.
-        worker: Who holds it.
-        cancel_requested: Somebody asked the handler to stop.
+        started_ms: When the last attempt began.
+        finished_ms: When the job completed or failed.
+        attempts_made: How many attempts have ended.
+        attempts_started: How often the job was fetched.
+        stalls: How often the job's worker died.
+        progress_json: The progress that the handler last reported, as JSON.
+        result_json: The handler's return value, as JSON.
+        errors: The errors of failed attempts, oldest first.
+        worker: The worker that holds the job.
+        cancel_requested: Whether the handler was asked to stop.
     """
 
     queue: QueueRef
@@ -165,27 +166,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def result(self) -> Any:
-        """What the handler returned; None as long as it has not."""
+        """The handler's return value; None until it has returned."""
         return None if self.result_json is None else codec.decode(self.result_json)
 
     @property
     def progress(self) -> Any:
-        """What the handler last reported; None if it has not."""
+        """The progress that the handler last reported; None if it has not reported any."""
         return None if self.progress_json is None else codec.decode(self.progress_json)
 
     @property
     def failed_reason(self) -> str | None:
-        """The message of the last error of a failed job."""
+        """The message of the last error, if the job failed."""
         return self.errors[-1].message if self.errors and self.state is JobState.FAILED else None
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The words to find it by."""
+        """The job's tags."""
         return self.options.tags
 
     @property
     def created_at(self) -> datetime:
-        """When it was added."""
+        """When the job was added."""
         return from_epoch_ms(self.created_ms)
 
     @property
@@ -195,10 +196,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def started_at(self) -> datetime | None:
-        """When its last attempt began."""
+        """When the last attempt began."""
         return None if self.started_ms is None else from_epoch_ms(self.started_ms)
 
     @property
     def finished_at(self) -> datetime | None:
-        """When it completed or failed."""
+        """When the job completed or failed."""
         return None if self.finished_ms is None else from_epoch_ms(self.finished_ms)

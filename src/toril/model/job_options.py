@@ -1,4 +1,4 @@
-"""A job's options: what callers write, and what they become."""
+"""Job options as callers write them, as validated, and as stored."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from toril.model.option_table import OPTIONS
 from toril.model.options import Backoff, Deduplication, Keep, KeepLike, Priority
 
 HandlerKind: TypeAlias = Literal["auto", "async", "thread", "process"]
-"""Where a handler runs; "auto" is async for coroutine functions and a thread for the others."""
+"""Where a handler runs. "auto" means async for coroutine functions, else a thread."""
 
 
 class JobOptionArgs(TypedDict, total=False):
-    """The keyword arguments that describe a job, wherever one is added."""
+    """The keyword arguments for job options, accepted by every call that adds jobs."""
 
     priority: Priority | int | str
     delay: Duration
@@ -46,28 +46,28 @@ RETRY_PRESETS: dict[int, tuple[int, Backoff]] = {
     Priority.LOW: (3, Backoff.exponential(5)),
     Priority.BACKGROUND: (3, Backoff.exponential(5)),
 }
-"""Attempts and backoff that a named priority brings, unless the job says otherwise."""
+"""Default attempts and backoff by named priority, for jobs that do not set their own."""
 
 
 class JobOptions(msgspec.Struct, frozen=True):
-    """A job's options, validated and in milliseconds. Make one with `JobOptions.of`.
+    """A job's validated options, with times in milliseconds. Create one with `JobOptions.of`.
 
     Attributes:
-        priority: 0 is none, 1 runs first.
-        delay_ms: How long after it was added the job may run.
-        scheduled_ms: The point in time, since 1970, from which it may run.
-        attempts: How often it is tried, at least 1.
-        backoff: How long to wait between attempts; None is not at all.
-        job_id: An id of the caller's; None lets Toril make one.
-        keep_completed: What stays of completed jobs; None is all.
-        keep_failed: What stays of failed jobs; None is all.
-        lifo: Goes before those that wait.
+        priority: 0 means no priority; 1 runs first.
+        delay_ms: How long after it is added the job becomes due.
+        scheduled_ms: When the job becomes due, in milliseconds since 1970.
+        attempts: The maximum number of attempts, at least 1.
+        backoff: How long to wait between attempts; None means not at all.
+        job_id: The caller's id for the job; None lets Toril generate one.
+        keep_completed: The retention of completed jobs; None keeps all.
+        keep_failed: The retention of failed jobs; None keeps all.
+        lifo: Whether the job goes ahead of the jobs that already wait.
         timeout_ms: How long one attempt may take.
-        ttl_ms: How long after it was added the job may still start.
+        ttl_ms: How long after it is added the job may still start.
         tags: Words to find the job by.
-        metadata: Anything JSON that travels with the job.
-        correlation_id: What ties the job to the request or process it belongs to.
-        deduplication: When it counts as one that is there already.
+        metadata: Any JSON object to store with the job.
+        correlation_id: Links the job to the request or process it belongs to.
+        deduplication: When the job counts as a duplicate of an existing job.
     """
 
     priority: int = 0
@@ -88,17 +88,17 @@ class JobOptions(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, args: JobOptionArgs | Mapping[str, Any]) -> JobOptions:
-        """Validate what a caller wrote.
+        """Validate options as a caller wrote them.
 
         Args:
             args: The keyword arguments of `JobOptionArgs`.
 
         Returns:
-            The options.
+            The validated options.
 
         Raises:
-            ValidationError: A name is unknown (it suggests the near one), or a value
-                is refused; the error names the field.
+            ValidationError: An option is unknown (the message suggests a similar one), or a
+                value is invalid; the error names the field.
         """
         if not args:
             return DEFAULT_OPTIONS
@@ -126,18 +126,20 @@ def _apply_preset(values: dict[str, Any]) -> None:
 
 
 def _reconciled(values: dict[str, Any]) -> dict[str, Any]:
-    """Hold what depends on two options at once."""
+    """Apply the rules that involve two options at once."""
     if values.get("delay_ms") and values.get("scheduled_ms") is not None:
         raise ValidationError("delay", "give either delay or scheduled_at, not both")
     dedup: Deduplication | None = values.get("deduplication")
     if dedup is not None and dedup.replace and not values.get("delay_ms"):
         if values.get("scheduled_ms") is not None:
-            raise ValidationError("deduplication", "debounce goes with delay, not scheduled_at")
+            raise ValidationError(
+                "deduplication", "debounce needs delay and cannot be combined with scheduled_at"
+            )
         values["delay_ms"] = dedup.ttl_ms
     return values
 
 
-_ELSEWHERE = {
+_FOREIGN_NAMES = {
     "countdown": "delay",
     "eta": "scheduled_at",
     "expires": "ttl",
@@ -150,16 +152,16 @@ _ELSEWHERE = {
     "task_id": "job_id",
     "unique": "deduplication",
 }
-"""What other queue managers call our options."""
+"""Maps the names that other job queues use to Toril's options."""
 
 
 def _hint(name: str) -> str:
-    ours = _ELSEWHERE.get(name)
-    return did_you_mean(name, _BY_NAME) if ours is None else f"here it is called {ours!r}"
+    ours = _FOREIGN_NAMES.get(name)
+    return did_you_mean(name, _BY_NAME) if ours is None else f"Toril calls it {ours!r}"
 
 
 def _snake(name: str) -> str:
-    """Return camelCase as snake_case, so that BullMQ's names find ours."""
+    """Convert camelCase to snake_case, so that BullMQ's names match Toril's."""
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
@@ -167,10 +169,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_options(options: JobOptions) -> str:
-    """Return options as the JSON that is stored; defaults are left out, but for the attempts.
+    """Encode options as the JSON that is stored. Defaults are left out, except for `attempts`.
 
     Raises:
-        ValidationError: The metadata have no JSON form.
+        ValidationError: The metadata has no JSON form.
     """
     out: dict[str, Any] = {"attempts": options.attempts}
     for option in OPTIONS:
@@ -181,10 +183,10 @@ def encode_options(options: JobOptions) -> str:
 
 
 def decode_options(text: str) -> JobOptions:
-    """Return a job's options from stored JSON. Unknown keys are ignored.
+    """Decode a job's options from stored JSON. Unknown keys are ignored.
 
-    Jobs of one kind share their options' text, so the answers are cached; but not if they hold
-    metadata, which a handler could change under the next job.
+    Results are cached, because similar jobs share the same text. Options with metadata are not
+    cached: a handler could modify the metadata that the next job would then see.
     """
     return _parse_options(text) if '"metadata"' in text else _cached_options(text)
 
@@ -195,7 +197,7 @@ def _cached_options(text: str) -> JobOptions:
 
 
 def _parse_options(text: str) -> JobOptions:
-    """Read what can be read: one job that another program wrote must not end a worker."""
+    """Parse what is valid: a job written by another program must not stop a worker."""
     try:
         found = codec.decode(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A queue's limits: as callers write them, and as engines keep them."""
+"""A queue's limits, as callers write them and as engines store them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, TypeAlias
 
 from toril.errors import ValidationError
 from toril.model import codec
-from toril.model.checks import check_text, is_integer
+from toril.model.checks import check_integer, check_text
 from toril.model.durations import Duration, to_ms
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How many jobs may start in a time, over all workers of a queue.
+    """How many jobs may start within a time, across all workers of a queue.
 
-    Without `burst` at most `max` jobs start in each window of `per` seconds, and a window
-    begins with the first job that starts after the last: Node.js workers keep to it, too.
-    With `burst` it is a token bucket, which only Toril's workers know: jobs start `max` in
-    `per` seconds, evenly, and after a rest up to `burst` at once.
+    Without `burst`, at most `max` jobs start in each window of `per` seconds. A window begins
+    when the first job starts after the previous window. Node.js workers respect this limit too.
+    With `burst`, the limit is a token bucket, which only Toril's workers know: `max` jobs start
+    per `per` seconds, evenly spaced, and up to `burst` at once after an idle time.
 
     Attributes:
         max: The number of jobs, at least 1.
         per: The time, in seconds.
-        burst: How many may start at once after a rest; None is a fixed window.
-        by: The field of a job's metadata or payload whose every value has a limit of its own;
-            None is one limit for the whole queue.
+        burst: How many jobs may start at once after an idle time; None means a fixed window.
+        by: The field of a job's metadata or payload that holds its key. Each key has its own
+            limit. None means one limit for the whole queue.
     """
 
     max: int
@@ -36,13 +36,12 @@ class RateLimit:
     by: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is not positive, and a field without a name."""
-        if not is_integer(self.max) or self.max < 1:
-            raise ValidationError("rate_limit.max", f"{self.max!r} is not a number from 1")
+        """Validate the fields."""
+        check_integer(self.max, "rate_limit.max", 1)
         if self.per_ms < 1:
-            raise ValidationError("rate_limit.per", f"{self.per!r} is shorter than a millisecond")
-        if self.burst is not None and (not is_integer(self.burst) or self.burst < 1):
-            raise ValidationError("rate_limit.burst", f"{self.burst!r} is not a number from 1")
+            raise ValidationError("rate_limit.per", f"must be at least 1 ms, not {self.per!r}")
+        if self.burst is not None:
+            check_integer(self.burst, "rate_limit.burst", 1)
         if self.by is not None:
             check_text(self.by, "rate_limit.by")
 
@@ -53,20 +52,20 @@ class RateLimit:
 
 
 RateLimits: TypeAlias = RateLimit | Sequence[RateLimit]
-"""One limit, or one for the queue and one by a field."""
+"""One rate limit, or one for the whole queue and one by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What holds for the jobs of each key, where a key is a value of one field.
+    """Limits by key: they apply to the jobs of each key separately.
 
-    The field is looked for in a job's metadata, then in its payload. Text, numbers and truth
-    values are keys; a job that has none is held by no limit of this kind.
+    A job's key is the value of a field in its metadata, or else in its payload. Text, numbers
+    and booleans are valid keys. Jobs without a key are not limited.
 
     Attributes:
-        field: The field.
-        rate: How many jobs of a key may start in a time; None is no limit.
-        concurrency: How many jobs of a key may run at once; None is no limit.
+        field: The name of the field.
+        rate: How many jobs of one key may start within a time; None means no limit.
+        concurrency: How many jobs of one key may run at once; None means no limit.
     """
 
     field: str
@@ -74,11 +73,11 @@ class KeyLimits:
     concurrency: int | None = None
 
     def key_of(self, data: str, metadata: Mapping[str, Any] | None) -> str:
-        """Return a job's key; empty where it has none.
+        """Return a job's key, or an empty string if it has none.
 
         Args:
-            data: The payload as JSON.
-            metadata: Its metadata.
+            data: The job's payload as JSON.
+            metadata: The job's metadata.
         """
         key = None if metadata is None else _as_key(metadata.get(self.field))
         if key is None and (f'"{self.field}"' in data or not _PLAIN.fullmatch(self.field)):
@@ -87,11 +86,11 @@ class KeyLimits:
         return key or ""
 
 
-_PLAIN = re.compile(r"[\w.-]+", re.ASCII)  # no writer of JSON spells it in another way
+_PLAIN = re.compile(r"[\w.-]+", re.ASCII)  # characters that no JSON encoder escapes
 
 
 def _as_key(value: Any) -> str | None:
-    """Return a value as text, as lua/include/turns.lua does."""
+    """Convert a value to text in the same way as lua/include/keyed_lanes.lua."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -103,12 +102,12 @@ def _as_key(value: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a queue's workers keep to together.
+    """The limits of a queue, shared by all of its workers.
 
     Attributes:
-        rate: How many jobs may start in a time; None is no limit.
-        concurrency: How many may run at once; None is no limit.
-        by_key: What holds for each key; None is no limit.
+        rate: How many jobs may start within a time; None means no limit.
+        concurrency: How many jobs may run at once; None means no limit.
+        by_key: The limits by key; None means no limit.
     """
 
     rate: RateLimit | None = None
@@ -122,25 +121,26 @@ class Limits:
         concurrency: int | None = None,
         concurrency_by_key: Mapping[str, int] | None = None,
     ) -> Limits:
-        """Validate what a caller wrote.
+        """Validate limits as a caller wrote them.
 
         Args:
-            rate_limit: One limit, or one for the queue and one with `by`.
+            rate_limit: One rate limit, or one for the whole queue and one with `by`.
             concurrency: How many jobs may run at once.
-            concurrency_by_key: The field, and how many jobs may run at once for each of its
-                values: {"tenant": 5}.
+            concurrency_by_key: The field that holds the key, and how many jobs of one key may
+                run at once: {"tenant": 5}.
 
         Raises:
-            ValidationError: A limit is refused; the error names it.
+            ValidationError: A limit is invalid; the error names it.
         """
         whole, keyed = _split(rate_limit)
         if concurrency is not None:
-            _check_count(concurrency, "concurrency")
+            check_integer(concurrency, "concurrency", 1)
         field, most = _field_of(concurrency_by_key)
         if keyed is not None and field is not None and keyed.by != field:
             raise ValidationError(
                 "concurrency_by_key",
-                f"is by {field!r}, and the rate limit by {keyed.by!r}; a queue has one kind of key",
+                f"is keyed by {field!r}, but the rate limit by {keyed.by!r}; "
+                "all limits by key of a queue must use the same field",
             )
         by_key = None
         if keyed is not None and keyed.by is not None:
@@ -154,14 +154,18 @@ NO_LIMITS = Limits()
 
 
 def _split(given: RateLimits | None) -> tuple[RateLimit | None, RateLimit | None]:
-    """Return the limit of the queue and that of each key."""
+    """Return the rate limit of the whole queue and the rate limit by key."""
     found: dict[bool, RateLimit] = {}
     for limit in given if isinstance(given, Sequence) else () if given is None else (given,):
         if not isinstance(limit, RateLimit):
-            raise ValidationError("rate_limit", f"{limit!r}: give RateLimit(100, per=60)")
+            raise ValidationError(
+                "rate_limit", f"must be a RateLimit, like RateLimit(100, per=60), not {limit!r}"
+            )
         if found.setdefault(limit.by is not None, limit) is not limit:
             kind = "with `by`" if limit.by is not None else "without `by`"
-            raise ValidationError("rate_limit", f"two limits {kind}; a queue has one of each")
+            raise ValidationError(
+                "rate_limit", f"has two limits {kind}; give at most one of each kind"
+            )
     return found.get(False), found.get(True)
 
 
@@ -170,14 +174,10 @@ def _field_of(given: Mapping[str, int] | None) -> tuple[str | None, int | None]:
         return None, None
     if not isinstance(given, Mapping) or len(given) != 1:  # type: ignore[redundant-expr]
         raise ValidationError(
-            "concurrency_by_key", f'{given!r}: give one field and a number, {{"tenant": 5}}'
+            "concurrency_by_key",
+            f'must be a mapping of one field to a number, like {{"tenant": 5}}, not {given!r}',
         )
     ((field, most),) = given.items()
     check_text(field, "concurrency_by_key")
-    _check_count(most, f"concurrency_by_key[{field!r}]")
+    check_integer(most, f"concurrency_by_key[{field!r}]", 1)
     return field, most
-
-
-def _check_count(value: Any, field: str) -> None:
-    if not is_integer(value) or value < 1:
-        raise ValidationError(field, f"{value!r} is not a number from 1")

@@ -1,11 +1,10 @@
-"""The one table of job options: the name that callers write, the field, BullMQ's key.
+"""The table of job options: each option's name, field, and key in BullMQ's JSON.
 
-Everything that has to know each option reads this table: validation, the JSON that is stored,
-and reading that JSON back. To add an option, add a row here, its field to `JobOptions` and its
-keyword to `JobOptionArgs`.
+Validation, encoding to stored JSON and decoding from it all use this table. To add an option,
+add a row here, a field to `JobOptions` and a keyword to `JobOptionArgs`.
 
-Source: BullMQ 6, the job hash's `opts` field. `de` is its short name for deduplication; times
-are milliseconds, ages of what is kept are seconds. BullMQ passes over keys it does not know.
+Source: BullMQ 6, the job hash's `opts` field. `de` is BullMQ's short name for deduplication.
+Times are in milliseconds, retention ages in seconds. BullMQ ignores unknown keys.
 """
 
 from __future__ import annotations
@@ -28,12 +27,13 @@ class Option(NamedTuple):
     """One job option.
 
     Attributes:
-        name: What callers write.
+        name: The option's name for callers.
         field: The field of `JobOptions`.
         key: The key in BullMQ's JSON.
-        read: Validates what a caller wrote; returns the field's value.
-        parse: Reads JSON that anybody may have written; raises ValueError or TypeError.
-        write: Returns the field's value as JSON.
+        read: Validates a caller's value; returns the field's value.
+        parse: Reads a JSON value that any program may have written; raises ValueError or
+            TypeError.
+        write: Converts the field's value to JSON.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Option(NamedTuple):
     write: Callable[[Any], Any] = lambda value: value
 
 
-# What callers write
+# Validating callers' values
 
 
 def _read_attempts(value: Any) -> int:
@@ -101,7 +101,7 @@ def _read_deduplication(value: Any) -> Deduplication | None:
     return value
 
 
-# What JSON holds
+# Reading and writing stored JSON
 
 
 def _whole(value: Any) -> int:
@@ -112,7 +112,7 @@ def _whole(value: Any) -> int:
 
 
 def _limit(value: Any) -> int | None:
-    """Read a limit of time; 0 is none, as it is for most who write it."""
+    """Read a time limit. 0 means no limit, as most programs that write it intend."""
     return None if value is None else _whole(value) or None
 
 
@@ -194,7 +194,7 @@ def _write_deduplication(dedup: Deduplication) -> dict[str, Any]:
 
 
 def _write_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    encode(metadata, "metadata")  # raises where it has no JSON form
+    encode(metadata, "metadata")  # raises if it has no JSON form
     return metadata
 
 
@@ -250,4 +250,4 @@ OPTIONS: tuple[Option, ...] = (
         _write_deduplication,
     ),
 )
-"""Every option, in the order in which the stored JSON has them."""
+"""All options, in the order of the stored JSON."""

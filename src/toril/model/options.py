@@ -1,4 +1,4 @@
-"""What a job or a queue can be asked for: frozen, validated when made, kept in milliseconds."""
+"""Option values: priorities, backoff, retention, deduplication. Immutable and validated."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, TypeAlias
 import msgspec
 
 from toril.errors import ValidationError, did_you_mean
-from toril.model.checks import check_text, is_integer
+from toril.model.checks import check_integer, check_text, is_integer
 from toril.model.durations import Duration, to_ms
 
 MAX_PRIORITY = 2**21
 """BullMQ's largest priority number."""
 
-_OWN_BACKOFFS = frozenset({"fixed", "exponential"})
+_BUILT_IN_BACKOFFS = frozenset({"fixed", "exponential"})
 
 
 class Priority(IntEnum):
-    """The names of the priorities that people use. As in BullMQ, 1 runs first.
+    """Named priorities. As in BullMQ, 1 runs first.
 
-    The numbers of the older queue managers that Toril follows ran the other way,
-    higher first; see docs/guides/options.md.
+    In the older queue managers that Toril follows, higher numbers ran first; see
+    docs/guides/options.md.
     """
 
     CRITICAL = 1
@@ -38,36 +38,36 @@ class Priority(IntEnum):
         """Return a priority's number.
 
         Args:
-            value: A name in any case, a member, or a number from 0 (none) to 2097152.
-            field: The name to put into the error.
+            value: A name in any case, a member, or a number from 0 (no priority) to 2097152.
+            field: The field name for the error.
 
         Returns:
             The number.
 
         Raises:
-            ValidationError: It is neither.
+            ValidationError: The value is not a valid priority.
         """
         if isinstance(value, str):
             try:
                 return cls[value.upper()].value
             except KeyError:
                 hint = did_you_mean(value.upper(), cls.__members__)
-                raise ValidationError(field, f"{value!r} is no priority; {hint}") from None
+                raise ValidationError(field, f"{value!r} is not a valid priority; {hint}") from None
         if not is_integer(value):
-            raise ValidationError(field, f"{value!r} is no priority; give a name or a number")
-        if not 0 <= value <= MAX_PRIORITY:
-            raise ValidationError(field, f"{value} is not between 0 and {MAX_PRIORITY}")
-        return int(value)
+            raise ValidationError(
+                field, f"{value!r} is not a valid priority; give a name or an integer"
+            )
+        return int(check_integer(value, field, 0, MAX_PRIORITY))
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """How long to wait before the next attempt. Make one with the methods below.
+    """How long to wait before the next attempt. Create one with the class methods.
 
     Attributes:
         kind: "fixed", "exponential", or the name of a strategy registered with the manager.
-        delay_ms: The (first) delay, in milliseconds.
-        cap_ms: No delay is longer than this, in milliseconds.
-        jitter: The part of the delay, 0 to 1, that is drawn at random.
+        delay_ms: The delay, or the first delay, in milliseconds.
+        cap_ms: The longest delay, in milliseconds; None means no limit.
+        jitter: The random share of the delay, from 0 to 1.
     """
 
     kind: str
@@ -76,15 +76,14 @@ class Backoff(msgspec.Struct, frozen=True):
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a kind without a name, delays that are none, and a jitter that is no share."""
+        """Validate the fields."""
         check_text(self.kind, "backoff.type")
         for field, value in (("delay", self.delay_ms), ("cap", self.cap_ms)):
-            if value is not None and (not is_integer(value) or value < 0):
-                raise ValidationError(f"backoff.{field}", f"{value!r} is not a number from 0")
-        if isinstance(self.jitter, bool) or not isinstance(self.jitter, int | float):
-            raise ValidationError("backoff.jitter", f"{self.jitter!r} is not a number")
-        if not 0 <= self.jitter <= 1:
-            raise ValidationError("backoff.jitter", f"{self.jitter} is not between 0 and 1")
+            if value is not None:
+                check_integer(value, f"backoff.{field}", 0)
+        jitter: Any = self.jitter
+        if isinstance(jitter, bool) or not isinstance(jitter, int | float) or not 0 <= jitter <= 1:
+            raise ValidationError("backoff.jitter", f"must be a number from 0 to 1, not {jitter!r}")
 
     @classmethod
     def fixed(cls, delay: Duration, *, jitter: float = 0.0) -> Backoff:
@@ -92,7 +91,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
         Args:
             delay: The time, in seconds.
-            jitter: The part of it, 0 to 1, that is drawn at random.
+            jitter: The random share of the delay, from 0 to 1.
         """
         return cls("fixed", to_ms(delay, "backoff.delay"), jitter=jitter)
 
@@ -104,37 +103,39 @@ class Backoff(msgspec.Struct, frozen=True):
 
         Args:
             delay: The first delay, in seconds.
-            cap: The longest delay, in seconds.
-            jitter: The part of each delay, 0 to 1, that is drawn at random.
+            cap: The longest delay, in seconds; None means no limit.
+            jitter: The random share of each delay, from 0 to 1.
         """
         cap_ms = None if cap is None else to_ms(cap, "backoff.cap")
         return cls("exponential", to_ms(delay, "backoff.delay"), cap_ms, jitter)
 
     @classmethod
     def custom(cls, name: str, *, delay: Duration = 0) -> Backoff:
-        """Ask a strategy that the workers know by name, see `QueueManager.register_backoff`.
+        """Use a strategy that the workers know by name; see `QueueManager.register_backoff`.
 
         Args:
-            name: The strategy's name; the job carries only this.
+            name: The strategy's name; the job stores the name, not the function.
             delay: A number of seconds that the strategy may use.
 
         Raises:
-            ValidationError: The name is one of Toril's own.
+            ValidationError: The name is one of Toril's own strategies.
         """
-        if name in _OWN_BACKOFFS:
-            raise ValidationError("backoff.type", f"{name!r} is Toril's own; choose another name")
+        if name in _BUILT_IN_BACKOFFS:
+            raise ValidationError(
+                "backoff.type", f"{name!r} is one of Toril's own strategies; choose another name"
+            )
         return cls(name, to_ms(delay, "backoff.delay"))
 
     @classmethod
     def parse(cls, value: Backoff | Mapping[str, Any] | Duration) -> Backoff:
-        """Return a Backoff from one, from a mapping, or from a duration (fixed).
+        """Return a Backoff from a Backoff, a mapping, or a duration for a fixed delay.
 
         Args:
-            value: A mapping has BullMQ's keys, `type` and `delay`, and our own, `cap` and
+            value: A mapping has BullMQ's keys, `type` and `delay`, and Toril's own, `cap` and
                 `jitter`. Its times are in seconds, as everywhere in Python.
 
         Raises:
-            ValidationError: It is none of these.
+            ValidationError: The value is none of these, or has an unknown key or an invalid value.
         """
         if isinstance(value, Backoff):
             return value
@@ -144,7 +145,7 @@ class Backoff(msgspec.Struct, frozen=True):
         for key in value:
             if key not in known:
                 hint = did_you_mean(str(key), known)
-                raise ValidationError(f"backoff.{key}", f"unknown; {hint}")
+                raise ValidationError(f"backoff.{key}", f"unknown option; {hint}")
         cap = value.get("cap")
         return cls(
             value.get("type", "fixed"),
@@ -155,8 +156,8 @@ class Backoff(msgspec.Struct, frozen=True):
 
     @property
     def is_custom(self) -> bool:
-        """Whether a strategy registered by name has to be asked."""
-        return self.kind not in _OWN_BACKOFFS
+        """Whether a strategy registered by name computes the delay."""
+        return self.kind not in _BUILT_IN_BACKOFFS
 
     def delay_for(self, attempts_made: int, draw: float = 0.0) -> int:
         """Return the delay before the next attempt, in milliseconds.
@@ -165,11 +166,11 @@ class Backoff(msgspec.Struct, frozen=True):
 
         Args:
             attempts_made: How many attempts have failed, at least 1.
-            draw: A random number, 0 to 1, that says how much of the jitter to subtract.
+            draw: A random number from 0 to 1: the share of the jitter to subtract.
         """
         delay = self.delay_ms
         if self.kind == "exponential":
-            # 2**50 ms is 35,000 years: beyond it only the cap counts.
+            # 2**50 ms is 35,000 years. Beyond that, only the cap matters.
             delay = min(delay * 2 ** min(attempts_made - 1, 50), 2**50)
         if self.cap_ms is not None:
             delay = min(delay, self.cap_ms)
@@ -180,21 +181,21 @@ class Backoff(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How many finished jobs stay, and for how long.
+    """The retention of finished jobs: how many to keep, and for how long.
 
     Attributes:
-        count: At most this many, the newest; None is no limit. 0 does not keep the job itself,
-            and leaves the others.
-        age: None older than this, in seconds; None is no limit.
+        count: Keep at most this many, the newest ones; None means no limit. 0 removes only the
+            job itself and leaves the others.
+        age: Keep jobs up to this age, in seconds; None means no limit.
     """
 
     count: int | None = None
     age: Duration | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a count that is no number from 0, and an age that is no duration."""
-        if self.count is not None and (not is_integer(self.count) or self.count < 0):
-            raise ValidationError("keep.count", f"{self.count!r} is not a number from 0")
+        """Validate the fields."""
+        if self.count is not None:
+            check_integer(self.count, "keep.count", 0)
         _ = self.age_ms
 
     @property
@@ -204,15 +205,15 @@ class Keep:
 
     @classmethod
     def parse(cls, value: KeepLike, field: str) -> Keep | None:
-        """Return a Keep; None where all are to stay, which is what False means in BullMQ.
+        """Return a Keep, or None to keep all, which is what False means in BullMQ.
 
         Args:
             value: True (remove at once), False or None (keep all), a count, a Keep,
                 or a mapping with `count` and `age` (seconds).
-            field: The name to put into the error.
+            field: The field name for the error.
 
         Raises:
-            ValidationError: It is none of these.
+            ValidationError: The value is none of these.
         """
         if value is None or value is False:
             return None
@@ -237,18 +238,19 @@ class Keep:
 
 def _not_a_keep(value: object, field: str) -> ValidationError:
     return ValidationError(
-        field, f"{value!r} is not understood; give True, False, a count, or Keep(count, age)"
+        field, f"must be True, False, a count, or Keep(count, age), not {value!r}"
     )
 
 
 class Deduplication(msgspec.Struct, frozen=True):
-    """When a job that is added counts as one that is there already.
+    """When a new job counts as a duplicate of an existing one.
 
     Attributes:
-        key: What equal jobs share; None takes a hash of the job's name and data.
-        ttl_ms: How long the key is held, in milliseconds; None is until the job has finished.
-        extend: Each further add starts the time anew.
-        replace: Each further add takes the place of the delayed job that is there, under an
+        key: The deduplication key that equal jobs share; None uses a hash of the job's name and
+            data.
+        ttl_ms: How long the key is held, in milliseconds; None means until the job has finished.
+        extend: Whether each further add restarts that time.
+        replace: Whether each further add replaces the existing delayed job. The new job has an
             id of its own.
     """
 
@@ -258,42 +260,44 @@ class Deduplication(msgspec.Struct, frozen=True):
     replace: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a time that is none, and what makes sense only with a time."""
+        """Validate the fields."""
         if self.ttl_ms is not None and (not is_integer(self.ttl_ms) or self.ttl_ms < 1):
-            raise ValidationError("deduplication.ttl", f"{self.ttl_ms!r} ms leaves no time")
+            raise ValidationError(
+                "deduplication.ttl", f"must be at least 1 ms, in whole ms, not {self.ttl_ms!r}"
+            )
         if self.ttl_ms is None and (self.extend or self.replace):
-            raise ValidationError("deduplication.ttl", "extend and replace need a time")
+            raise ValidationError("deduplication.ttl", "is required with extend or replace")
         if self.key is not None:
             check_text(self.key, "deduplication.key")
 
     @classmethod
     def simple(cls, key: str | None = None) -> Deduplication:
-        """Ignore further jobs with the key until the first has completed or failed.
+        """Ignore further jobs with the same key until the first has completed or failed.
 
         Args:
-            key: What equal jobs share; None takes a hash of the job's name and data.
+            key: The deduplication key; None uses a hash of the job's name and data.
         """
         return cls(key)
 
     @classmethod
     def throttle(cls, ttl: Duration, key: str | None = None) -> Deduplication:
-        """Ignore further jobs with the key for a time after the first.
+        """Ignore further jobs with the same key for a time after the first.
 
         Args:
             ttl: The time, in seconds.
-            key: What equal jobs share; None takes a hash of the job's name and data.
+            key: The deduplication key; None uses a hash of the job's name and data.
         """
         return cls(key, to_ms(ttl, "deduplication.ttl"))
 
     @classmethod
     def debounce(cls, ttl: Duration, key: str | None = None) -> Deduplication:
-        """Run only the last of a burst, once there has been none for `ttl`.
+        """Run only the last job of a burst, once no further job has come for `ttl`.
 
         The job is delayed by `ttl` unless it has a delay of its own.
 
         Args:
             ttl: The quiet time, in seconds.
-            key: What equal jobs share; None takes a hash of the job's name and data.
+            key: The deduplication key; None uses a hash of the job's name and data.
         """
         return cls(key, to_ms(ttl, "deduplication.ttl"), extend=True, replace=True)
 

@@ -1,4 +1,4 @@
-"""What an attempt can end in: a closed set, and the one place that decides what follows."""
+"""The outcomes of an attempt, and the rules for how each is settled."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from toril.model.settlement import Settlement
 
 
 class OutcomeSignal(TorilError):
-    """What a handler raises, or returns, to say how its attempt ended."""
+    """The base class of signals that a handler raises or returns to choose its outcome."""
 
 
 class Retry(OutcomeSignal):
-    """Try again, as after an error, but not before `after`.
+    """Retry the job, as after an error, but not before `after`.
 
-    It uses up an attempt. When none is left the job fails.
+    This uses an attempt. If no attempts are left, the job fails.
     """
 
     def __init__(self, reason: str = "the handler asked for a retry", *, after: Duration) -> None:
         """Ask for another attempt.
 
         Args:
-            reason: What to write down as the attempt's error.
+            reason: The message to store as the attempt's error.
             after: How long to wait, in seconds.
         """
         super().__init__(reason)
@@ -38,10 +38,10 @@ class Retry(OutcomeSignal):
 
 
 class Snooze(OutcomeSignal):
-    """Come back later. It uses up no attempt and counts as no error."""
+    """Run the job again later. This does not use an attempt and is not an error."""
 
     def __init__(self, delay: Duration) -> None:
-        """Ask for a later time.
+        """Ask to run the job again later.
 
         Args:
             delay: How long to wait, in seconds.
@@ -51,31 +51,30 @@ class Snooze(OutcomeSignal):
 
 
 class Cancel(OutcomeSignal):
-    """Stop the job: it is not wanted any more. It fails without another attempt."""
+    """Cancel the job because it is no longer wanted. It fails without another attempt."""
 
     def __init__(self, reason: str = "cancelled by its handler") -> None:
-        """Stop the job.
+        """Cancel the job.
 
         Args:
-            reason: Why.
+            reason: Why the job is cancelled.
         """
         super().__init__(reason)
 
 
 class Unrecoverable(OutcomeSignal):
-    """No attempt can succeed: the job fails at once, whatever attempts are left."""
+    """Fail the job at once, even if attempts are left, because no attempt can succeed."""
 
 
 class ErrorKind(StrEnum):
-    """The types of errors that Toril itself gives attempts; others are names of exceptions."""
+    """The error types that Toril itself assigns. All other types are names of exceptions."""
 
     BAD_ARGUMENTS = "ArgumentsInvalid"
     BAD_RESULT = "ResultNotJSON"
-    CANCELLED = "Cancel"  # however that came about
+    CANCELLED = "Cancel"  # by the handler or on request
     CHILDREN = "ChildrenNotCompleted"
     EXPIRED = "Expired"
     FOLLOW_UP_REFUSED = "FollowUpRefused"
-    INTERRUPTED = "Interrupted"
     NO_HANDLER = "HandlerNotFound"
     PAYLOAD_LOST = "PayloadLost"
     PROCESS_DIED = "ProcessDied"
@@ -85,28 +84,28 @@ class ErrorKind(StrEnum):
 
 
 CANCEL_REASON = "cancelled on request"
-"""The message of that error when it was not the handler's own decision."""
+"""The message of a `CANCELLED` error that the handler did not raise itself."""
 
 STALL_REASON = "job stalled more than allowable limit"
-"""Why a job is poison, in BullMQ's words, which Node.js services look for."""
+"""The error message of a poison job, in BullMQ's wording, which Node.js services look for."""
 
 
 class Succeeded(msgspec.Struct, tag=True, frozen=True):
     """The handler returned.
 
     Attributes:
-        result_json: What it returned, as JSON; None is null.
+        result_json: The return value as JSON; None stands for null.
     """
 
     result_json: str | None
 
 
 class Errored(msgspec.Struct, tag=True, frozen=True):
-    """The attempt failed; another may succeed.
+    """The attempt failed, but another may succeed.
 
     Attributes:
         error: What went wrong.
-        after_ms: The wait that the handler asked for; None leaves it to the backoff.
+        after_ms: The delay that the handler asked for; None uses the backoff.
     """
 
     error: AttemptError
@@ -114,48 +113,48 @@ class Errored(msgspec.Struct, tag=True, frozen=True):
 
 
 class Discarded(msgspec.Struct, tag=True, frozen=True):
-    """No further attempt is to be made: unrecoverable, cancelled, expired, or poison.
+    """No further attempt will be made: the job is unrecoverable, cancelled, expired, or poison.
 
     Attributes:
-        error: Why.
+        error: Why no further attempt will be made.
     """
 
     error: AttemptError
 
 
 class Released(msgspec.Struct, tag=True, frozen=True):
-    """The attempt did not count: snoozed, or interrupted by a shutdown.
+    """The attempt does not count: the job was snoozed, or interrupted by a shutdown.
 
     Attributes:
-        delay_ms: How long the job waits.
+        delay_ms: How long the job waits before it may run again.
     """
 
     delay_ms: int = 0
 
 
 class Forfeited(msgspec.Struct, tag=True, frozen=True):
-    """The lease is lost: nothing may be written, somebody else has the job."""
+    """The lease is lost: another worker may have the job, so nothing may be written."""
 
 
 Outcome: TypeAlias = Succeeded | Errored | Discarded | Released | Forfeited
 
 RetryDelay: TypeAlias = Callable[[JobOptions, int, AttemptError], int]
-"""Gives the wait in milliseconds from the options, the attempts made, and the error."""
+"""Computes the delay in milliseconds from the options, the attempts made, and the error."""
 
 
 def settlement_for(
     lease: Lease, options: JobOptions, outcome: Outcome, retry_delay: RetryDelay
 ) -> Settlement | None:
-    """Decide what an attempt's end means for its job.
+    """Return how to settle an attempt.
 
     Args:
         lease: The lease the attempt ran under.
         options: The job's options.
-        outcome: How it ended.
-        retry_delay: Asked for the wait, where the handler did not name one.
+        outcome: The attempt's outcome.
+        retry_delay: Computes the delay before a retry if the handler did not set one.
 
     Returns:
-        What to tell the engine; None where nothing may be written.
+        The settlement for the engine; None if nothing may be written.
     """
     match outcome:
         case Succeeded():
@@ -179,11 +178,11 @@ def settlement_for(
 
 
 def from_signal(signal: OutcomeSignal, error: AttemptError) -> Outcome:
-    """Return the outcome that a handler asked for by name.
+    """Return the outcome that a handler asked for with a signal.
 
     Args:
-        signal: What it raised or returned.
-        error: The same as an attempt's error.
+        signal: What the handler raised or returned.
+        error: The signal as an attempt's error.
     """
     match signal:
         case Retry():
@@ -192,10 +191,10 @@ def from_signal(signal: OutcomeSignal, error: AttemptError) -> Outcome:
             return Released(signal.delay_ms)
         case Cancel() | Unrecoverable():
             return Discarded(error)
-        case _:  # a user's own class: it ends the attempt, and nothing says that another may help
-            return Discarded(error)
+        case _:  # an unknown signal counts as an ordinary error
+            return Errored(error)
 
 
 def is_signal(value: Any) -> bool:
-    """Whether a handler's return value is a signal that it might as well have raised."""
+    """Return whether a handler returned a signal, which counts as if it had been raised."""
     return isinstance(value, OutcomeSignal)

@@ -1,7 +1,8 @@
-"""The schedule in a job's own options, as BullMQ writes it there for whoever makes the next job.
+"""The rule of a schedule in its jobs' options, from which BullMQ creates the next job.
 
-Source: BullMQ 6, `JobScheduler`: each of its jobs is `repeat:<schedule>:<ms>`, and `repeat` in
-its options says by which rule the next one is due and how many there were.
+Source: BullMQ 6, `JobScheduler`. The id of each of a schedule's jobs is
+`repeat:<schedule>:<ms>`. The option `repeat` holds the rule by which the next job is due, and
+how many jobs there have been.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from toril.model.schedule import DEFAULT_TZ, Schedule
 
 PREFIX = "repeat:"
 _JOB_ID = re.compile(r"repeat:(.+):(\d+)", re.DOTALL)
-_OF_ITS_TIME = ("jobId", "delay", "timestamp", "prevMillis")
+_TIME_DEPENDENT = ("jobId", "delay", "timestamp", "prevMillis")
 
 _encoder = msgspec.json.Encoder()
 
 
 class Turn(NamedTuple):
-    """A job that a schedule made.
+    """Identifies a job that a schedule created.
 
     Attributes:
-        schedule_id: The schedule.
-        due_ms: When the job was due.
+        schedule_id: The schedule's id.
+        due_ms: When the job was due, in milliseconds since 1970.
     """
 
     schedule_id: str
@@ -36,11 +37,11 @@ class Turn(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """What the options of a schedule's job say of it.
+    """The schedule as described by the options of one of its jobs.
 
     Attributes:
-        schedule: The rule, without what its jobs are made of.
-        number: Which job of the schedule it is, from 1.
+        schedule: The rule, without the name, payload and options of the schedule's jobs.
+        number: The job's number within the schedule, from 1.
     """
 
     schedule: Schedule
@@ -48,35 +49,35 @@ class Repeat(NamedTuple):
 
 
 def job_id(schedule_id: str, due_ms: int) -> str:
-    """Return the id of a schedule's job."""
+    """Return the id of the job that a schedule creates for a due time."""
     return f"{PREFIX}{schedule_id}:{due_ms}"
 
 
 def turn_of(a_job_id: str) -> Turn | None:
-    """Return whose a job is; None where it is no schedule's."""
+    """Return which schedule's job an id belongs to; None if not a schedule's."""
     found = _JOB_ID.fullmatch(a_job_id) if a_job_id.startswith(PREFIX) else None
     return Turn(found[1], int(found[2])) if found else None
 
 
 def first_options(schedule: Schedule) -> str:
-    """Return the options of a schedule's first job, but for what its time decides."""
+    """Return the options of a schedule's first job, without those that depend on its due time."""
     return _with(codec.decode(encode_options(schedule.options)), schedule.id, _rule(schedule))
 
 
 def next_options(schedule_id: str, options_json: str, number: int) -> str:
-    """Return the options of the job after one, but for what its time decides.
+    """Return the options of a schedule's next job, without those that depend on its due time.
 
     Args:
-        schedule_id: The schedule.
-        options_json: Those of the one, which had a rule.
-        number: Which job of the schedule the next is.
+        schedule_id: The schedule's id.
+        options_json: The options of the job before, which contain a rule.
+        number: The next job's number within the schedule.
     """
     options = codec.decode(options_json)
     return _with(options, schedule_id, {**options["repeat"], "count": number})
 
 
 def _with(options: dict[str, Any], schedule_id: str, rule: dict[str, Any]) -> str:
-    kept = {name: value for name, value in options.items() if name not in _OF_ITS_TIME}
+    kept = {name: value for name, value in options.items() if name not in _TIME_DEPENDENT}
     return _encoder.encode({**kept, "repeatJobKey": schedule_id, "repeat": rule}).decode()
 
 
@@ -95,10 +96,14 @@ def _rule(schedule: Schedule) -> dict[str, Any]:
 
 
 def rule_of(schedule_id: str, options_json: str) -> Repeat:
-    """Return the rule in the options of a schedule's job, which Node.js may have written.
+    """Read the rule from the options of a schedule's job, which Node.js may have written.
+
+    Args:
+        schedule_id: The schedule's id.
+        options_json: The job's options.
 
     Raises:
-        ValidationError: There is none that could be followed.
+        ValidationError: The options contain no valid rule.
     """
     try:
         rule = codec.decode(options_json)["repeat"]
@@ -114,9 +119,9 @@ def rule_of(schedule_id: str, options_json: str) -> Repeat:
         )
         number = _number(rule.get("count")) or 0
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValidationError("repeat", f"{error!r}: these options hold no rule") from None
+        raise ValidationError("repeat", f"is not a valid schedule rule: {error!r}") from None
     if schedule.cron is None and not (schedule.every_ms and schedule.every_ms > 0):
-        raise ValidationError("repeat", "there is neither a pattern nor an interval")
+        raise ValidationError("repeat", "must have a cron pattern or an interval")
     return Repeat(schedule, number)
 
 

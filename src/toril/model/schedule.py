@@ -1,36 +1,36 @@
-"""Schedules: what makes a job again and again, and when."""
+"""Schedules: the rules by which jobs are added repeatedly."""
 
 from __future__ import annotations
 
 import msgspec
 
 from toril.errors import ValidationError
-from toril.model.checks import check_name, check_text, is_integer
+from toril.model.checks import check_integer, check_name, check_text
 from toril.model.cron import cron_of
 from toril.model.job import DEFAULT_NAME
 from toril.model.job_options import DEFAULT_OPTIONS, JobOptions
 
 DEFAULT_TZ = "UTC"
-STOPPED = "schedule %r of queue %r has stopped: %s; make it again with a rule that is understood"
-"""What the log is told of a schedule that cannot be carried on: its id, its queue, and why."""
+STOPPED = "schedule %r of queue %r has stopped: %s; upsert it again with a valid rule"
+"""The log message for a schedule that cannot continue: its id, its queue, and why."""
 
-_LATEST_MS = 253_402_300_799_000  # the year 9999
+_LATEST_MS = 253_402_300_799_000  # the end of the year 9999
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes a job again and again. Make one with `Schedule.of`, which validates.
+    """Adds a job repeatedly, by a cron pattern or an interval. Create one with `Schedule.of`.
 
     Attributes:
-        id: Its name in its queue.
-        cron: The pattern by which it is due; see `Cron`.
-        every_ms: The time between two jobs, in milliseconds, instead of a pattern.
-        tz: The time zone of the pattern.
-        start_ms: It makes none before this, in milliseconds since 1970; so all that end in _ms.
-        end_ms: It makes none after this.
-        limit: How many jobs it makes.
-        offset_ms: How long after each multiple of `every_ms` since 1970 a job is due. Without it
-            and without a start, the first job is due at once.
-        name: What kind of work its jobs are.
+        id: The schedule's id, unique in its queue.
+        cron: The cron pattern; see `Cron`.
+        every_ms: The interval between two jobs, in milliseconds, instead of a pattern.
+        tz: The pattern's time zone.
+        start_ms: No job is due before this time, in milliseconds since 1970.
+        end_ms: No job is due after this time, in milliseconds since 1970.
+        limit: How many jobs the schedule creates; None means no limit.
+        offset_ms: How long after each multiple of `every_ms` since 1970 a job is due, in
+            milliseconds. Without an offset and a start, the first job is due at once.
+        name: The name of the schedule's jobs.
         data: Their payload as JSON.
         options: Their options.
     """
@@ -63,10 +63,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         data: str = "{}",
         options: JobOptions = DEFAULT_OPTIONS,
     ) -> Schedule:
-        """Make a schedule; the arguments are its attributes.
+        """Create a schedule. The arguments are its attributes.
 
         Raises:
-            ValidationError: One of them is refused; the error names it.
+            ValidationError: An argument is invalid; the error names it.
         """
         check_name(id, "id")
         check_text(name, "name")
@@ -93,39 +93,39 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return made
 
     def first_after(self, now_ms: int) -> int:
-        """Return when its first job is due, if it begins now.
+        """Return when the first job of a new schedule is due, in milliseconds since 1970.
 
         Args:
-            now_ms: The time.
+            now_ms: The current time, in milliseconds since 1970.
 
         Raises:
-            ValidationError: None is due any more.
+            ValidationError: No job would ever be due.
         """
         begun = self.start_ms is None or self.start_ms <= now_ms
         at_once = self.every_ms is not None and begun and not self.offset_ms
         due = self._until_end(now_ms) if at_once else self.next_after(now_ms)
         if due is None:
-            raise ValidationError("end_ms", f"{self.end_ms} comes before its first job is due")
+            raise ValidationError("end_ms", f"{self.end_ms} is before the first job would be due")
         return due
 
     def following(self, due_ms: int, now_ms: int) -> int | None:
-        """Return when the job after another is due: those that were missed are left out.
+        """Return when the job after another is due, skipping missed runs; None if there is none.
 
         Args:
-            due_ms: When the other was due.
-            now_ms: The time.
+            due_ms: When the other job was due, in milliseconds since 1970.
+            now_ms: The current time, in milliseconds since 1970.
         """
         if self.every_ms and due_ms + self.every_ms >= now_ms:
             return self._until_end(due_ms + self.every_ms)
         return self.next_after(max(due_ms, now_ms), grid_ms=due_ms)
 
     def next_after(self, ms: int, *, grid_ms: int | None = None) -> int | None:
-        """Return the first time after another at which a job is due; None: there is none.
+        """Return when a job is next due after a time; None if no further job is due.
 
         Args:
-            ms: The other time.
-            grid_ms: A time at which a job of an interval was due, or is; others are multiples of
-                the interval away from it. Without it the offset or the start says so.
+            ms: The time, in milliseconds since 1970.
+            grid_ms: A due time of an interval's job, past or future. All other due times are
+                multiples of the interval away from it. Defaults to the start or the offset.
         """
         if self.cron is not None:
             due = cron_of(self.cron, self.tz).next_after(max(ms, self.start_ms or 0))
@@ -153,20 +153,22 @@ def _check_rule(cron: str | None, every_ms: int | None, tz: str | None) -> None:
     if cron is not None:
         cron_of(cron, DEFAULT_TZ if tz is None else tz)
     elif tz is not None:
-        raise ValidationError("tz", "a time zone goes with cron, not with every_ms")
+        raise ValidationError("tz", "a time zone applies to cron, not to every_ms; leave it out")
     _check_number("every_ms", every_ms, 1, _LATEST_MS)
 
 
 def _check_number(field: str, value: int | None, least: int, most: int) -> None:
-    if value is not None and (not is_integer(value) or not least <= value <= most):
-        raise ValidationError(field, f"{value!r} is not a whole number from {least} to {most}")
+    if value is not None:
+        check_integer(value, field, least, most)
 
 
 def _check_offset(offset_ms: int | None, every_ms: int | None, start_ms: int | None) -> None:
     if offset_ms is None:
         return
     if every_ms is None:
-        raise ValidationError("offset_ms", "an offset goes with every_ms, not with cron")
+        raise ValidationError(
+            "offset_ms", "an offset applies to every_ms, not to cron; leave it out"
+        )
     if start_ms is not None:
         raise ValidationError("offset_ms", "give either start_ms or offset_ms, not both")
     _check_number("offset_ms", offset_ms, 0, every_ms - 1)
@@ -181,4 +183,4 @@ def _check_options(options: JobOptions) -> None:
     }
     for name, is_given in taken.items():
         if is_given:
-            raise ValidationError(f"options.{name}", "the schedule decides it; leave it out")
+            raise ValidationError(f"options.{name}", "is set by the schedule; leave it out")

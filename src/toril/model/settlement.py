@@ -1,7 +1,7 @@
-"""How a worker gives a job back: the closed set of what a lease can end in, as engines see it.
+"""Settlements: how a worker tells an engine what became of a leased job.
 
 A settlement may carry follow-ups: jobs that the engine adds in the same atomic step, if and only
-if the settlement is accepted. Dead letters, chains and workflows are made of them.
+if the settlement is accepted. Dead letters, chains and workflows are built on them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from toril.model.options import Keep
 
 
 class FollowUp(msgspec.Struct, frozen=True, gc=False):
-    """A job that is added with a settlement.
+    """A job to add in the same step as a settlement.
 
     Attributes:
-        queue: The queue it goes to.
+        queue: The queue to add the job to.
         job: The job. Its id should come from `follow_up_id`, so that repeating the settlement
-            adds nothing.
-        with_errors: The engine adds the errors of all attempts to the payload, which is a JSON
-            object, as `errors`: attempt, type, message, stack, started_ms, ended_ms.
+            does not add it again.
+        with_errors: Whether the engine adds the errors of all attempts to the payload, which
+            must be a JSON object, as `errors`: attempt, type, message, stack, started_ms,
+            ended_ms.
     """
 
     queue: QueueRef
@@ -33,24 +34,24 @@ class FollowUp(msgspec.Struct, frozen=True, gc=False):
 
 
 def follow_up_id(lease: Lease, place: int = 0) -> str:
-    """Return the id of a settlement's follow-up: the same whenever it is settled again.
+    """Return the id of a settlement's follow-up. Repeating the settlement yields the same id.
 
     Args:
-        lease: The lease of the settlement.
-        place: Which of its follow-ups, from 0.
+        lease: The settlement's lease.
+        place: The follow-up's index in the settlement, from 0.
     """
     text = f"{lease.queue.prefix}:{lease.queue.name}:{lease.id}:{lease.token}:{place}"
     return f"f{hashlib.sha256(text.encode()).hexdigest()[:25]}"
 
 
 class Complete(msgspec.Struct, frozen=True, gc=False):
-    """The job is done.
+    """Complete the job.
 
     Attributes:
-        lease: The lease it was done under.
-        result_json: What the handler returned, as JSON; None is null.
-        keep: Which completed jobs are kept after this one; None is all.
-        then: Jobs to add in the same step.
+        lease: The lease the job ran under.
+        result_json: The handler's return value as JSON; None stands for null.
+        keep: The retention to apply to completed jobs; None keeps all.
+        then: Follow-ups.
     """
 
     lease: Lease
@@ -60,13 +61,13 @@ class Complete(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """The job failed for good.
+    """Fail the job for good.
 
     Attributes:
-        lease: The lease.
-        error: The error that ended it.
-        keep: Which failed jobs are kept after this one; None is all.
-        then: Jobs to add in the same step.
+        lease: The lease the job ran under.
+        error: The error of the last attempt.
+        keep: The retention to apply to failed jobs; None keeps all.
+        then: Follow-ups.
     """
 
     lease: Lease
@@ -76,10 +77,10 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
-    """The attempt failed; the job is tried again.
+    """Retry the job after a failed attempt.
 
     Attributes:
-        lease: The lease.
+        lease: The lease the job ran under.
         error: What went wrong.
         delay_ms: How long to wait before the next attempt.
     """
@@ -90,11 +91,11 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Release(msgspec.Struct, frozen=True, gc=False):
-    """The job is given back without using up an attempt.
+    """Give the job back without using an attempt.
 
     Attributes:
-        lease: The lease.
-        delay_ms: How long it waits; 0 puts it before the others that wait.
+        lease: The lease the job ran under.
+        delay_ms: How long the job waits; 0 puts it ahead of the other waiting jobs.
     """
 
     lease: Lease
@@ -104,11 +105,11 @@ class Release(msgspec.Struct, frozen=True, gc=False):
 Settlement: TypeAlias = Complete | Fail | Retry | Release
 
 SettlementHook: TypeAlias = Callable[[Settlement], Settlement]
-"""Returns a settlement with follow-ups on it, or as it was. Pure: it may run more than once."""
+"""Returns the settlement, possibly with follow-ups added. Must be pure: it may run repeatedly."""
 
 
 def follow_ups_of(settlements: Sequence[Settlement]) -> Iterator[FollowUp]:
-    """Yield the follow-ups of settlements, in order."""
+    """Yield the follow-ups of all settlements, in order."""
     for settlement in settlements:
         if isinstance(settlement, Complete | Fail):
             yield from settlement.then

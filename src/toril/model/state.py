@@ -1,6 +1,6 @@
-"""The states of a job and the only table of the ways between them.
+"""The states of a job, and the table of transitions between them.
 
-docs/states.md draws this table. The SQL schema enforces it, and tests hold every
+docs/states.md shows this table as a diagram. The SQL schema enforces it, and tests check every
 state literal in SQL and Lua against it.
 """
 
@@ -12,7 +12,7 @@ from toril.errors import ValidationError
 
 
 class JobState(StrEnum):
-    """Where a job is. The values are BullMQ's names, so that both sides speak alike."""
+    """The state of a job. The values are BullMQ's names."""
 
     WAITING = "waiting"
     PRIORITIZED = "prioritized"
@@ -21,28 +21,28 @@ class JobState(StrEnum):
     ACTIVE = "active"
     COMPLETED = "completed"
     FAILED = "failed"
-    # The two below are views that listings and the registry give of a job:
-    # waiting in a paused queue, and failed with a dead letter. No engine stores them.
+    # The two states below appear only in listings and in the registry: waiting in a paused
+    # queue, and failed with a dead letter. No engine stores them.
     PAUSED = "paused"
     DEAD = "dead"
 
 
 STORED = frozenset(JobState) - {JobState.PAUSED, JobState.DEAD}
-"""The states that an engine stores."""
+"""The states that engines store."""
 
 FINAL = frozenset({JobState.COMPLETED, JobState.FAILED})
-"""The states that a job does not leave by itself."""
+"""The states of finished jobs. A job leaves them only on request."""
 
 READY = frozenset({JobState.WAITING, JobState.PRIORITIZED})
-"""The states from which a worker takes jobs."""
+"""The states from which workers fetch jobs."""
 
 INITIAL = frozenset(
     {JobState.WAITING, JobState.PRIORITIZED, JobState.DELAYED, JobState.WAITING_CHILDREN}
 )
-"""The states in which a job may be added."""
+"""The states that a new job can have."""
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    # → prioritized: its priority was changed; → delayed: its delay was; → failed: cancelled.
+    # → prioritized: priority changed; → delayed: delay changed; → failed: cancelled.
     JobState.WAITING: frozenset(
         {JobState.ACTIVE, JobState.PRIORITIZED, JobState.DELAYED, JobState.FAILED}
     ),
@@ -55,7 +55,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.WAITING_CHILDREN: frozenset(
         {JobState.WAITING, JobState.PRIORITIZED, JobState.DELAYED, JobState.FAILED}
     ),
-    # → waiting, prioritized: retried at once, given back or stalled; → delayed: backoff, snooze.
+    # → waiting, prioritized: retried at once, released or stalled; → delayed: backoff, snooze.
     JobState.ACTIVE: frozenset(
         {
             JobState.COMPLETED,
@@ -66,22 +66,22 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
             JobState.WAITING_CHILDREN,
         }
     ),
-    # → waiting, prioritized: somebody asked to run it again.
+    # → waiting, prioritized: run again on request.
     JobState.COMPLETED: frozenset({JobState.WAITING, JobState.PRIORITIZED}),
     JobState.FAILED: frozenset({JobState.WAITING, JobState.PRIORITIZED}),
 }
-"""From each stored state, the states that may follow. Removal is possible from each but active."""
+"""The states that may follow each stored state. Jobs can be removed from any state but active."""
 
 
 def parse_state(state: JobState | str, field: str = "state") -> JobState:
-    """Return a stored state by its name.
+    """Return the stored state with a name.
 
     Args:
-        state: The state, or its name as BullMQ writes it.
-        field: The name to put into the error.
+        state: The state, or BullMQ's name for it.
+        field: The field name for the error.
 
     Raises:
-        ValidationError: No engine stores such a state.
+        ValidationError: There is no such stored state.
     """
     try:
         parsed = JobState(state)

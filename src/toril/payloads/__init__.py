@@ -1,4 +1,4 @@
-"""Where payloads are kept that are too large to travel with their jobs."""
+"""Payload stores: they keep payloads that are too large for their jobs."""
 
 from toril.payloads.store import PayloadStore, open_payload_store, redeem
 

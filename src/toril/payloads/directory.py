@@ -1,4 +1,4 @@
-"""Payloads in a folder: each is a file that is on the disk, and whole, once it has its name."""
+"""A payload store in a folder. Files are written under a draft name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 class Directory:
-    """A folder, on this machine or mounted.
+    """A folder on this machine, or a mounted one.
 
     Attributes:
-        location: Its URL.
+        location: The folder's URL.
     """
 
     def __init__(self, root: Path) -> None:
-        """Name a folder; it is made when the first payload is written.
+        """Use a folder, which is created when the first payload is written.
 
         Args:
             root: The folder.
@@ -30,7 +30,7 @@ class Directory:
         self.location = self._root.as_uri()
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file and bring it to the disk, or leave nothing."""
+        """Write a file and flush it to disk; if that fails, leave no file behind."""
         if not self._root.is_dir():
             self._root.mkdir(parents=True, exist_ok=True)
             _sync(self._root.parent)
@@ -54,35 +54,40 @@ class Directory:
     def read(self, path: str, most: int) -> bytes:
         """Return a file's first bytes.
 
+        Args:
+            path: The path relative to the folder.
+            most: The maximum number of bytes.
+
         Raises:
-            FileNotFoundError: It is not there, but others are.
-            OSError: It cannot be read, or the folder looks like that of a disk which is away.
+            FileNotFoundError: The file does not exist, but the folder is not empty.
+            OSError: The file cannot be read, or the folder is missing or empty, as if its disk
+                were not mounted.
         """
         try:
             descriptor = os.open(self._root / path, os.O_RDONLY | _NO_LINKS | _BINARY)
         except FileNotFoundError:
             if not self._root.is_dir() or not any(self._root.iterdir()):
-                raise OSError("the folder is not there or empty; is its disk mounted?") from None
+                raise OSError("the folder is missing or empty; is its disk mounted?") from None
             raise
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read(most)
 
     def folders(self) -> list[str]:
-        """Return the names of the folders in it."""
+        """Return the names of the subfolders."""
         if not self._root.is_dir():
             return []
         return [found.name for found in os.scandir(self._root) if found.is_dir()]
 
     def remove(self, folder: str) -> int:
-        """Remove a folder; return how many payloads were in it."""
-        place = self._root / folder
-        count = sum(1 for file in place.glob("*/[!.]*"))
-        shutil.rmtree(place)
+        """Remove a subfolder; return how many payloads it contained."""
+        target = self._root / folder
+        count = sum(1 for file in target.glob("*/[!.]*"))
+        shutil.rmtree(target)
         return count
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where that is not done with the files."""
+    """Flush a folder's entries to disk, on systems where syncing its files does not do so."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

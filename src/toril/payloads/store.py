@@ -1,7 +1,7 @@
-"""A store of payloads: each is found by the day it was written and the hash of its JSON.
+"""The payload store. A payload is found by the day it was written and the hash of its JSON.
 
-A folder holds what was written on one day, so that old payloads go folder by folder, and
-nothing is ever removed that somebody writes at the same time.
+Each folder holds the payloads written on one day. Old payloads are removed a folder at a time,
+so removal never affects a payload that is being written.
 """
 
 from __future__ import annotations
@@ -37,49 +37,49 @@ _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Blobs(Protocol):
-    """Where a store keeps its files. A path has slashes; any exception may come of a call."""
+    """A place for a payload store's files. Paths use slashes. Calls may raise any exception."""
 
     location: str
 
     def write(self, path: str, content: bytes, /) -> None:
-        """Keep a file; when this returns it survives a loss of power."""
+        """Write a file durably: once this returns, the file survives a loss of power."""
         ...
 
     def read(self, path: str, most: int, /) -> bytes:
-        """Return a file's first bytes; FileNotFoundError where it will never be there."""
+        """Return a file's first bytes; raise FileNotFoundError if it is lost for good."""
         ...
 
     def folders(self) -> list[str]:
-        """Return the names of the folders at the root."""
+        """Return the names of the top-level folders."""
         ...
 
     def remove(self, folder: str, /) -> int:
-        """Remove a folder with the files in it; return how many they were."""
+        """Remove a folder and its files; return how many files it contained."""
         ...
 
 
 class PayloadStore:
-    """Keeps payloads. Its methods block: they are for threads.
+    """Stores payloads. The methods block, so call them from a thread.
 
     Attributes:
-        location: Where it is, without a password.
-        threshold: The largest payload that stays with its job, in bytes.
-        max_bytes: The largest payload.
+        location: The store's URL without a password.
+        threshold: The largest payload that stays in its job, in bytes.
+        max_bytes: The largest payload that the store accepts, in bytes.
     """
 
     def __init__(
         self, blobs: Blobs, *, threshold: int, max_bytes: int, clock: Clock | None = None
     ) -> None:
-        """Make a store; `open_payload_store` does from a URL.
+        """Create a store; to create one from a URL, use `open_payload_store`.
 
         Args:
-            blobs: Where its files are.
-            threshold: The largest payload that stays with its job, in bytes.
-            max_bytes: The largest payload.
-            clock: Tells the day; the machine's unless given.
+            blobs: Keeps the files.
+            threshold: The largest payload that stays in its job, in bytes.
+            max_bytes: The largest payload that the store accepts, in bytes.
+            clock: Provides the current day; defaults to the system clock.
 
         Raises:
-            ConfigurationError: A limit is refused.
+            ConfigurationError: A limit is invalid.
         """
         for name, value, least, most in (
             ("payload_threshold", threshold, LEAST_THRESHOLD, MOST_BYTES),
@@ -87,7 +87,7 @@ class PayloadStore:
         ):
             if not is_integer(value) or not least <= value <= most:
                 raise ConfigurationError(
-                    f"{name} is {value!r}; give a number of bytes from {least:,} to {most:,}"
+                    f"{name} must be an integer from {least:,} to {most:,} bytes, not {value!r}"
                 )
         self.location = blobs.location
         self.threshold = threshold
@@ -96,35 +96,38 @@ class PayloadStore:
         self._clock = clock or SystemClock()
 
     def put(self, text: str) -> str:
-        """Keep a payload.
+        """Store a payload.
 
         Args:
-            text: Its JSON.
+            text: The payload's JSON.
 
         Returns:
-            The data, as JSON, of a job that carries a claim on it.
+            The JSON data for the job: a claim.
 
         Raises:
-            EngineError: It could not be kept.
+            EngineError: The payload could not be stored.
         """
         content = text.encode()
         today = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).date().isoformat()
         claim = Claim(today, sha256(content).hexdigest(), len(content))
         try:
             self._blobs.write(claim.path, content)
-        except Exception as error:  # fsspec's systems have errors of their own
+        except Exception as error:  # fsspec file systems raise errors of their own
             raise self._write_error(error) from error
         return encode_claim(claim)
 
     def get(self, claim: Claim) -> str:
-        """Return a payload, as JSON.
+        """Return a payload as JSON.
+
+        Args:
+            claim: Identifies the payload.
 
         Raises:
-            PayloadLostError: It is not there, or damaged.
-            StoreUnavailableError: It cannot be read now.
-            ConfigurationError: It is larger than this store allows.
+            PayloadLostError: The payload is missing or damaged.
+            StoreUnavailableError: The payload cannot be read now.
+            ConfigurationError: The payload is larger than this store allows.
         """
-        what = f"its payload {claim.path}"
+        what = f"the job's payload {claim.path}"
         if claim.bytes > self.max_bytes:
             raise ConfigurationError(
                 f"{what} has {claim.bytes:,} bytes, more than the {self.max_bytes:,} allowed here; "
@@ -134,31 +137,33 @@ class PayloadStore:
             content = self._blobs.read(claim.path, claim.bytes + 1)
         except FileNotFoundError:
             raise PayloadLostError(
-                f"{what} is not in {self.location}; it was removed, or payload_store is another "
-                "one here than where the job was added"
+                f"{what} is not in {self.location}; it was removed, or payload_store is not the "
+                "same here as where the job was added"
             ) from None
         except Exception as error:
             raise StoreUnavailableError(
                 f"{what} cannot be read from {self.location}: {_text(error)}"
             ) from error
         if len(content) != claim.bytes or sha256(content).hexdigest() != claim.sha256:
-            raise PayloadLostError(f"{what} in {self.location} is damaged: it is not what was put")
+            raise PayloadLostError(
+                f"{what} in {self.location} is damaged: its size or hash is not the claim's"
+            )
         try:
             return content.decode()
         except UnicodeDecodeError:
             raise PayloadLostError(f"{what} in {self.location} is not UTF-8") from None
 
     def remove_older_than(self, age_ms: int) -> int:
-        """Remove the payloads of the days that ended some time ago.
+        """Remove the payloads of days that ended at least some time ago.
 
         Args:
-            age_ms: How long ago at least.
+            age_ms: How long ago, in milliseconds.
 
         Returns:
-            How many were removed.
+            How many payloads were removed.
 
         Raises:
-            EngineError: They could not be removed; some may have been.
+            EngineError: Not all of them could be removed; some may have been.
         """
         until = self._clock.wall_ms() - age_ms
         try:
@@ -173,30 +178,30 @@ class PayloadStore:
         if number in _FULL:
             return StoreFullError(f"{where} is full")
         if number in _REFUSED:
-            return StoreReadOnlyError(f"{where} may not be written: {error}")
+            return StoreReadOnlyError(f"{where} is not writable: {error}")
         return StoreUnavailableError(f"{where} cannot be written: {_text(error)}")
 
 
 def redeem(data: str, store: PayloadStore | None) -> str:
-    """Return the payload, as JSON, on which a job's data carry a claim.
+    """Return the payload that a job's claim refers to, as JSON.
 
     Args:
-        data: The job's data, as JSON.
-        store: Where it should be.
+        data: The job's data as JSON, which looks like a claim.
+        store: The payload store; None if none is set.
 
     Raises:
-        PayloadLostError: It is not there, or damaged, or what looks like a claim is none.
-        StoreUnavailableError: It cannot be read now.
-        ConfigurationError: There is no store here, or it allows only smaller ones.
+        PayloadLostError: The payload is missing or damaged, or the data is not a valid claim.
+        StoreUnavailableError: The payload cannot be read now.
+        ConfigurationError: No payload store is set, or it allows only smaller payloads.
     """
     try:
         claim = decode_claim(data)
     except ValueError as error:
-        raise PayloadLostError(f"its data are no claim on a payload: {error}") from None
+        raise PayloadLostError(f"the job's data is not a valid claim: {error}") from None
     if store is None:
         raise ConfigurationError(
-            f"its payload {claim.path} is in a payload store, and none is set here: give the "
-            "QueueManager the payload_store of the producer, or set TORIL_PAYLOAD_STORE"
+            f"the job's payload {claim.path} is in a payload store, but none is set here; pass "
+            "the producer's payload_store to the QueueManager, or set TORIL_PAYLOAD_STORE"
         )
     return store.get(claim)
 
@@ -204,19 +209,19 @@ def redeem(data: str, store: PayloadStore | None) -> str:
 def open_payload_store(
     where: str | Path, *, threshold: int, max_bytes: int, clock: Clock | None = None
 ) -> PayloadStore:
-    """Return the store of payloads at a place; nothing is made or connected to yet.
+    """Return a payload store. Nothing is created and no connection is made yet.
 
     Args:
-        where: A folder as a path or a file URL; any other URL is fsspec's.
-        threshold: The largest payload that stays with its job, in bytes.
-        max_bytes: The largest payload.
-        clock: Tells the day; the machine's unless given.
+        where: A folder, as a path or a file URL, or any other URL, which fsspec handles.
+        threshold: The largest payload that stays in its job, in bytes.
+        max_bytes: The largest payload that the store accepts, in bytes.
+        clock: Provides the current day; defaults to the system clock.
 
     Raises:
-        ConfigurationError: The place or a limit is refused, or a package is missing.
+        ConfigurationError: The folder, the URL or a limit is invalid, or a package is missing.
     """
     if not str(where) or not isinstance(where, str | Path):
-        raise ConfigurationError(f"payload_store is {where!r}; give a folder or a URL")
+        raise ConfigurationError(f"payload_store must be a folder or a URL, not {where!r}")
     return PayloadStore(
         _blobs_at(str(where)), threshold=threshold, max_bytes=max_bytes, clock=clock
     )
@@ -228,26 +233,27 @@ def _blobs_at(where: str) -> Blobs:
     try:
         parts = urlsplit(where)
     except ValueError as error:
-        raise ConfigurationError(f"payload_store {where!r} is no URL: {error}") from None
+        raise ConfigurationError(f"payload_store {where!r} is not a valid URL: {error}") from None
     if parts.scheme != "file":
         return Remote(where)
     path = unquote(parts.path)
     if parts.netloc or not path.strip("/"):
         raise ConfigurationError(
-            f"payload_store {where!r} names no folder; write file:///var/lib/toril/payloads"
+            f"payload_store {where!r} does not name a folder; "
+            "write it like file:///var/lib/toril/payloads"
         )
     return Directory(Path(path))
 
 
 def _ended_by(name: str, until_ms: int) -> bool:
-    """Whether a folder is one of a day, and that day had ended at a point in time."""
+    """Return whether a folder is for a day, and that day had ended by a point in time."""
     if not re.fullmatch(DAY, name):
         return False
     try:
-        begun = datetime.fromisoformat(name).replace(tzinfo=UTC)
+        start = datetime.fromisoformat(name).replace(tzinfo=UTC)
     except ValueError:
         return False
-    return begun.timestamp() * 1000 + _DAY_MS <= until_ms
+    return start.timestamp() * 1000 + _DAY_MS <= until_ms
 
 
 def _text(error: Exception) -> str:

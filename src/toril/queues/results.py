@@ -129,6 +129,8 @@ class _Follower:
                 reading.cancel()
                 with suppress(asyncio.CancelledError):
                     await reading
+            elif not reading.cancelled():
+                reading.exception()  # retrieved, as asyncio would warn if this task was cancelled
         for queue, (_, cursor) in news.items():
             self._cursors[queue] = cursor
         return news

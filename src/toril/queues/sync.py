@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -209,6 +210,7 @@ def blocking_handle(
         thread, target = self._thread, self._target
         return SyncJobHandle(thread.run(method(target, *args, **kwargs)), thread)
 
+    _show_handles(call, method)
     return call
 
 
@@ -227,7 +229,15 @@ def blocking_handles(
         handles = thread.run(method(target, *args, **kwargs))
         return [SyncJobHandle(handle, thread) for handle in handles]
 
+    _show_handles(call, method)
     return call
+
+
+def _show_handles(call: Callable[..., Any], method: Callable[..., Any]) -> None:
+    """Set a wrapper's signature to the method's, with sync handles in the return type."""
+    signature = inspect.signature(method)
+    returned = str(signature.return_annotation).replace("JobHandle", "SyncJobHandle")
+    vars(call)["__signature__"] = signature.replace(return_annotation=returned)
 
 
 class SyncFacade(_HasThread):

@@ -17,7 +17,7 @@ import apsw
 from tests.conformance.support import QUEUE, job
 from toril.engine.contract.hot_path import Exchange, Fetch
 from toril.engine.sqlite import SqliteEngine
-from toril.model.job import NewJob
+from toril.model.job import NewJob, QueueRef
 from toril.model.settlement import Settlement
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -52,8 +52,8 @@ async def exchange(
     return await engine.exchange(QUEUE, settlements, Fetch(fetch, "worker", 60_000))
 
 
-async def total(engine: SqliteEngine) -> int:
-    return sum((await engine.queues.counts(QUEUE)).values())
+async def total(engine: SqliteEngine, queue: QueueRef = QUEUE) -> int:
+    return sum((await engine.queues.counts(queue)).values())
 
 
 def raw(path: Path) -> apsw.Connection:

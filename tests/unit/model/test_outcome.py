@@ -11,6 +11,7 @@ from toril.model.outcome import (
     Discarded,
     Errored,
     Forfeited,
+    OutcomeSignal,
     Released,
     Retry,
     Snooze,
@@ -148,3 +149,10 @@ def test_signals_say_what_they_are_for():
 def test_a_signal_may_be_returned_as_well_as_raised():
     assert all(map(is_signal, [Retry(after=1), Snooze(1), Cancel(), Unrecoverable()]))
     assert not any(map(is_signal, [None, 0, Exception(), "Retry", Retry]))
+
+
+def test_a_signal_of_a_users_own_is_an_error_like_any_other():
+    class Unheard(OutcomeSignal):
+        pass
+
+    assert outcomes.from_signal(Unheard(), _ERROR) == Errored(_ERROR)

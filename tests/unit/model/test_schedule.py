@@ -98,5 +98,5 @@ def test_nothing_is_due_after_the_end():
     schedule = Schedule.of("s", every_ms=HOUR, end_ms=NOW + HOUR)
     assert schedule.following(NOW, NOW) == NOW + HOUR
     assert schedule.following(NOW + HOUR, NOW + HOUR) is None
-    with pytest.raises(ValidationError, match=r"end_ms: .* comes before its first job is due"):
+    with pytest.raises(ValidationError, match=r"end_ms: .* is before the first job would be due"):
         schedule.first_after(NOW + 2 * HOUR)

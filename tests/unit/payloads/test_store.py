@@ -162,7 +162,7 @@ def test_without_a_store_it_is_said_which_setting_is_missing(store):
 def test_what_looks_like_a_claim_and_leads_elsewhere_is_refused(store):
     data = store.put(TEXT).replace('"sha256":"', '"sha256":"../')
 
-    with pytest.raises(PayloadLostError, match="no claim"):
+    with pytest.raises(PayloadLostError, match="not a valid claim"):
         redeem(data, store)
 
 
@@ -243,12 +243,12 @@ def test_a_store_that_is_not_there_yet_has_nothing_to_remove(store):
 @pytest.mark.parametrize(
     ("where", "what"),
     [
-        ("", "give a folder or a URL"),
-        (5, "give a folder or a URL"),
-        ("file://", "names no folder"),
-        ("file://server/share", "names no folder"),
+        ("", "must be a folder or a URL"),
+        (5, "must be a folder or a URL"),
+        ("file://", "does not name a folder"),
+        ("file://server/share", "does not name a folder"),
         ("nonsense://bucket", "nonsense"),
-        ("s3://[bucket", "is no URL"),
+        ("s3://[bucket", "is not a valid URL"),
         ("nonsense://user:secret@server/x", r"nonsense://user:\*\*\*@server/x"),
     ],
 )

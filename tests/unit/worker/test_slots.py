@@ -93,3 +93,47 @@ def test_slots_are_neither_lost_nor_made():
             slots.give(n, pump)
 
     assert slots.free == 7
+
+
+@pytest.mark.parametrize("free", [1, 3, 10])
+def test_slots_that_become_free_are_offered_to_few_however_many_are_hungry(free):
+    slots = Slots(10)
+    giver = Pump(slots)
+    assert slots.take(giver, 10) == 10
+    pumps = [Pump(slots) for _ in range(1000)]
+
+    slots.give(free, giver)
+
+    poked = [pump for pump in pumps if pump.pokes]
+    assert free <= len(poked) <= free + 1
+    assert sum(pump.pokes for pump in pumps) == len(poked)
+
+
+def test_the_giver_and_those_who_are_offered_slots_may_take_all_of_them():
+    slots = Slots(3)
+    giver = Pump(slots)
+    slots.take(giver, 3)
+    pumps = [Pump(slots) for _ in range(1000)]
+
+    slots.give(3, giver)
+
+    # The giver knows of them without being told.
+    taken = [slots.take(pump, 3) for pump in (giver, *pumps) if pump is giver or pump.pokes]
+    assert sum(taken) == 3
+    assert slots.free == 0
+
+
+def test_every_hungry_queue_is_offered_a_slot_in_its_turn():
+    slots = Slots(2)
+    pumps = [Pump(slots) for _ in range(50)]
+    served = set()
+    for _ in range(50):
+        for pump in pumps:
+            if pump.pokes or not served:
+                pump.pokes = 0
+                taken = slots.take(pump, 2)
+                if taken:
+                    served.add(pump)
+                    slots.give(taken, pump)
+
+    assert served == set(pumps)

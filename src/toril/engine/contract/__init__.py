@@ -5,9 +5,9 @@ atomic call: it happens as a whole or not at all. No connection, transaction or 
 visible from outside, so a call can be a Redis script as well as a SQLite transaction. The
 store's clock is the engine's clock. Times are milliseconds since 1970 (UTC). Only `drain`,
 `clean`, `obliterate` and `clear_limits` may take several calls, so that a million jobs never
-block everybody else.
+block other callers.
 
-An engine keeps its hot path on itself (`engine.py`, `hot_path.py`) and the rest in parts, one
+The hot path is on the engine itself (`engine.py`, `hot_path.py`). The rest is in parts, one
 file each: `engine.queues`, `engine.jobs`, `engine.events`, `engine.schedules`.
 
 `queues.register`, `add`, `exchange` and `schedules.upsert` create a queue that does not exist.
@@ -15,5 +15,5 @@ For a queue that does not exist, `jobs.get`, `jobs.logs`, `jobs.endings`, `event
 `queues.info`, `queues.overview`, `note`, `rescue` and `extend` return nothing; every other
 operation raises `NotFoundError`.
 
-tests/conformance checks each rule that is written here against every engine.
+tests/conformance checks every engine against each rule stated here.
 """

@@ -1,4 +1,4 @@
-"""What an engine finds when it examines its store."""
+"""The results of examining a store."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Capabilities(msgspec.Struct, frozen=True):
         bullmq: Node.js services see the same queues.
         remote: The store runs in another process, so calls can overlap.
         local_file: The store is a file, which `create=True` makes.
-        may_evict: The store's own settings can make it drop jobs; `examine` tells.
+        may_evict: The store's own settings can make it drop jobs; `examine` reports this.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do."""
+        """What the engine can do."""
         ...
 
     @property
@@ -73,12 +73,12 @@ class Engine(Protocol):
 
     @property
     def events(self) -> Events:
-        """The record of what happened."""
+        """Events: the record of what happened."""
         ...
 
     @property
     def schedules(self) -> Schedules:
-        """What makes jobs again and again."""
+        """Schedules: jobs that repeat."""
         ...
 
     async def open(self) -> None:
@@ -151,7 +151,7 @@ class Engine(Protocol):
 
         Args:
             queue: The queue.
-            until_ms: The time, in milliseconds since 1970; None waits without end.
+            until_ms: The time, in milliseconds since 1970; None waits indefinitely.
             token: From the last exchange.
         """
         ...
@@ -167,7 +167,7 @@ class Engine(Protocol):
     async def rescue(
         self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
     ) -> list[Stalled]:
-        """Take jobs from workers whose leases ran out, and put them first in line.
+        """Take jobs whose leases ran out from their workers, and put them first in line.
 
         Args:
             queue: The queue.

@@ -1,4 +1,4 @@
-"""The record of what happened to jobs and queues, which anybody can follow."""
+"""Event records: what happened to jobs and queues, for anyone to follow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toril.model.job import QueueRef
 
 
 class EventKind(StrEnum):
-    """What happened. The comment says what `EventRecord.data` holds; else it is None."""
+    """What happened. A comment says what `EventRecord.data` holds; without one it is None."""
 
     ADDED = "added"  # the job's name
     DEDUPLICATED = "deduplicated"  # the id of the job that was not added
@@ -53,7 +53,7 @@ class News(NamedTuple):
 
     Attributes:
         records: What happened, oldest first.
-        cursor: Where to go on.
+        cursor: Where to continue.
     """
 
     records: Sequence[EventRecord]
@@ -64,7 +64,7 @@ class Events(Protocol):
     """The events of a store's queues. Every method may raise an `EngineError`."""
 
     async def tails(self, queues: Sequence[QueueRef]) -> dict[QueueRef, str]:
-        """Return a cursor at the end of each queue's events: what happens from now on follows."""
+        """Return a cursor at the end of each queue's events, to read what happens from now on."""
         ...
 
     async def read(
@@ -74,11 +74,11 @@ class Events(Protocol):
 
         Args:
             cursors: The queues, each with a cursor from `tails` or an earlier call.
-            limit: About how many records of each queue at most.
+            limit: Approximate maximum number of records per queue.
             timeout: How many seconds to wait if nothing has happened yet.
 
         Returns:
-            News of the queues in which something happened; empty after the timeout.
+            News for the queues in which something happened; empty after the timeout.
 
         Raises:
             ValidationError: A cursor does not come from this store's events.

@@ -12,8 +12,8 @@ import msgspec
 from toril.model.job import Lease
 
 WakeToken = NewType("WakeToken", int)
-"""What `exchange` saw of the store's wake-ups: work that arrived since then ends a wait at once.
-Opaque; an engine whose wake-ups are kept until somebody takes them always gives the same."""
+"""The state of a store's wake-ups at an exchange: work that arrived since then ends a wait at
+once. Opaque. An engine that keeps wake-ups until they are consumed always returns the same."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -29,7 +29,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class AddStatus(StrEnum):
-    """What became of a job that was to be added."""
+    """Whether a job was added."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"  # a job with this id already exists
@@ -77,13 +77,13 @@ class Exchange(msgspec.Struct, frozen=True):
     """The answer to an exchange.
 
     Attributes:
-        results: For each settlement, in order: None if it was accepted, else why not.
+        results: For each settlement, in order: None if it was accepted, else the refusal.
         leases: The jobs that the worker now holds, in the order in which to start them.
-        next_due: When the next delayed job is due, if fewer jobs came than were asked for.
+        next_due: When the next delayed job is due, if fewer jobs were returned than requested.
         limited_until: When a rate limit lets jobs through again, if it held some back.
         token: Pass it to `wait`.
         flushed: Resolves when the settlements are as durable as the store makes them; fails
-            with an `EngineError` if they may not become so. None if they already are.
+            with an `EngineError` if they may not become durable. None if they already are.
     """
 
     results: Sequence[Refusal | None]
@@ -95,7 +95,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Stalled(msgspec.Struct, frozen=True):
-    """A job that was taken from a worker whose lease ran out.
+    """A job whose lease ran out, taken from its worker.
 
     Attributes:
         id: The job.
@@ -124,19 +124,19 @@ class LeaseKeeper(Protocol):
     """Renews leases from a thread of its own, so its methods block."""
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
-        """Renew leases, and those of exchanges whose answers are still on their way here.
+        """Renew leases, including those of exchanges whose answers have not arrived yet.
 
         Args:
-            leases: The jobs that run, of any queues.
+            leases: The leases of running jobs, from any queues.
             lease_ms: How long to hold them from now.
 
         Returns:
-            The lost leases: their handlers should stop, and nothing they settle counts.
+            The lost leases: their handlers should stop, and their settlements are refused.
         """
         ...
 
     def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Return the leases whose jobs somebody asked to cancel."""
+        """Return the leases of jobs whose cancellation was requested."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Jobs: looking at them, and what people do to them."""
+"""Jobs: inspection and control."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Page(msgspec.Struct, frozen=True):
 
     Attributes:
         jobs: The jobs.
-        cursor: Where the next page starts; None if there is none.
+        cursor: Where the next page starts; None after the last page.
     """
 
     jobs: Sequence[Job]
@@ -58,40 +58,40 @@ class Jobs(Protocol):
 
         Args:
             queue: The queue.
-            states: Only jobs in these states; empty is all. With one state the order is the
-                state's own: next to run first, last finished first. Else the order is the
-                engine's: by id, or state by state.
+            states: Only jobs in these states; empty means all. With one state, jobs come in its
+                own order: next to run first, last finished first. Otherwise the order depends
+                on the engine: by id, or state by state.
             name: Only jobs with this name.
             tag: Only jobs with this tag, in the order in which they were added.
-            limit: How many at most.
-            cursor: Where the page before ended.
+            limit: Maximum number of jobs.
+            cursor: From the previous page.
         """
         ...
 
     async def logs(
         self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000
     ) -> list[str]:
-        """Return lines of a job's log, oldest first, from line `start` on."""
+        """Return lines of a job's log, oldest first, starting at line `start`."""
         ...
 
     async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
-        """Return how jobs ended; None while they go on. Missing jobs are left out."""
+        """Return how jobs ended; None for those still going. Missing jobs are left out."""
         ...
 
     async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        """Make delayed jobs ready; return those that were delayed."""
+        """Make delayed jobs ready; return the ids of those that were delayed."""
         ...
 
     async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        """Run finished jobs again, with all their attempts; return those that were finished."""
+        """Run finished jobs again with all their attempts; return those that were finished."""
         ...
 
     async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        """Remove jobs that are not active; return those that were removed."""
+        """Remove jobs that are not active; return the ids of those that were removed."""
         ...
 
     async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        """Fail waiting jobs and ask running ones to stop; return those this applied to."""
+        """Fail waiting jobs and ask running ones to stop; return the ids of both."""
         ...
 
     async def change(

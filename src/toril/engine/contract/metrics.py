@@ -1,4 +1,4 @@
-"""What a queue did in a stretch of time, as the engines count it."""
+"""What a queue did over a period, as counted by the engines."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Mapping
 import msgspec
 
 BUCKET = "bucket:"
-"""The prefix of a histogram bucket's counter, before the bucket's number."""
+"""The prefix of a histogram bucket's counter; the bucket's number follows."""
 
 
 class MetricsWindow(msgspec.Struct, frozen=True):
-    """What a queue did in a stretch of time.
+    """What a queue did over a period.
 
     Attributes:
-        seconds: The length of the stretch.
+        seconds: The length of the period.
         completed: Jobs that completed.
         failed: Jobs that failed for good.
         retried: Attempts that failed and were followed by another.
-        stalled: Jobs taken from workers that died.
+        stalled: Jobs rescued from workers that died.
         duration_ms_sum: The sum of the durations of the attempts that ended.
-        histogram: Attempts by duration: bucket b counts those of 2^(b-1) to 2^b - 1 ms.
+        histogram: Attempts by duration: bucket b counts those that took 2^(b-1) to 2^b - 1 ms.
     """
 
     seconds: float
@@ -36,8 +36,9 @@ class MetricsWindow(msgspec.Struct, frozen=True):
         """Build a window from an engine's counters, which are named after the attributes.
 
         Args:
-            counters: The sums; the durations' is `duration_ms`, a bucket's `bucket:<b>`.
-            window_ms: The length of the stretch.
+            counters: The sums. Durations are summed in `duration_ms`; bucket b is counted in
+                `bucket:<b>`.
+            window_ms: The length of the period.
         """
         return cls(
             seconds=window_ms / 1000,

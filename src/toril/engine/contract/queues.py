@@ -1,4 +1,4 @@
-"""Queues: what is known of them, and what people do to a queue as a whole."""
+"""Queues: settings, counts, and operations on a whole queue."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class QueueInfo(msgspec.Struct, frozen=True):
 
     Attributes:
         ref: Its prefix and name.
-        paused: Workers take nothing from it.
-        concurrency: How many jobs may run at once over all workers; None is no limit.
-        rate_limit: How many may start in a time; None is no limit.
-        by_key: Limits for the jobs of each key; None is no limit.
+        paused: Workers fetch nothing from it.
+        concurrency: Maximum number of jobs running at once, over all workers; None means no
+            limit.
+        rate_limit: Maximum number of jobs that start in a period; None means no limit.
+        by_key: Limits for the jobs of each key; None means no limit.
     """
 
     ref: QueueRef
@@ -37,7 +38,7 @@ class QueueOverview(msgspec.Struct, frozen=True):
     Attributes:
         info: Its settings.
         counts: The number of jobs in each stored state.
-        window: What it did in the window that was asked for.
+        window: What it did in the requested window.
     """
 
     info: QueueInfo
@@ -49,23 +50,23 @@ class Queues(Protocol):
     """The queues of a store. Every method may raise an `EngineError`."""
 
     async def register(self, queue: QueueRef, limits: Limits = NO_LIMITS) -> None:
-        """Make a queue visible, and set limits; a limit that is None stays as it is.
+        """Make a queue visible, and set limits; a limit that is None is left unchanged.
 
-        With limits by key, keys take turns: each key with a job that may start gets one
-        started before any gets its second. Priorities order the jobs of one key. Jobs that
-        wait for their turn may be listed as PRIORITIZED.
+        With limits by key, keys take turns: every key with a job that may start gets one
+        started before any key gets a second. Priorities order the jobs of one key. Jobs
+        waiting for their turn may be listed as PRIORITIZED.
 
         Args:
             queue: The queue.
             limits: The limits.
 
         Raises:
-            ConflictError: The queue has limits by the keys of another field.
+            ConflictError: The queue has limits keyed by a different field.
         """
         ...
 
     async def clear_limits(self, queue: QueueRef) -> None:
-        """Remove a queue's limits. The jobs that they held back are ready."""
+        """Remove a queue's limits. The jobs that they held back become ready."""
         ...
 
     async def all(self) -> list[QueueInfo]:
@@ -75,8 +76,8 @@ class Queues(Protocol):
     async def info(self, queue: QueueRef) -> QueueInfo | None:
         """Return a queue's settings, or None if it does not exist.
 
-        A queue that only Node.js has used so far is found by its name, and `all` has it
-        from then on.
+        A queue that only Node.js has used so far is found by its name; from then on `all`
+        includes it.
         """
         ...
 
@@ -85,19 +86,19 @@ class Queues(Protocol):
         ...
 
     async def overview(self, queues: Sequence[QueueRef], window_ms: int) -> list[QueueOverview]:
-        """Return settings, counts and recent numbers of many queues, in one call.
+        """Return the settings, counts and recent metrics of many queues, in one call.
 
         Args:
             queues: The queues; those that do not exist are left out.
-            window_ms: How far back the numbers go, to the minute.
+            window_ms: How far back the metrics go, to the minute.
 
         Returns:
-            One overview a queue, in the order given.
+            One overview per queue, in the order given.
         """
         ...
 
     async def pause(self, queue: QueueRef) -> None:
-        """Let workers take nothing more from the queue. Running jobs go on."""
+        """Stop workers from fetching from the queue. Running jobs continue."""
         ...
 
     async def resume(self, queue: QueueRef) -> None:
@@ -105,7 +106,7 @@ class Queues(Protocol):
         ...
 
     async def drain(self, queue: QueueRef, *, delayed: bool = False) -> int:
-        """Remove the waiting jobs, and the delayed ones too if asked; return how many."""
+        """Remove the waiting jobs, and with `delayed` the delayed ones; return how many."""
         ...
 
     async def clean(
@@ -116,9 +117,9 @@ class Queues(Protocol):
         Args:
             queue: The queue.
             state: Any stored state but ACTIVE.
-            grace_ms: Since they finished; for other states, since they were added.
-            limit: How many at most; None is all. Of finished jobs those that finished first go
-                first, else those that come first in the state's own order.
+            grace_ms: Counted from when they finished; in other states, from when they were added.
+            limit: Maximum number to remove; None means all. Finished jobs are removed in the
+                order in which they finished, others in their state's own order.
 
         Returns:
             The ids of the removed jobs, oldest first.
@@ -129,7 +130,7 @@ class Queues(Protocol):
         ...
 
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
-        """Remove a queue and everything in it; return how many jobs that were.
+        """Remove a queue and everything in it; return the number of jobs removed.
 
         Raises:
             NotFoundError: The queue does not exist.

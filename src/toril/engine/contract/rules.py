@@ -1,4 +1,4 @@
-"""The numbers and refusals that every engine shares. Lua scripts get the numbers inserted."""
+"""Constants and errors that all engines share. Lua scripts get the constants inserted."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from toril.model.job import QueueRef
 from toril.model.state import STORED, JobState
 
 KEPT_EVENTS = 10_000
-"""Events kept of each queue, as many as BullMQ keeps."""
+"""Events kept per queue, as many as BullMQ keeps."""
 
 KEPT_ERRORS = 25
-"""Errors kept of a job's attempts: the newest."""
+"""Errors kept per job: those of its latest attempts."""
 
 KEPT_MINUTES = 14 * 24 * 60
 """Minutes for which counters are kept."""
 
 CHUNK = 1000
-"""Jobs that one step removes or moves, so that nobody else waits for long."""
+"""Jobs that one step removes or moves, so that other calls do not wait long."""
 
 PRODUCER_IDLE_MS = 24 * 60 * 60 * 1000
 """How long a producer's last sequence number is remembered."""
@@ -32,7 +32,7 @@ LUA_CONSTANTS = {
     "PRODUCER_IDLE_MS": PRODUCER_IDLE_MS,
     "PRODUCERS_CHECKED_EVERY": PRODUCERS_CHECKED_EVERY,
 }
-"""What a script may ask for with `-- constant: NAME`."""
+"""Constants that a script can request with `-- constant: NAME`."""
 
 
 def no_such_queue(queue: QueueRef) -> NotFoundError:
@@ -47,7 +47,9 @@ def no_such_job(queue: QueueRef, job_id: str) -> NotFoundError:
 
 def jobs_are_active(queue: QueueRef, count: int | str) -> ConflictError:
     """Return the error for a queue that cannot be obliterated while jobs run."""
-    return ConflictError(f"{count} jobs of {str(queue)!r} are active; wait for them, or force it")
+    return ConflictError(
+        f"queue {str(queue)!r} has active jobs ({count}): wait for them to finish, or use force"
+    )
 
 
 def cannot_change(job_id: str, state: str) -> ConflictError:
@@ -61,10 +63,10 @@ def check_cleanable(state: JobState) -> None:
     """Check that jobs in a state can be cleaned.
 
     Raises:
-        ConflictError: They cannot.
+        ConflictError: Jobs in this state cannot be cleaned.
     """
     if state not in STORED - {JobState.ACTIVE}:
-        raise ConflictError(f"jobs that are {state} cannot be cleaned")
+        raise ConflictError(f"{state} jobs cannot be cleaned")
 
 
 def limits_by_other_field(queue: QueueRef, known: str, given: str) -> ConflictError:
@@ -76,5 +78,5 @@ def limits_by_other_field(queue: QueueRef, known: str, given: str) -> ConflictEr
 
 
 def foreign_cursor(cursor: str, of: str) -> ValidationError:
-    """Return the error for a cursor that comes from elsewhere."""
-    return ValidationError("cursor", f"{cursor!r} is not from {of}")
+    """Return the error for a cursor that this listing did not return."""
+    return ValidationError("cursor", f"{cursor!r} is not a cursor from {of}")

@@ -1,4 +1,4 @@
-"""Schedules: what makes jobs again and again."""
+"""Schedules: jobs that repeat, on a cron pattern or an interval."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from toril.model.schedule import Schedule
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True):
-    """A schedule as it stands.
+    """A schedule and its progress.
 
     Attributes:
-        schedule: The schedule, with the offset of an interval's jobs. Options of a schedule
-            made by Node.js that Toril does not know are left out.
+        schedule: The schedule, including the offset of an interval's jobs. Options set by
+            Node.js that Toril does not know are left out.
         next_ms: When its newest job is due, or was due if none follows.
         iterations: How many jobs it has made.
     """
@@ -45,7 +45,7 @@ class Schedules(Protocol):
             When its next job is due.
 
         Raises:
-            ValidationError: It will never make a job; nothing was changed.
+            ValidationError: The schedule would never make a job; nothing was changed.
         """
         ...
 
@@ -59,5 +59,5 @@ class Schedules(Protocol):
         ...
 
     async def all(self, queue: QueueRef) -> list[ScheduleInfo]:
-        """Return a queue's schedules, the one whose job is due first at the front."""
+        """Return a queue's schedules, ordered by when their job is due."""
         ...

@@ -1,4 +1,4 @@
-"""Jobs on a Redis server, in BullMQ's data layout."""
+"""The Redis engine: jobs in Redis, in BullMQ's data layout."""
 
 from toril.engine.redis.engine import RedisEngine
 

@@ -1,4 +1,4 @@
-"""The Redis engine: the contract on a server, in BullMQ's layout."""
+"""The Redis engine: the engine contract on Redis, in BullMQ's data layout."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from toril.engine.redis.session import Session, Sessions
 from toril.model.job import NewJob, QueueRef
 from toril.model.settlement import Settlement, follow_ups_of
 
-_RESCUED_AT_ONCE = 1000
+_RESCUE_CHUNK = 1000
 
 
 class RedisEngine:
-    """Queues on Redis, which Node.js services share."""
+    """Queues in Redis, which Node.js services can share."""
 
     def __init__(self, target: Target, *, clock: Clock | None = None) -> None:
-        """Prepare; nothing connects before the first call.
+        """Prepare; the first call connects.
 
         Args:
-            target: A server, one that Sentinels watch, or a cluster.
-            clock: Compared with the server's in examinations; the machine's unless given.
+            target: A server, a primary watched by Sentinels, or a cluster.
+            clock: Compared with the server's clock by `examine`; by default the system clock.
         """
         self._target = target
         self._clock = clock or SystemClock()
@@ -72,20 +72,20 @@ class RedisEngine:
         await self._sessions.close()
 
     async def examine(self) -> list[Finding]:
-        masters = await self._sessions.current().connections.masters()
-        return await examine(masters, self._clock)
+        primaries = await self._sessions.current().connections.primaries()
+        return await examine(primaries, self._clock)
 
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
     ) -> list[Added]:
         session = self._sessions.current()
         with session.calls:
-            if queue not in session.known:
-                await session.make_known(queue)
+            if queue not in session.registered:
+                await session.ensure_registered(queue)
             if not jobs:
                 return []
             if not jobs[0].options.delay_ms:
-                session.tell_of_add(queue)
+                session.announce_add(queue)
             return await self._adder.add(session.connections, queue, jobs, batch)
 
     async def exchange(
@@ -93,8 +93,8 @@ class RedisEngine:
     ) -> Exchange:
         session = self._sessions.current()
         with session.calls:
-            if queue not in session.known:
-                await session.make_known(queue)
+            if queue not in session.registered:
+                await session.ensure_registered(queue)
             packed = pack(settlements)
             if packed.follow_ups:
                 await self._prepare_follow_ups(session, queue, settlements)
@@ -104,7 +104,7 @@ class RedisEngine:
             )
         if answer.has_unsorted:
             session.sort(queue)
-        if answer.was_gone:
+        if answer.was_missing:
             session.forget(queue)
         return answer.exchange
 
@@ -113,7 +113,7 @@ class RedisEngine:
     ) -> None:
         for follow_up in follow_ups_of(settlements):
             self.check_follow_ups(queue, follow_up.queue)
-            await session.make_known(follow_up.queue)
+            await session.ensure_registered(follow_up.queue)
 
     def check_follow_ups(self, queue: QueueRef, target: QueueRef) -> None:
         if isinstance(self._target, ClusterNodes):
@@ -123,7 +123,7 @@ class RedisEngine:
         self,
         queue: QueueRef,
         until_ms: int | None,
-        token: WakeToken,  # noqa: ARG002 - a marker that came since then is still there
+        token: WakeToken,  # noqa: ARG002 - markers set since then are still in Redis
     ) -> None:
         marker = self._sessions.current().listeners.marker(queue)
         timeout = None if until_ms is None else max(marker.server_ms.until(until_ms), 0)
@@ -144,15 +144,15 @@ class RedisEngine:
     ) -> list[Stalled]:
         session = self._sessions.current()
         found: list[Stalled] = []
-        passed = 0
+        skip = 0
         while True:
-            looked, *stalled = await session.run(
-                "rescue", queue, max_stalls, passed, _RESCUED_AT_ONCE, unless_within_ms
+            checked, *stalled = await session.run(
+                "rescue", queue, max_stalls, skip, _RESCUE_CHUNK, unless_within_ms
             )
             found += [
                 Stalled(job_id, bool(poisoned))
                 for job_id, poisoned in zip(stalled[::2], stalled[1::2], strict=True)
             ]
-            passed += looked - len(stalled) // 2
-            if looked < _RESCUED_AT_ONCE:
+            skip += checked - len(stalled) // 2
+            if checked < _RESCUE_CHUNK:
                 return found

@@ -1,4 +1,4 @@
-"""Events: BullMQ's stream, in Toril's words."""
+"""Events: BullMQ's event stream, read as Toril's event records."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class RedisEvents:
 
 
 def _records_of(entries: Sequence[Sequence[Any]]) -> list[EventRecord]:
-    """Return what happened.
+    """Return the event records of stream entries.
 
     Args:
-        entries: Entries of the stream: their ids, and their fields.
+        entries: Pairs of an entry's id and its fields.
     """
     found: list[EventRecord] = []
     for entry_id, flat in entries:
@@ -70,7 +70,7 @@ def _records_of(entries: Sequence[Sequence[Any]]) -> list[EventRecord]:
         if record is None:
             continue
         if record.kind is EventKind.STALLED and found and found[-1] == _retrying(record):
-            found.pop()  # BullMQ says of a stalled job first that it waits
+            found.pop()  # BullMQ records "waiting" before "stalled"
         found.append(record)
     return found
 
@@ -101,10 +101,10 @@ def _kind(fields: dict[str, str]) -> EventKind | None:
         case "delayed", _:
             return EventKind.RETRYING if "error" in fields else None
         case _:
-            return _SAME.get(event)
+            return _SAME_NAMES.get(event)
 
 
-_SAME = {
+_SAME_NAMES = {
     kind.value: kind
     for kind in (
         EventKind.ACTIVE,
@@ -121,7 +121,7 @@ _SAME = {
         EventKind.STALLED,
     )
 }
-"""Events that BullMQ and Toril call the same."""
+"""Events with the same name in BullMQ and Toril."""
 
 
 def _data(kind: EventKind, fields: dict[str, str]) -> str | None:
@@ -135,7 +135,7 @@ def _data(kind: EventKind, fields: dict[str, str]) -> str | None:
         case EventKind.PROGRESS:
             return fields.get("data")
         case EventKind.FAILED | EventKind.RETRYING:
-            reason = fields.get("failedReason")  # all that Node.js tells
+            reason = fields.get("failedReason")  # all that Node.js records
             return fields.get("error") or (as_json(("Error", reason)) if reason else None)
         case _:
             return None

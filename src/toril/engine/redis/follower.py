@@ -1,4 +1,4 @@
-"""Waiting for events of many queues: one blocking call a server, or a hash slot of a cluster."""
+"""Waiting for events of many queues: one blocking call per server, or per hash slot."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from toril.engine.redis.scripts.keys import client_name, keys_of
 from toril.errors import EngineError
 from toril.model.job import QueueRef
 
-_LATE_SECONDS = 0.5  # a wait that the server has not ended by then is given up
+_GRACE_SECONDS = 0.5  # how far past its timeout the server may end a wait
 
 Streams: TypeAlias = Sequence[tuple[str, Sequence[Any]]]
-"""Streams by their key, each with its new entries."""
+"""The keys of streams, each with its new entries."""
 
 
 class Followers:
-    """Reads what is new in queues' streams, and waits for it."""
+    """Reads new entries of queues' event streams, and waits for them."""
 
     def __init__(self, connections: Connections) -> None:
-        """Start without a connection.
+        """Prepare; connections open when needed.
 
         Args:
-            connections: Where the queues are.
+            connections: The connections to the store.
         """
         self._connections = connections
         self._idle: defaultdict[int, list[Wire]] = defaultdict(list)
         self._pending: dict[tuple[Any, ...], asyncio.Task[Streams]] = {}
 
     async def close(self) -> None:
-        """End the waits. The connections are closed with all others."""
+        """Cancel all waits. `Connections.close` closes the connections."""
         pending = list(self._pending.values())
         for task in pending:
             task.cancel()
@@ -49,22 +49,25 @@ class Followers:
         for queue, cursor in cursors.items():
             groups[self._connections.group_of(queue)][queue] = cursor
         if timeout <= 0:
-            answers = [await self._now(its, limit) for its in groups.values()]
+            answers = [await self._read_now(part, limit) for part in groups.values()]
         elif len(groups) == 1:
-            ((group, its),) = groups.items()
-            answers = [await self._block(group, its, limit, timeout)]
+            ((group, part),) = groups.items()
+            answers = [await self._block(group, part, limit, timeout)]
         else:
             answers = await self._first_of(groups, limit, timeout)
         return _by_queue(cursors, answers)
 
-    async def _now(self, cursors: Mapping[QueueRef, str], limit: int) -> Streams:
+    async def _read_now(self, cursors: Mapping[QueueRef, str], limit: int) -> Streams:
         first = next(iter(cursors))
         return await self._connections.ask(first, "XREAD", *_request(cursors, limit)) or ()
 
     async def _first_of(
         self, groups: Mapping[int, Mapping[QueueRef, str]], limit: int, timeout: float
     ) -> list[Streams]:
-        """Wait for each group; the others go on waiting for whoever reads next."""
+        """Wait for each group in a task of its own; return the entries of the first to finish.
+
+        The other tasks keep waiting, for later reads.
+        """
         tasks: list[asyncio.Task[Streams]] = []
         for group, cursors in groups.items():
             key = (group, *cursors.items())
@@ -85,7 +88,7 @@ class Followers:
     def _ended(self, key: tuple[Any, ...], task: asyncio.Task[Streams]) -> None:
         self._pending.pop(key, None)
         if not task.cancelled():
-            task.exception()  # whoever waits raises it; nobody may wait any more
+            task.exception()  # marks it as retrieved: the reader may have left
 
     async def _block(
         self, group: int, cursors: Mapping[QueueRef, str], limit: int, timeout: float
@@ -96,10 +99,10 @@ class Followers:
         wire = idle.pop() if idle else await self._connections.another(name, first)
         block = max(int(timeout * 1000), 1)
         try:
-            async with asyncio.timeout(timeout + _LATE_SECONDS):
+            async with asyncio.timeout(timeout + _GRACE_SECONDS):
                 found = await wire.call("XREAD", "BLOCK", block, *_request(cursors, limit))
-        except TimeoutError:  # or the connection is lost: the next read connects again
-            wire.abort("the server did not end a wait")
+        except TimeoutError:  # includes a lost connection: the next read reconnects
+            wire.abort("the server did not end a wait in time")
             return ()
         except EngineError as error:
             wire.abort(str(error))
@@ -107,7 +110,7 @@ class Followers:
                 raise
             return ()
         except asyncio.CancelledError:
-            wire.abort("nobody waits for its reply any more")
+            wire.abort("the wait was cancelled")
             raise
         idle.append(wire)
         return found or ()

@@ -1,4 +1,4 @@
-"""Jobs, from the fields of their hashes."""
+"""Decoding jobs from the fields of their Redis hashes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIELDS = (
     "pb",
     "defa",
 )
-"""The fields of a job's hash in the order in which lua/get.lua reads them."""
+"""The fields of a job's hash, in the order in which lua/get.lua returns them."""
 
 _DUE_STEP = 0x1000
 _decode_errors = msgspec.json.Decoder(tuple[AttemptError, ...], strict=False).decode
@@ -44,7 +44,7 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
 
     Args:
         queue: The queue.
-        found: What lua/get.lua says of it.
+        found: The job as lua/get.lua returns it.
     """
     job_id, state_name, score, cancel, *values = found
     state = JobState(state_name)
@@ -85,7 +85,11 @@ def _time(text: str | None) -> int | None:
 
 
 def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:
-    """Return a job's errors; of an attempt that Node.js made, what BullMQ keeps of the last."""
+    """Return a job's errors, including the last one that BullMQ recorded for Node.js.
+
+    Args:
+        field: The fields of its hash.
+    """
     known = _own_errors(field["errors"])
     reason = field["failedReason"]
     if not reason or (known and known[-1].message == reason):
@@ -109,7 +113,11 @@ def _own_errors(text: str | None) -> tuple[AttemptError, ...]:
 
 
 def ending_of(found: Any) -> Ending | None:
-    """Return how a job ended, from what lua/endings.lua says; None while it goes on."""
+    """Return how a job ended; None if it has not.
+
+    Args:
+        found: The job's ending as lua/endings.lua returns it.
+    """
     match found:
         case [1, result]:
             return Ending(JobState.COMPLETED, None if result in {None, "null"} else result)

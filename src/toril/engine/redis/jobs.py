@@ -1,4 +1,4 @@
-"""Jobs: inspection, a page at a time, and control."""
+"""Jobs: inspection and control."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ORDER = (
     JobState.FAILED,
 )
 _LISTS = frozenset({JobState.ACTIVE, JobState.WAITING})
-_REMEMBERED = 5  # of a list's last jobs: one of them may be there still
-_MOST_READS = 50  # of a page's size, for a name that is rare
-_READ_AT_ONCE = 500
+_CURSOR_IDS = 5  # the last ids of a list page: at least one may still be in the list
+_MAX_READS = 50  # reads per page when few jobs match the name
+_READ_CHUNK = 500
 
 
 class RedisJobs:
@@ -57,19 +57,19 @@ class RedisJobs:
         cursor: str | None = None,
     ) -> Page:
         session = self._sessions.current()
-        await session.run("counts", queue)  # raises where there is no such queue
+        await session.run("counts", queue)  # raises NotFoundError if the queue does not exist
         wanted = [state for state in _ORDER if state in (states or STORED)]
         at = _read_cursor(cursor, f"{','.join(sorted(wanted))}#{tag or ''}")
         found: list[Job] = []
-        for _ in range(_MOST_READS):
+        for _ in range(_MAX_READS):
             part = limit - len(found)
             if tag is not None:
-                jobs, at, over = await _tagged(session, queue, tag, part, at)
+                jobs, at, is_last = await _tagged(session, queue, tag, part, at)
                 jobs = [job for job in jobs if job.state in wanted]
             else:
-                jobs, at, over = await _in_state(session, queue, wanted, part, at)
+                jobs, at, is_last = await _in_state(session, queue, wanted, part, at)
             found += [job for job in jobs if name is None or job.name == name]
-            if over:
+            if is_last:
                 return Page(found, None)
             if len(found) == limit:
                 break
@@ -102,11 +102,10 @@ class RedisJobs:
 
     async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
         error = {"type": ErrorKind.CANCELLED, "message": CANCEL_REASON, "stack": ""}
-        told = as_json((ErrorKind.CANCELLED, CANCEL_REASON))
-        reason = as_json(CANCEL_REASON)
-        return list(
-            await self._run("cancel", queue, CANCEL_REASON, as_json(error), told, reason, *ids)
-        )
+        event_error = as_json((ErrorKind.CANCELLED, CANCEL_REASON))
+        traceback = as_json(CANCEL_REASON)
+        args = (CANCEL_REASON, as_json(error), event_error, traceback)
+        return list(await self._run("cancel", queue, *args, *ids))
 
     async def change(
         self,
@@ -138,10 +137,10 @@ class RedisJobs:
 async def _get(
     session: Session, queue: QueueRef, ids: Sequence[str], state: str = ""
 ) -> list[Job | None]:
-    """Return jobs by id, in order; with a state, only those that are in it."""
+    """Return jobs by id, in order; with a state, None for jobs in other states."""
     found: list[Job | None] = []
-    for first in range(0, len(ids), _READ_AT_ONCE):
-        some = ids[first : first + _READ_AT_ONCE]
+    for first in range(0, len(ids), _READ_CHUNK):
+        some = ids[first : first + _READ_CHUNK]
         answer = await session.run("get", queue, state, *some)
         found += [None if job is None else job_of(queue, job) for job in answer]
         found += [None] * (len(some) - len(answer))
@@ -155,13 +154,13 @@ async def _in_state(
     limit: int,
     at: _Cursor,
 ) -> tuple[list[Job], _Cursor, bool]:
-    """Return jobs of the state that is next, where to go on, and whether that was all."""
+    """Return jobs in the cursor's state, the next cursor, and whether the listing is complete."""
     if at.place >= len(states):
         return [], at, True
     state = states[at.place]
     if state in _LISTS:
         ids = await session.run("list", queue, state, limit, "-", *at.ids)
-        last = _Cursor(at.listing, at.place, "", tuple(ids[: -_REMEMBERED - 1 : -1]))
+        last = _Cursor(at.listing, at.place, "", tuple(ids[: -_CURSOR_IDS - 1 : -1]))
     else:
         after = (at.score, at.ids[0]) if at.ids else ("",)
         flat = await session.run("list", queue, state, limit, *after)
@@ -176,7 +175,7 @@ async def _in_state(
 async def _tagged(
     session: Session, queue: QueueRef, tag: str, limit: int, at: _Cursor
 ) -> tuple[list[Job], _Cursor, bool]:
-    """Return jobs with a tag in the order in which they were added."""
+    """Return jobs with a tag in the order in which they were added; see `_in_state`."""
     key = keys_of(queue).tag(tag)
     first = f"({at.score}" if at.score else "-inf"
     flat = await session.connections.call(
@@ -185,20 +184,20 @@ async def _tagged(
     ids = flat[::2]
     jobs = await _get(session, queue, ids)
     gone = [job_id for job_id, job in zip(ids, jobs, strict=True) if job is None]
-    if gone:  # removed by who does not know of tags
+    if gone:  # removed by BullMQ, which does not know tags
         await session.connections.call("ZREM", key, *gone)
     last = _Cursor(at.listing, 0, flat[-1] if flat else at.score)
     return [job for job in jobs if job is not None], last, len(ids) < limit
 
 
 class _Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Where a listing goes on.
+    """Where a listing continues.
 
     Attributes:
-        listing: Which listing it is of: the states, and the tag.
-        place: The number of the state that comes next.
-        score: The score of the last job in it, where the state is a set.
-        ids: The last jobs, the last one first.
+        listing: The listing that it belongs to: states and tag.
+        place: The index of the state to read from.
+        score: The score of the last job returned, if the state is a sorted set.
+        ids: The last ids returned, newest first.
     """
 
     listing: str
@@ -211,10 +210,10 @@ _decode_cursor = msgspec.json.Decoder(_Cursor).decode
 
 
 def _read_cursor(cursor: str | None, listing: str) -> _Cursor:
-    """Return a cursor from a page, or the beginning.
+    """Decode a page's cursor; None starts at the beginning.
 
     Raises:
-        ValidationError: It is not from this listing.
+        ValidationError: The cursor does not belong to this listing.
     """
     if cursor is None:
         return _Cursor(listing)

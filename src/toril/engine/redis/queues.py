@@ -1,4 +1,4 @@
-"""Queues: settings, counts, and what people do to a queue as a whole."""
+"""Queues: settings, counts, and operations on a whole queue."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from toril.model.job import QueueRef
 from toril.model.limits import NO_LIMITS, KeyLimits, Limits, RateLimit
 from toril.model.state import JobState
 
-_LOOKED_AT = 5000
-_AT_ONCE = 100  # queues in one call of the overview script
-_MINUTES_AT_ONCE = 5000  # of their counters
+_CLEAN_SCAN = 5000  # jobs checked in one call of the clean script
+_QUEUES_PER_CALL = 100  # of the overview script
+_MINUTES_PER_CALL = 5000  # minutes of counters, over all queues of the call
 _COUNTED = (
     JobState.WAITING,
     JobState.PRIORITIZED,
@@ -46,7 +46,7 @@ class RedisQueues:
     async def register(self, queue: QueueRef, limits: Limits = NO_LIMITS) -> None:
         session = self._sessions.current()
         await register(session.connections, queue, limits)
-        session.known.add(queue)
+        session.registered.add(queue)
 
     async def clear_limits(self, queue: QueueRef) -> None:
         session = self._sessions.current()
@@ -67,7 +67,7 @@ class RedisQueues:
         found = await self.overview([queue], 0)
         if not found:
             return None
-        # Known from now on, although Node.js alone may have used it so far.
+        # Make a queue that only Node.js has used so far visible to `all`.
         await self._sessions.current().connections.call("SADD", QUEUES, as_json(queue))
         return found[0].info
 
@@ -81,7 +81,8 @@ class RedisQueues:
         groups: dict[int, list[QueueRef]] = {}
         for queue in queues:
             groups.setdefault(session.connections.group_of(queue), []).append(queue)
-        size = max(min(_AT_ONCE, _MINUTES_AT_ONCE // (window_ms // 60_000 + 1)), 1)
+        minutes = window_ms // 60_000 + 1
+        size = max(min(_QUEUES_PER_CALL, _MINUTES_PER_CALL // minutes), 1)
         parts = [
             group[first : first + size]
             for group in groups.values()
@@ -110,11 +111,11 @@ class RedisQueues:
         check_cleanable(state)
         session = self._sessions.current()
         removed: list[str] = []
-        passed = 0
-        while passed >= 0 and (limit is None or len(removed) < limit):
+        skip = 0
+        while skip >= 0 and (limit is None or len(removed) < limit):
             most = CHUNK if limit is None else min(CHUNK, limit - len(removed))
-            passed, *some = await session.run(
-                "clean", queue, state, grace_ms, most, passed, _LOOKED_AT
+            skip, *some = await session.run(
+                "clean", queue, state, grace_ms, most, skip, _CLEAN_SCAN
             )
             removed += some
         return removed
@@ -125,14 +126,14 @@ class RedisQueues:
         while (removed := await session.run("obliterate", queue, int(force), CHUNK)) >= 0:
             total += removed
         await session.connections.call("SREM", QUEUES, as_json(queue))
-        session.known.discard(queue)
+        session.registered.discard(queue)
         return total
 
 
 async def _overview(
     session: Session, queues: Sequence[QueueRef], window_ms: int
 ) -> list[QueueOverview]:
-    """Return what lua/overview.lua tells of queues whose keys one call can name."""
+    """Return the overviews of queues in the same group; see lua/overview.lua."""
     bases = [text for queue in queues for text in (keys_of(queue).base, keys_of(queue).own)]
     answers = await session.run("overview", queues[0], window_ms, *bases)
     return [

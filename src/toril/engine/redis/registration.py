@@ -1,4 +1,4 @@
-"""Making queues visible, and setting their limits."""
+"""Registering queues: making them visible and setting their limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toril.model.job import QueueRef
 from toril.model.limits import NO_LIMITS, Limits, RateLimit
 
 LAYOUT_VERSION = "bullmq:6.7.0"
-"""What BullMQ writes into a queue's `meta`: the layout that Toril keeps to."""
+"""The version that BullMQ writes into a queue's `meta`: the data layout that Toril follows."""
 
 
 async def register(connections: Connections, queue: QueueRef, limits: Limits = NO_LIMITS) -> None:
@@ -21,13 +21,13 @@ async def register(connections: Connections, queue: QueueRef, limits: Limits = N
     keyed = (
         ("", "", "", "", "")
         if by_key is None
-        else (by_key.field, *_rate(by_key.rate), _or_nothing(by_key.concurrency))
+        else (by_key.field, *_rate(by_key.rate), _or_empty(by_key.concurrency))
     )
     other = await connections.run(
         "register",
         queue,
         LAYOUT_VERSION,
-        _or_nothing(limits.concurrency),
+        _or_empty(limits.concurrency),
         *_rate(limits.rate),
         *keyed,
     )
@@ -39,8 +39,8 @@ async def register(connections: Connections, queue: QueueRef, limits: Limits = N
 def _rate(limit: RateLimit | None) -> tuple[Any, Any, Any]:
     if limit is None:
         return "", "", ""
-    return limit.max, limit.per_ms, _or_nothing(limit.burst)
+    return limit.max, limit.per_ms, _or_empty(limit.burst)
 
 
-def _or_nothing(value: int | None) -> Any:
+def _or_empty(value: int | None) -> Any:
     return "" if value is None else value

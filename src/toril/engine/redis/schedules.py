@@ -12,11 +12,11 @@ from toril.model.job import QueueRef
 from toril.model.job_options import decode_options, encode_options
 from toril.model.schedule import DEFAULT_TZ, Schedule
 
-_TRIES = 1000
+_MAX_TRIES = 1000
 
 
 class RedisSchedules:
-    """Schedules as BullMQ's job schedulers; see `Schedules` in the contract."""
+    """The schedules of a Redis store's queues; see `Schedules` in the contract."""
 
     def __init__(self, sessions: Sessions) -> None:
         """Prepare.
@@ -29,7 +29,7 @@ class RedisSchedules:
     async def upsert(self, queue: QueueRef, schedule: Schedule) -> int:
         session = self._sessions.current()
         with session.calls:
-            await session.make_known(queue)
+            await session.ensure_registered(queue)
             return await _upsert(session, queue, schedule)
 
     async def remove(self, queue: QueueRef, schedule_id: str) -> bool:
@@ -39,26 +39,26 @@ class RedisSchedules:
         return [
             _info(schedule_id, due, dict(zip(flat[::2], flat[1::2], strict=True)))
             for schedule_id, due, flat in await self._sessions.current().run("schedules", queue)
-            if flat  # else it is a repeatable job of an older BullMQ
+            if flat  # otherwise a repeatable job of an older BullMQ
         ]
 
 
 async def _upsert(session: Session, queue: QueueRef, schedule: Schedule) -> int:
     due = schedule.first_after(await session.run("clock", queue))
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         found, is_made = await session.run(
             "upsert_schedule", queue, schedule.id, due, *_definition(schedule)
         )
         if is_made:
             return int(found)
-        if schedule.cron is None:  # of an interval the script has looked for a free time
+        if schedule.cron is None:  # for an interval, the script has already tried later times
             break
         due = schedule.first_after(found)
-    raise ConflictError(f"the next times of schedule {schedule.id!r} have jobs already")
+    raise ConflictError(f"the next runs of schedule {schedule.id!r} already have jobs")
 
 
 def _definition(schedule: Schedule) -> tuple[Any, ...]:
-    """Return what the script is told of a schedule behind its id and its time."""
+    """Return the script's arguments that follow the schedule's id and the due time."""
     options = schedule.options
     template = encode_options(options)
     fields = {
@@ -72,7 +72,7 @@ def _definition(schedule: Schedule) -> tuple[Any, ...]:
         "data": None if schedule.data == "{}" else schedule.data,
     }
     return (
-        *_or_nothing(schedule.every_ms, schedule.start_ms, schedule.end_ms, schedule.offset_ms),
+        *_or_empty(schedule.every_ms, schedule.start_ms, schedule.end_ms, schedule.offset_ms),
         schedule.name,
         schedule.data,
         repeating.first_options(schedule),
@@ -82,7 +82,7 @@ def _definition(schedule: Schedule) -> tuple[Any, ...]:
     )
 
 
-def _or_nothing(*values: int | None) -> tuple[int | str, ...]:
+def _or_empty(*values: int | None) -> tuple[int | str, ...]:
     return tuple("" if value is None else value for value in values)
 
 

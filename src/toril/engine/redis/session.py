@@ -1,4 +1,4 @@
-"""What an engine holds on each event loop: connections belong to a loop."""
+"""The state that an engine holds per event loop, because connections belong to a loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _logger = logging.getLogger("toril.engine")
 
 
 class _Calls:
-    """The calls that are under way: `with calls:` counts one."""
+    """Counts the calls in progress: `with calls:` counts one."""
 
     __slots__ = ("_idle", "_number")
 
@@ -45,54 +45,54 @@ class _Calls:
             self._idle.set()
 
     async def ended(self) -> None:
-        """Return once none is under way."""
+        """Return once no call is in progress."""
         await self._idle.wait()
 
 
 class Session:
-    """Connections and waits of one event loop.
+    """The connections and waits of one event loop.
 
     Attributes:
         connections: The connections.
         calls: Counts the calls that must end before the connections are closed.
         listeners: Wait for work.
         followers: Wait for events.
-        known: Queues that are known to be visible.
+        registered: Queues that this session knows to be visible.
     """
 
     def __init__(self, target: Target) -> None:
         """Prepare.
 
         Args:
-            target: Where the jobs are.
+            target: The store.
         """
         self.connections = connections_to(target)
         self.calls = _Calls()
         self.listeners = Listeners(self.connections)
         self.followers = Followers(self.connections)
-        self.known: set[QueueRef] = set()
+        self.registered: set[QueueRef] = set()
         self._sorting: dict[QueueRef, asyncio.Task[None]] = {}
 
     async def run(self, script: str, queue: QueueRef, *args: Any) -> Any:
         """Run a script on a queue; see `Connections.run`."""
         return await self.connections.run(script, queue, *args)
 
-    async def make_known(self, queue: QueueRef) -> None:
-        """Make a queue visible, unless that was done here before."""
-        if queue not in self.known:
+    async def ensure_registered(self, queue: QueueRef) -> None:
+        """Make a queue visible, unless this session has done so before."""
+        if queue not in self.registered:
             await register(self.connections, queue)
-            self.known.add(queue)
+            self.registered.add(queue)
 
-    def tell_of_add(self, queue: QueueRef) -> None:
-        """Let an idle worker on this loop ask for what is being added."""
+    def announce_add(self, queue: QueueRef) -> None:
+        """Let an idle worker on this loop fetch the jobs that are being added."""
         marker = self.listeners.find(queue)
         if marker is not None:
-            marker.tell_of_add()
+            marker.announce_add()
 
     def forget(self, queue: QueueRef) -> None:
-        """Make a queue visible again with the next call: it was gone."""
-        if queue in self.known:
-            self.known.discard(queue)
+        """Register a queue again with the next call, because it was missing."""
+        if queue in self.registered:
+            self.registered.discard(queue)
             _logger.warning(
                 "queue %s no longer existed: it was obliterated, or Redis lost its data. Its "
                 "limits are gone until it is registered again",
@@ -100,22 +100,22 @@ class Session:
             )
 
     def sort(self, queue: QueueRef) -> None:
-        """Put a queue's jobs into the lanes of their keys, until all of them are there.
+        """Sort all of a queue's ready jobs into the lanes of their keys, in the background.
 
-        An exchange sorts a part of them, and a key whose jobs come after a hundred thousand of
-        another key's must not wait for so many exchanges.
+        One exchange sorts only some of them. A key whose jobs follow a hundred thousand jobs of
+        another key would otherwise wait for many exchanges.
         """
         if queue not in self._sorting:
             task = self._sorting[queue] = asyncio.create_task(self._sort(queue))
             task.add_done_callback(lambda _: self._sorting.pop(queue, None))
 
     async def _sort(self, queue: QueueRef) -> None:
-        with suppress(EngineError):  # the next exchange asks for it again
+        with suppress(EngineError):  # the next exchange requests it again
             while await self.run("sort", queue):
                 pass
 
     async def close(self) -> None:
-        """Close everything, once the calls that are under way have ended."""
+        """Close everything, after the calls in progress have ended."""
         await self.calls.ended()
         sorting = list(self._sorting.values())
         for task in sorting:
@@ -127,17 +127,17 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one engine, one an event loop: the sync facade has a loop of its own.
+    """The sessions of one engine, one per event loop: the sync facade has a loop of its own.
 
     Attributes:
-        target: Where the jobs are.
+        target: The store.
     """
 
     def __init__(self, target: Target) -> None:
-        """Start with none.
+        """Prepare.
 
         Args:
-            target: Where the jobs are.
+            target: The store.
         """
         self.target = target
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
@@ -158,12 +158,12 @@ class Sessions:
         return session
 
     async def open(self) -> None:
-        """Connect, after a close too."""
+        """Connect; also reopens a closed engine."""
         self._closed = False
         await self.current().connections.open()
 
     async def close(self) -> None:
-        """Close the sessions of all loops that run."""
+        """Close the sessions of all running loops."""
         self._closed = True
         here = asyncio.get_running_loop()
         for loop, session in list(self._by_loop.items()):
@@ -174,4 +174,4 @@ class Sessions:
                 del self._by_loop[loop]
                 ended = asyncio.run_coroutine_threadsafe(session.close(), loop)
                 await asyncio.wrap_future(ended)
-            # A loop that stands still closes its own session when it runs again.
+            # A loop that is not running closes its session when it runs again.

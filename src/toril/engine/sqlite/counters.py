@@ -1,4 +1,4 @@
-"""Counters by the minute: what queues did, for the statistics."""
+"""Counters per minute, for the metrics of queues."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def count(tx: Transaction, q: QueueRow, counts: Mapping[str, int]) -> None:
     Args:
         tx: The transaction.
         q: The queue.
-        counts: By the counter's name.
+        counts: How much to add, by the counter's name.
     """
     if counts:
         minute = tx.now // MINUTE_MS
         tx.run(_sql["count"], queue=q.id, minute=minute, counts=as_json(counts))
-        if tx.now % MINUTE_MS < _TRIM_WITHIN_MS:  # now and then is enough
+        if tx.now % MINUTE_MS < _TRIM_WITHIN_MS:  # trimming occasionally is enough
             tx.run(_sql["trim_counts"], queue=q.id, before=minute - KEPT_MINUTES)
 
 
 def bucket(bits: int) -> str:
-    """Return the counter of durations of so many bits: those of 2^(bits-1) to 2^bits - 1 ms."""
+    """Return the counter for durations of 2^(bits-1) to 2^bits - 1 ms."""
     return f"{BUCKET}{bits}"
 
 
 def windows(
     tx: Transaction, queues: Sequence[QueueRow], window_ms: int
 ) -> dict[int, MetricsWindow]:
-    """Return what the counters hold of the last `window_ms`, by the queue's row."""
+    """Return the counters of the last `window_ms` milliseconds, by the queue's row id."""
     since = (tx.now - window_ms) // MINUTE_MS + 1
     sums: dict[int, dict[str, int]] = {q.id: {} for q in queues}
     rows = tx.rows(_sql["counts_since"], queues=as_json(list(sums)), since=since)

@@ -1,4 +1,4 @@
-"""The store's self-examination, on a connection of its own, as it may be slow."""
+"""Diagnosis of the store. It may be slow, so it uses a connection of its own."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ _LARGE_WAL = 256 << 20
 
 
 def examine(path: str | None) -> list[Finding]:
-    """Return what may lose jobs or slow them down.
+    """Check the store for problems that may lose jobs or slow them down.
 
     Args:
-        path: The store's file; None for one in memory.
+        path: The store's file; None if the store is in memory.
     """
     findings = [_version()]
     if path is None:
         findings.append(
-            Finding("warning", "durability", "jobs are kept in memory and end with the process")
+            Finding(
+                "warning", "durability", "jobs are in memory and are lost when the process ends"
+            )
         )
         return findings
     with closing(connect(path)) as connection:
@@ -41,7 +43,7 @@ def _version() -> Finding:
         return Finding(
             "error",
             "sqlite",
-            f"SQLite {version} can corrupt a file that two processes write; "
+            f"SQLite {version} can corrupt a file that two processes write to; "
             "upgrade the package apsw to 3.51.3 or newer",
         )
     return Finding("ok", "sqlite", f"SQLite {version}")
@@ -57,12 +59,12 @@ def _integrity(connection: apsw.Connection) -> Finding:
 def _durability(connection: apsw.Connection) -> Finding:
     mode = pragma(connection, "journal_mode")
     if mode == "wal":
-        return Finding("ok", "durability", "a job that was added survives a loss of power")
+        return Finding("ok", "durability", "added jobs survive a loss of power")
     return Finding(
         "error",
         "durability",
-        f"the journal mode is {mode!r}, and Toril syncs only a write-ahead log; "
-        "let no other program change it",
+        f"the journal mode is {mode!r}, but Toril syncs only a write-ahead log; "
+        "keep other programs from changing it",
     )
 
 
@@ -84,7 +86,7 @@ def _retention(connection: apsw.Connection) -> Finding:
 def _disk(path: str) -> Finding:
     free = shutil.disk_usage(Path(path).parent).free
     if free < _LOW_DISK:
-        return Finding("warning", "disk", f"{free >> 20:,} MiB are free; make room")
+        return Finding("warning", "disk", f"only {free >> 20:,} MiB are free; make room")
     return Finding("ok", "disk", f"{free >> 30:,} GiB are free")
 
 
@@ -97,7 +99,7 @@ def _log(path: str) -> Finding:
         return Finding(
             "warning",
             "wal",
-            f"the write-ahead log has grown to {size >> 20:,} MiB: some program keeps a read "
+            f"the write-ahead log has grown to {size >> 20:,} MiB because a program keeps a read "
             "transaction open",
         )
     return Finding("ok", "wal", f"the write-ahead log has {size >> 10:,} KiB")

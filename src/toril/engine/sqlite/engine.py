@@ -1,4 +1,4 @@
-"""The embedded engine: the contract on one SQLite file."""
+"""The embedded engine: implements the engine contract on one SQLite file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from toril.engine.sqlite.events import SqliteEvents
 from toril.engine.sqlite.hot_path import leases
 from toril.engine.sqlite.hot_path.add import add
 from toril.engine.sqlite.hot_path.exchange import exchange
-from toril.engine.sqlite.hot_path.lookout import Lookout
+from toril.engine.sqlite.hot_path.safety_check import SafetyCheck
 from toril.engine.sqlite.jobs import SqliteJobs
 from toril.engine.sqlite.queues import SqliteQueues
 from toril.engine.sqlite.schedules import SqliteSchedules
@@ -43,26 +43,28 @@ _NO_TOKEN = WakeToken(0)
 
 
 class SqliteEngine:
-    """Queues in one SQLite file that several processes share, or in this process's memory."""
+    """Keeps queues in one SQLite file that processes can share, or in this process's memory."""
 
     def __init__(
         self, path: str | None, *, clock: Clock | None = None, create: bool = True
     ) -> None:
-        """Prepare; `open` opens the file.
+        """Create an engine without opening the file; `open` does that.
 
         Args:
             path: The file; None keeps everything in memory.
-            clock: The store's time; the machine's unless given.
-            create: Make the file if it does not exist.
+            clock: The store's clock; defaults to the system clock.
+            create: Whether to create the file if it does not exist.
         """
         self._storage = Storage(
-            path, clock or SystemClock(), create=create, before_commit=event_log.write_down
+            path, clock or SystemClock(), create=create, before_commit=event_log.write_events
         )
-        # Tokens must differ between processes whose workers have the same name.
+        # Makes lease tokens differ between processes whose workers have the same name.
         self._salt = secrets.token_hex(4)
         self._fetches = count()
         self._in_flight: dict[str, QueueRef] = {}
-        self._lookouts: WeakKeyDictionary[asyncio.AbstractEventLoop, Lookout] = WeakKeyDictionary()
+        self._safety_checks: WeakKeyDictionary[asyncio.AbstractEventLoop, SafetyCheck] = (
+            WeakKeyDictionary()
+        )
         self.queues = SqliteQueues(self._storage)
         self.jobs = SqliteJobs(self._storage)
         self.events = SqliteEvents(self._storage)
@@ -83,9 +85,9 @@ class SqliteEngine:
         await self._storage.open()
 
     async def close(self) -> None:
-        lookout = self._lookouts.pop(asyncio.get_running_loop(), None)
-        if lookout is not None:
-            await lookout.close()
+        safety_check = self._safety_checks.pop(asyncio.get_running_loop(), None)
+        if safety_check is not None:
+            await safety_check.close()
         await self._storage.close()
 
     async def examine(self) -> list[Finding]:
@@ -106,12 +108,12 @@ class SqliteEngine:
             )
         lease_token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
         token = self._storage.wake.token(Topic.WORK, queue)
-        # A handler may block the event loop before the answer arrives: the keeper renews
-        # leases that nobody here has seen yet.
+        # A handler may block the event loop before the answer arrives, so the keeper also
+        # renews the leases of fetches that are still in flight.
         self._in_flight[lease_token] = queue
         try:
-            # A fetch promises nothing: one that a loss of power undoes is fetched again. So
-            # the new leases do not wait for the disk.
+            # New leases do not wait for the disk: if a loss of power undoes a fetch, the jobs
+            # are simply fetched again.
             run = partial(exchange, lease_token=lease_token, token=token)
             if not settlements or self._storage.path is None:
                 return await writer.committed(run, queue, settlements, fetch)
@@ -121,16 +123,16 @@ class SqliteEngine:
             del self._in_flight[lease_token]
 
     def check_follow_ups(self, queue: QueueRef, target: QueueRef) -> None:
-        """Every queue of a file can be written in one transaction."""
+        """Accept any queue: one transaction can write to all queues of a file."""
 
     async def wait(self, queue: QueueRef, until_ms: int | None, token: WakeToken) -> None:
         clock = self._storage.clock
         timeout = None if until_ms is None else (until_ms - clock.wall_ms()) / 1000
         loop = asyncio.get_running_loop()
-        lookout = self._lookouts.get(loop)
-        if lookout is None:
-            lookout = self._lookouts[loop] = Lookout(self._storage)
-        with lookout.watching(queue):
+        safety_check = self._safety_checks.get(loop)
+        if safety_check is None:
+            safety_check = self._safety_checks[loop] = SafetyCheck(self._storage)
+        with safety_check.watching(queue):
             await self._storage.wake.wait(Topic.WORK, {queue: token}, timeout)
 
     def keeper(self) -> SqliteKeeper:
@@ -148,7 +150,7 @@ class SqliteEngine:
 
 
 class SqliteKeeper:
-    """Renews leases through the writer's thread, which no handler can block."""
+    """Renews leases through the writer's thread, which handlers cannot block."""
 
     def __init__(self, writer: Writer, in_flight: Mapping[str, QueueRef]) -> None:
         self._writer = writer
@@ -164,4 +166,4 @@ class SqliteKeeper:
         return self._writer.read_blocking(leases.asked_to_cancel, held)
 
     def close(self) -> None:
-        """Nothing to release: the connection is the writer's."""
+        """Do nothing: the connection belongs to the writer."""

@@ -1,4 +1,4 @@
-"""Writing down what happened, for those who follow it."""
+"""Writes event records, for followers to read."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def event(
     ids: Sequence[str],
     data: Sequence[str | None] | None = None,
 ) -> None:
-    """Record that something happened to jobs, in one row for all of them.
+    """Record an event of several jobs, as one row.
 
     Args:
         tx: The transaction.
         q: The queue.
         kind: What happened.
-        ids: The jobs; one empty id stands for the queue itself.
-        data: See `EventKind`; one for each job.
+        ids: The jobs' ids; a single empty id stands for the queue itself.
+        data: The data for each job, in the same order; see `EventKind`.
     """
     if ids:
         packed = None if data is None else as_json(data)
@@ -37,8 +37,8 @@ def event(
         tx.events.add(q.ref)
 
 
-def write_down(tx: Transaction) -> None:
-    """Store the events of a transaction, all in one statement, before it is committed."""
+def write_events(tx: Transaction) -> None:
+    """Store a transaction's event records in one statement, just before its commit."""
     if not tx.record:
         return
     tx.run(_sql["insert_events"], now=tx.now, rows=as_json(tx.record))

@@ -1,4 +1,4 @@
-"""Events: following what happened in queues."""
+"""Reads event records and waits for new ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SqliteEvents:
     """The events of a SQLite store's queues; see `Events` in the contract."""
 
     def __init__(self, storage: Storage) -> None:
-        """Prepare.
+        """Use a storage.
 
         Args:
             storage: The engine's storage.
@@ -39,17 +39,17 @@ class SqliteEvents:
     ) -> dict[QueueRef, News]:
         after = {queue: _read_cursor(cursor) for queue, cursor in cursors.items()}
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + timeout
+        deadline = loop.time() + timeout
         wake = self._storage.wake
         while True:
             tokens = {queue: wake.token(Topic.EVENT, queue) for queue in cursors}
             found = await self._storage.read(_news, after, limit)
-            left = give_up - loop.time()
+            left = deadline - loop.time()
             if found or left <= 0:
                 return found
-            look_again = wake.lost_after
+            recheck_after = wake.lost_after
             await wake.wait(
-                Topic.EVENT, tokens, left if look_again is None else min(left, look_again)
+                Topic.EVENT, tokens, left if recheck_after is None else min(left, recheck_after)
             )
 
 
@@ -79,10 +79,10 @@ def _news(tx: Transaction, after: Mapping[QueueRef, int], limit: int) -> dict[Qu
         records, _ = found.get(queues[queue], ([], ""))
         ids = codec.decode(jobs)
         each = codec.decode(data) if data is not None else [None] * len(ids)
-        told = EventKind(kind)
+        event_kind = EventKind(kind)
         records = [
             *records,
-            *(EventRecord(told, i, at, d) for i, d in zip(ids, each, strict=True)),
+            *(EventRecord(event_kind, i, at, d) for i, d in zip(ids, each, strict=True)),
         ]
         found[queues[queue]] = News(records, str(row))
         if len(records) >= limit:

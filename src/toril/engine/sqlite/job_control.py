@@ -1,4 +1,4 @@
-"""What people do to jobs: promote, retry, remove, cancel, change."""
+"""Operations on jobs by request: promote, retry, remove, cancel, change."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _sql = load("job_control")
 
 
 def _free(tx: Transaction, q: QueueRow, jobs: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Return the jobs that are not pending jobs of schedules."""
-    kept = schedule_rows.carriers(tx, q, [job_id for _, job_id in jobs])
+    """Leave out the pending jobs of schedules."""
+    kept = schedule_rows.pending_jobs(tx, q, [job_id for _, job_id in jobs])
     return [job for job in jobs if job[1] not in kept]
 
 
 def remove(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-    """Remove jobs that are not active."""
+    """Remove jobs, except active ones; return the ids of those that were removed."""
     q = queue_rows.require(tx, queue)
     jobs = job_rows.find(tx, q, ids, STORED - {JobState.ACTIVE})
     return job_rows.remove_by_hand(tx, q, _free(tx, q, jobs))
 
 
 def promote(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-    """Make delayed jobs ready."""
+    """Make delayed jobs ready; return the ids of those that were promoted."""
     q = queue_rows.require(tx, queue)
     jobs = job_rows.find(tx, q, ids, frozenset({JobState.DELAYED}))
     job_rows.promote(tx, q, jobs)
@@ -48,13 +48,13 @@ def promote(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
 
 
 def retry(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-    """Run finished jobs again as if they were new; their errors stay to be read."""
+    """Run finished jobs again as if they were new, keeping their errors; return their ids."""
     q = queue_rows.require(tx, queue)
     jobs = job_rows.find(tx, q, ids, FINAL)
     if not jobs:
         return []
     base = queue_rows.tickets(tx, len(jobs))
-    rows = [(seq, base + place) for place, (seq, _) in enumerate(jobs, 1)]
+    rows = [(seq, base + index) for index, (seq, _) in enumerate(jobs, 1)]
     tx.run(_sql["run_again"], rows=as_json(rows), lifo="$.lifo")
     seqs = as_json([seq for seq, _ in jobs])
     tx.run(_sql["forget_results"], seqs=seqs)
@@ -66,7 +66,7 @@ def retry(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
 
 
 def cancel(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-    """Fail jobs that wait, ask those that run to stop."""
+    """Fail jobs that are not running and ask running ones to stop; return their ids."""
     q = queue_rows.require(tx, queue)
     waiting = _free(tx, q, job_rows.find(tx, q, ids, READY | INITIAL))
     active = job_rows.find(tx, q, ids, frozenset({JobState.ACTIVE}))
@@ -74,9 +74,9 @@ def cancel(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
         _cancel_waiting(tx, q, waiting)
     if active:
         tx.run(_sql["cancel_active"], seqs=as_json([seq for seq, _ in active]))
-    concerned = [job_id for _, job_id in (*waiting, *active)]
-    event_log.event(tx, q, EventKind.CANCELLED, concerned)
-    return concerned
+    cancelled = [job_id for _, job_id in (*waiting, *active)]
+    event_log.event(tx, q, EventKind.CANCELLED, cancelled)
+    return cancelled
 
 
 def _cancel_waiting(tx: Transaction, q: QueueRow, jobs: Sequence[tuple[int, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Jobs: inspection, a page at a time without walking past jobs that are not shown, and control."""
+"""Inspects and controls jobs. Listings read each page straight from an index."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _sql = load("jobs")
 
 _END = 2**62
 _LEAST = -_END
-_MOST_READS = 50  # of a page's size, for a name that is rare
+_MOST_READS = 50  # reads for one page, each as long as a page, if few jobs have the name
 
 
 class SqliteJobs:
     """The jobs of a SQLite store's queues; see `Jobs` in the contract."""
 
     def __init__(self, storage: Storage) -> None:
-        """Prepare.
+        """Use a storage.
 
         Args:
             storage: The engine's storage.
@@ -87,17 +87,17 @@ class SqliteJobs:
 
 
 def _get(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[Job | None]:
-    """Return jobs by id, in order."""
+    """Return jobs by id, in order; None for those that do not exist."""
     q = queue_rows.find(tx, queue)
     if q is None:
         return [None] * len(ids)
     seqs = dict(tx.rows(_sql["seqs_of_ids"], queue=q.id, ids=as_json(ids)))
     jobs = _jobs(tx, queue, list(seqs.values()))
-    return [jobs.get(seqs.get(place, -1)) for place in range(len(ids))]
+    return [jobs.get(seqs.get(index, -1)) for index in range(len(ids))]
 
 
 def _jobs(tx: Transaction, queue: QueueRef, seqs: Sequence[int]) -> dict[int, Job]:
-    """Return jobs by their place in the store, in order."""
+    """Return jobs by their row id, in order."""
     packed = as_json(seqs)
     errors = _errors(tx, packed)
     return {
@@ -114,7 +114,7 @@ def _errors(tx: Transaction, seqs: str) -> dict[int, list[AttemptError]]:
 
 
 def _job(queue: QueueRef, row: Sequence[Any], errors: tuple[AttemptError, ...]) -> Job:
-    """Make a job of a row of the query `job`."""
+    """Build a job from a row of the query `job`."""
     token: str | None = row[14]
     return Job(
         queue=queue,
@@ -149,7 +149,7 @@ def _page(
     limit: int,
     cursor: str | None,
 ) -> Page:
-    """Return part of a listing; see `Engine.page`."""
+    """Return a page of a listing; see `Jobs.page`."""
     q = queue_rows.require(tx, queue)
     wanted = list(states) or sorted(STORED)
     query, start = _listing(wanted, tag)
@@ -171,7 +171,7 @@ def _page(
 
 
 def _named(tx: Transaction, rows: Sequence[Sequence[Any]], name: str | None) -> set[int]:
-    """Return those of the jobs that have a name."""
+    """Return the row ids of the jobs with a name; of all jobs if the name is None."""
     seqs = [row[0] for row in rows]
     if name is None:
         return set(seqs)
@@ -186,7 +186,7 @@ def _page_of(
 
 
 def _listing(states: Sequence[JobState], tag: str | None) -> tuple[str, tuple[Any, Any]]:
-    """Return the query that reads a listing from an index, and where it begins."""
+    """Return the query that reads a listing from an index, and its first cursor."""
     if tag is not None:
         return "page_tagged", (_LEAST, 0)
     if len(states) > 1:
@@ -196,7 +196,7 @@ def _listing(states: Sequence[JobState], tag: str | None) -> tuple[str, tuple[An
 
 _LISTINGS: dict[JobState, tuple[str, tuple[Any, Any]]] = {
     JobState.WAITING: ("page_ready", (_LEAST, _LEAST)),
-    JobState.PRIORITIZED: ("page_ready", (0, _END)),  # after those without a priority
+    JobState.PRIORITIZED: ("page_ready", (0, _END)),  # after jobs without a priority
     JobState.DELAYED: ("page_due", (_LEAST, _LEAST)),
     JobState.ACTIVE: ("page_active", (_LEAST, _LEAST)),
     JobState.COMPLETED: ("page_finished", (_END, _END)),
@@ -218,7 +218,7 @@ def _read_cursor(cursor: str | None, start: Sequence[Any]) -> Sequence[Any]:
 
 
 def _endings(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
-    """Return how jobs ended; None while they go on."""
+    """Return how jobs ended; None for jobs that have not finished."""
     q = queue_rows.find(tx, queue)
     if q is None:
         return {}
@@ -239,7 +239,7 @@ def _endings(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> dict[str, 
 
 
 def _logs(tx: Transaction, queue: QueueRef, job_id: str, start: int, limit: int) -> list[str]:
-    """Return lines of a job's log."""
+    """Return lines from a job's log."""
     q = queue_rows.find(tx, queue)
     if q is None:
         return []

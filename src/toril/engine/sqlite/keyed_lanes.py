@@ -1,4 +1,4 @@
-"""Limits by key: the jobs of a key stand in a lane, and the lanes take turns."""
+"""Limits by key. The ready jobs of each key form a lane, and lanes take turns."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _MICROS = 1000
 
 
 def assign(tx: Transaction, limits: KeyLimits, base: int, jobs: Sequence[NewJob]) -> None:
-    """Put new jobs in the lanes of their keys.
+    """Assign new jobs to the lanes of their keys.
 
     Args:
         tx: The transaction.
-        limits: Their queue's limits by key.
-        base: The last place in line before theirs.
+        limits: The queue's limits by key.
+        base: The row id before that of the first job.
         jobs: The jobs.
     """
     rows = [
-        (place, limits.key_of(job.data, job.options.metadata)) for place, job in enumerate(jobs)
+        (index, limits.key_of(job.data, job.options.metadata)) for index, job in enumerate(jobs)
     ]
     tx.run(_sql["assign"], base=base, rows=as_json(rows))
 
 
 def assign_all(tx: Transaction, q: QueueRow, limits: KeyLimits) -> None:
-    """Put the jobs that a queue has in the lanes of their keys, and look at all lanes again."""
+    """Assign all existing jobs of a queue to lanes, and give every lane a turn."""
     after = 0
     while found := tx.rows(_sql["bodies"], queue=q.id, after=after, limit=_SORTED_AT_ONCE):
         rows = [
@@ -50,32 +50,32 @@ def assign_all(tx: Transaction, q: QueueRow, limits: KeyLimits) -> None:
 
 
 def reassign(tx: Transaction, limits: KeyLimits, seq: int, data: str) -> None:
-    """Put one job in the lane that its new payload names."""
+    """Assign one job to a lane again after its payload has changed."""
     options = tx.value(_sql["options"], seq=seq)
     key = limits.key_of(data, decode_options(options).metadata)
     tx.run(_sql["set"], rows=as_json([(seq, key)]))
 
 
 def leave(tx: Transaction, q: QueueRow) -> None:
-    """Take all jobs out of their lanes."""
+    """Remove all lanes, and all jobs from them."""
     tx.run(_sql["leave"], queue=q.id)
     tx.run(_sql["forget"], queue=q.id)
 
 
 def rested_at(tx: Transaction, q: QueueRow) -> int | None:
-    """Return when the first lane has rested; None where none rests."""
+    """Return when the first resting lane may continue; None if no lane is resting."""
     found: int | None = tx.value(_sql["rested_at"], queue=q.id)
     return found
 
 
 def forget_idle(tx: Transaction, q: QueueRow) -> None:
-    """Forget the lanes that have nothing to remember."""
+    """Delete lanes that no longer hold any state."""
     in_micros = q.by_key is not None and q.by_key.rate is not None and q.by_key.rate.burst
     tx.run(_sql["forget_idle"], queue=q.id, now=tx.now * _MICROS if in_micros else tx.now)
 
 
 class _Lane:
-    """A lane while jobs are taken."""
+    """A lane during one fetch."""
 
     __slots__ = ("key", "meter", "resting_until", "taken", "turn")
 
@@ -88,13 +88,13 @@ class _Lane:
 
 
 def pick(tx: Transaction, q: QueueRow, limits: KeyLimits, room: int) -> list[Sequence[Any]]:
-    """Return the jobs that are next, one of each lane in turn; rows as the query `next` has them.
+    """Return the next jobs, one from each lane in turn, as rows of the query `next`.
 
     Args:
         tx: The transaction.
         q: The queue.
-        limits: Its limits by key.
-        room: How many are wanted.
+        limits: The queue's limits by key.
+        room: The maximum number of jobs.
     """
     turn = queue_rows.tickets(tx, 1) + 1
     tx.run(_sql["rejoin_rested"], queue=q.id, turn=turn, now=tx.now)
@@ -121,15 +121,15 @@ def pick(tx: Transaction, q: QueueRow, limits: KeyLimits, room: int) -> list[Seq
             lane.meter = spend(limits.rate, lane.meter, 1, tx.now)
         again.append(lane)
     base = queue_rows.tickets(tx, len(again))
-    for place, lane in enumerate(again, 1):
-        lane.turn = base + place
+    for index, lane in enumerate(again, 1):
+        lane.turn = base + index
     rows = [(a.key, a.turn, a.resting_until, *a.meter) for a in (*moved, *again)]
     tx.run(_sql["move_on"], queue=q.id, rows=as_json(rows))
     return found
 
 
 def _in_turn(tx: Transaction, q: QueueRow, limit: int) -> Iterator[_Lane]:
-    """Give the lanes whose turn comes, a part at a time."""
+    """Yield the lanes in the order of their turns, reading some at a time."""
     turn, key = -1, ""
     while rows := tx.rows(_sql["in_turn"], queue=q.id, turn=turn, key=key, limit=limit):
         for key, turn, count, until in rows:

@@ -1,4 +1,4 @@
-"""The queues' own rows, found by prefix and name: limits, counts, and turns in line."""
+"""Queue rows: lookup by prefix and name, limits, counts, and tickets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _sql = load("queue_rows")
 
 
 class QueueRow(NamedTuple):
-    """A queue as the store has it; see the table `queue` in schema."""
+    """A row of the table `queue`; see the schema."""
 
     ref: QueueRef
     id: int
@@ -36,17 +36,17 @@ class QueueRow(NamedTuple):
 
     @property
     def info(self) -> QueueInfo:
-        """Its settings, as the contract has them."""
+        """The queue's settings, as the contract defines them."""
         return QueueInfo(self.ref, bool(self.paused), self.concurrency, self.rate, self.by_key)
 
     @property
     def rate(self) -> RateLimit | None:
-        """How many jobs may start in a time."""
+        """The rate limit of the whole queue."""
         return _rate(self.rate_max, self.rate_per, self.rate_burst)
 
     @property
     def by_key(self) -> KeyLimits | None:
-        """What holds for each key."""
+        """The limits by key."""
         rate = self.key_max, self.key_per, self.key_burst
         return _by_key(self.key_field, *rate, self.key_concurrency)
 
@@ -66,13 +66,13 @@ def _by_key(
 
 
 def find(tx: Transaction, queue: QueueRef) -> QueueRow | None:
-    """Return a queue's row; None where there is no such queue."""
+    """Return a queue's row; None if the queue does not exist."""
     row = tx.row(_sql["find"], prefix=queue.prefix, name=queue.name)
     return QueueRow(queue, *row) if row else None
 
 
 def find_many(tx: Transaction, queues: Sequence[QueueRef]) -> list[QueueRow]:
-    """Return the rows of those queues that exist, in the order given."""
+    """Return the rows of the queues that exist, in the order given."""
     rows = tx.rows(_sql["find_many"], queues=as_json(queues))
     return [QueueRow(QueueRef(prefix, name), *row) for prefix, name, *row in rows]
 
@@ -81,7 +81,7 @@ def require(tx: Transaction, queue: QueueRef) -> QueueRow:
     """Return a queue's row.
 
     Raises:
-        NotFoundError: There is no such queue.
+        NotFoundError: The queue does not exist.
     """
     q = find(tx, queue)
     if q is None:
@@ -90,7 +90,7 @@ def require(tx: Transaction, queue: QueueRef) -> QueueRow:
 
 
 def make(tx: Transaction, queue: QueueRef) -> QueueRow:
-    """Return a queue's row, making it if it is not there."""
+    """Return a queue's row, creating it if it does not exist."""
     q = find(tx, queue)
     if q is None:
         tx.run(_sql["make"], prefix=queue.prefix, name=queue.name)
@@ -99,7 +99,7 @@ def make(tx: Transaction, queue: QueueRef) -> QueueRow:
 
 
 def limit(tx: Transaction, q: QueueRow, limits: Limits) -> None:
-    """Set the limits that are given."""
+    """Store the limits that are set, leaving the others unchanged."""
     if limits.concurrency is not None:
         tx.run(_sql["limit_concurrency"], queue=q.id, concurrency=limits.concurrency)
     rate = limits.rate
@@ -134,13 +134,13 @@ def clear_limits(tx: Transaction, q: QueueRow) -> None:
 
 
 def every(tx: Transaction) -> list[QueueRow]:
-    """Return all queues, by prefix and name."""
+    """Return all queues, ordered by prefix and name."""
     rows = tx.rows(_sql["all"])
     return [QueueRow(QueueRef(prefix, name), *row) for prefix, name, *row in rows]
 
 
 def counts(tx: Transaction, queues: Sequence[QueueRow]) -> dict[int, dict[JobState, int]]:
-    """Return the number of jobs in each state, from the tally, by the queue's row."""
+    """Return the number of jobs in each state, from the tally, by the queue's row id."""
     found = {q.id: {state: 0 for state in JobState if state in STORED} for q in queues}
     for queue, state, number in tx.rows(_sql["counts"], queues=as_json(list(found))):
         found[queue][JobState(state)] = number
@@ -148,9 +148,9 @@ def counts(tx: Transaction, queues: Sequence[QueueRow]) -> dict[int, dict[JobSta
 
 
 def with_work(tx: Transaction, queues: Sequence[QueueRef]) -> list[QueueRef]:
-    """Return the queues that have jobs that are ready or due, or that are gone."""
+    """Return the queues that have ready or due jobs, and those that no longer exist."""
     return [
-        queues[place] for place in tx.set_of(_sql["with_work"], queues=as_json(queues), now=tx.now)
+        queues[index] for index in tx.set_of(_sql["with_work"], queues=as_json(queues), now=tx.now)
     ]
 
 
@@ -160,7 +160,7 @@ def count(tx: Transaction, q: QueueRow, state: JobState) -> int:
 
 
 def tally_added(tx: Transaction, q: QueueRow, base: int, n: int) -> None:
-    """Count new jobs, those with the `n` places in line after `base`."""
+    """Add new jobs to the tally: those among the `n` row ids after `base`."""
     tx.run(_sql["tally_added"], queue=q.id, base=base, count=n)
 
 
@@ -173,15 +173,15 @@ def tally_moved(
     active: int = 0,
     completed: int = 0,
 ) -> None:
-    """Count jobs that went to `active` or `completed`, which no trigger counts.
+    """Update the tally for jobs that became `active` or `completed`: no trigger counts those.
 
     Args:
         tx: The transaction.
         q: The queue.
-        waiting: How many more jobs are in this state now, or how many fewer; so all.
-        prioritized: The same.
-        active: The same.
-        completed: The same.
+        waiting: The change in the number of waiting jobs.
+        prioritized: The change in the number of prioritized jobs.
+        active: The change in the number of active jobs.
+        completed: The change in the number of completed jobs.
     """
     tx.run(
         _sql["tally_moved"],
@@ -194,28 +194,28 @@ def tally_moved(
 
 
 def tickets(tx: Transaction, n: int) -> int:
-    """Draw n turns in line; the first is one more than the number returned."""
+    """Reserve `n` consecutive numbers and return the one before the first."""
     base: int = tx.value(_sql["take_tickets"], count=n)
     return base
 
 
 def set_window(tx: Transaction, q: QueueRow, count: int, until: int) -> None:
-    """Store what was spent of the rate limit; see `rates.Meter`."""
+    """Store how much of the rate limit is used; see `rates.Meter`."""
     tx.run(_sql["set_window"], queue=q.id, count=count, until=until)
 
 
 def set_paused(tx: Transaction, q: QueueRow, *, paused: bool) -> None:
-    """Pause a queue, or resume it."""
+    """Pause or resume a queue."""
     tx.run(_sql["set_paused"], queue=q.id, paused=int(paused))
 
 
 def may_rescue(tx: Transaction, q: QueueRow, within_ms: int) -> bool:
-    """Return whether nobody rescued within that time; if so, the caller does now."""
+    """Return whether no other rescue ran within this many ms; if so, record this one."""
     return tx.row(_sql["rescued"], queue=q.id, now=tx.now, within=within_ms) is not None
 
 
 def forget(tx: Transaction, q: QueueRow) -> None:
-    """Remove a queue whose jobs are gone, and all that is known of it."""
+    """Remove a queue that has no jobs left, and everything stored for it."""
     for what in ("counts", "events", "metrics", "keys", "schedules", "producers"):
         tx.run(_sql[f"forget_{what}"], queue=q.id)
     tx.run(_sql["forget"], queue=q.id)

@@ -1,4 +1,4 @@
-"""Queues: settings, counts, and what people do to a queue as a whole."""
+"""Queues: settings, counts, and operations on whole queues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SqliteQueues:
     """The queues of a SQLite store; see `Queues` in the contract."""
 
     def __init__(self, storage: Storage) -> None:
-        """Prepare.
+        """Use a storage.
 
         Args:
             storage: The engine's storage.
@@ -121,7 +121,11 @@ def _set_paused(tx: Transaction, queue: QueueRef, *, paused: bool) -> None:
 
 
 def _remove_ready(tx: Transaction, queue: QueueRef, *, delayed: bool) -> int:
-    """Remove a chunk of the waiting jobs, then of the delayed; return how many."""
+    """Remove a chunk of the ready jobs, or of the delayed ones once no job is ready.
+
+    Returns:
+        How many jobs were removed.
+    """
     q = queue_rows.require(tx, queue)
     jobs = tx.set_of(_sql["ready_seqs"], queue=q.id, limit=CHUNK)
     if not jobs and delayed:
@@ -140,7 +144,11 @@ def _remove_old(
 
 
 def _obliterate(tx: Transaction, queue: QueueRef, *, force: bool) -> int:
-    """Remove a chunk of a queue's jobs, or the queue once it has none; return how many."""
+    """Remove a chunk of a queue's jobs, or the queue itself once it has none.
+
+    Returns:
+        How many jobs were removed.
+    """
     q = queue_rows.require(tx, queue)
     active = queue_rows.count(tx, q, JobState.ACTIVE)
     if active and not force:

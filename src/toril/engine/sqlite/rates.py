@@ -1,4 +1,4 @@
-"""Rates: a fixed window, or a token bucket."""
+"""Rate limits: fixed windows and token buckets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _MICROS = 1000  # in a millisecond
 
 
 class Meter(NamedTuple):
-    """What has been spent.
+    """How much of a rate limit is used.
 
     Attributes:
-        started: The jobs that started in the running window; of a bucket always 0.
-        until: When the window ends, in milliseconds; of a bucket when it is full again, in
-            microseconds.
+        started: For a window, how many jobs have started in it; for a bucket, always 0.
+        until: For a window, when it ends, in milliseconds; for a bucket, when it is full again,
+            in microseconds. Both since 1970.
     """
 
     started: int
@@ -27,12 +27,12 @@ UNUSED = Meter(0, 0)
 
 
 def left_of(limit: RateLimit, meter: Meter, now: int) -> tuple[int, int]:
-    """Return how many jobs may start now, and when there is room for one more than those.
+    """Return how many jobs may start now, and when one more than those may start.
 
     Args:
         limit: The limit.
-        meter: What has been spent.
-        now: The time, in milliseconds; so is what is returned.
+        meter: How much of it is used.
+        now: The current time, in milliseconds since 1970, like the time that is returned.
     """
     if limit.burst is None:
         if meter.until <= now:
@@ -40,7 +40,7 @@ def left_of(limit: RateLimit, meter: Meter, now: int) -> tuple[int, int]:
         return max(limit.max - meter.started, 0), meter.until
     step = limit.per_ms / limit.max
     full_at = max(meter.until / _MICROS, now)
-    # What is a hair short of a whole job by rounding is one.
+    # The 1e-3 makes up for rounding: a token that is short by less than that counts as whole.
     left = max(math.floor(limit.burst - (full_at - now) / step + 1e-3), 0)
     return left, math.ceil(full_at - (limit.burst - left - 1) * step - 1e-3)
 

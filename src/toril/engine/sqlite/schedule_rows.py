@@ -1,4 +1,4 @@
-"""The schedules' own rows."""
+"""Schedule rows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _sql = load("schedule_rows")
 
 
 class ScheduleRow(NamedTuple):
-    """A schedule as the store has it.
+    """A schedule as stored.
 
     Attributes:
         schedule: The schedule.
-        options_json: Its jobs' options as stored.
-        next_ms: When its newest job is due, or was.
-        job_id: That job, while it is pending; None if no further one comes.
-        made: The jobs it has made since it was last changed.
-        iterations: The jobs it has made.
+        options_json: The options of its jobs, as stored.
+        next_ms: When its newest job is or was due, in milliseconds since 1970.
+        job_id: The id of that job while it is pending; None if no further job will come.
+        made: How many jobs the schedule has created since it was last changed.
+        iterations: How many jobs the schedule has created.
     """
 
     schedule: Schedule
@@ -36,7 +36,7 @@ class ScheduleRow(NamedTuple):
 
 
 def read(row: Sequence[Any]) -> ScheduleRow:
-    """Read a row of the query `find`."""
+    """Build a schedule row from a row of the query `find`."""
     schedule_id, cron, every, tz, start, end, limit, offset, name, data, options, *state = row
     schedule = Schedule(
         id=schedule_id,
@@ -61,14 +61,14 @@ def find(tx: Transaction, q: QueueRow, schedule_id: str) -> ScheduleRow | None:
 
 
 def every(tx: Transaction, q: QueueRow) -> list[ScheduleRow]:
-    """Return a queue's schedules, the one whose job is due first at the front."""
+    """Return a queue's schedules, in the order in which their jobs are due."""
     return [read(row) for row in tx.rows(_sql["all"], queue=q.id)]
 
 
 def put(
     tx: Transaction, q: QueueRow, schedule: Schedule, options: str, *, due: int, iterations: int
 ) -> None:
-    """Store a schedule whose first job is due at a time."""
+    """Store a schedule whose first job is due at `due`, in milliseconds since 1970."""
     tx.run(
         _sql["put"],
         queue=q.id,
@@ -89,8 +89,8 @@ def put(
     )
 
 
-def carry_on(tx: Transaction, q: QueueRow, schedule: Schedule, due: int | None) -> None:
-    """Note when a schedule's next job is due; None ends it."""
+def set_next(tx: Transaction, q: QueueRow, schedule: Schedule, due: int | None) -> None:
+    """Record when a schedule's next job is due; None ends the schedule."""
     if due is None:
         tx.run(_sql["end"], queue=q.id, id=schedule.id)
         return
@@ -104,19 +104,19 @@ def remove(tx: Transaction, q: QueueRow, schedule_id: str) -> None:
 
 
 def job_seq(tx: Transaction, q: QueueRow, job_id: str) -> int:
-    """Return the row of a schedule's pending job."""
+    """Return the row id of a schedule's pending job."""
     seq: int = tx.value(_sql["job_seq"], queue=q.id, id=job_id)
     return seq
 
 
-def carriers(tx: Transaction, q: QueueRow, ids: Sequence[str]) -> set[str]:
-    """Return which of these jobs are pending jobs of schedules, and must stay."""
-    turns = [one for one in ids if one.startswith(repeating.PREFIX)]
-    return set(tx.set_of(_sql["carriers"], queue=q.id, ids=as_json(turns))) if turns else set()
+def pending_jobs(tx: Transaction, q: QueueRow, ids: Sequence[str]) -> set[str]:
+    """Return which of these jobs are pending jobs of schedules, which must not be removed."""
+    made = [job_id for job_id in ids if job_id.startswith(repeating.PREFIX)]
+    return set(tx.set_of(_sql["pending_jobs"], queue=q.id, ids=as_json(made))) if made else set()
 
 
 def made_by_schedules(tx: Transaction, q: QueueRow, ids: Sequence[str]) -> set[str]:
-    """Return which of these jobs were made by schedules that still exist."""
+    """Return which of these jobs were created by schedules that still exist."""
     turns = {one: turn.schedule_id for one in ids if (turn := repeating.turn_of(one))}
     if not turns:
         return set()

@@ -1,4 +1,4 @@
-"""Schedules: created, replaced, removed."""
+"""Creates, replaces, removes and lists schedules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SqliteSchedules:
     """The schedules of a SQLite store's queues; see `Schedules` in the contract."""
 
     def __init__(self, storage: Storage) -> None:
-        """Prepare.
+        """Use a storage.
 
         Args:
             storage: The engine's storage.
@@ -56,7 +56,7 @@ def _upsert(tx: Transaction, queue: QueueRef, schedule: Schedule) -> int:
 
 
 def _kept_time(before: ScheduleRow, schedule: Schedule, now: int) -> int | None:
-    """Return the next time of an interval that stays as it was; None if it begins anew."""
+    """Return the next due time of an unchanged interval; None if the interval starts over."""
     rule = before.schedule
     if schedule.every_ms is None or schedule.every_ms != rule.every_ms:
         return None
@@ -70,11 +70,11 @@ def _kept_time(before: ScheduleRow, schedule: Schedule, now: int) -> int | None:
     return before.next_ms if end is None or before.next_ms <= end else None
 
 
-def _remove_pending(tx: Transaction, q: QueueRow, standing: ScheduleRow) -> bool:
-    """Remove a schedule's pending job; return whether there was one."""
-    if standing.job_id is None:
+def _remove_pending(tx: Transaction, q: QueueRow, row: ScheduleRow) -> bool:
+    """Remove a schedule's pending job; return whether it had one."""
+    if row.job_id is None:
         return False
-    job_rows.remove(tx, [schedule_rows.job_seq(tx, q, standing.job_id)])
+    job_rows.remove(tx, [schedule_rows.job_seq(tx, q, row.job_id)])
     return True
 
 

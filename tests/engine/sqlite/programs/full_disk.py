@@ -11,13 +11,16 @@ import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
-from tests.conformance.support import LEASE_MS, QUEUE
+import msgspec
+
+from tests.conformance.support import LEASE_MS, OTHER_QUEUE, QUEUE
 from tests.engine.sqlite.support import batch, total
 from toril.engine.contract.hot_path import Batch, Fetch
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import TorilError
+from toril.model.job import Lease
 from toril.model.options import Keep
-from toril.model.settlement import Complete
+from toril.model.settlement import Complete, FollowUp, follow_up_id
 
 PER_BATCH = 20
 BYTES = 1_000
@@ -59,12 +62,23 @@ async def outcome(call: Awaitable[object]) -> str:
     return "done"
 
 
+def follow_ups(lease: Lease) -> tuple[FollowUp, ...]:
+    """Return more jobs for the other queue than the disk has room for."""
+    jobs = batch(PER_BATCH, BYTES)
+    return tuple(
+        FollowUp(OTHER_QUEUE, msgspec.structs.replace(job, id=follow_up_id(lease, place)))
+        for place, job in enumerate(jobs)
+    )
+
+
 async def fill_while_working(folder: Path, disk: Disk) -> dict[str, object]:
     """Add until there is no room; look, make room, go on; look again in a new engine."""
     path = str(folder / "jobs.db")
     engine = SqliteEngine(path)
+    await engine.queues.register(OTHER_QUEUE)
     await engine.add(QUEUE, batch(3, prefix="first"))
-    leases = (await engine.exchange(QUEUE, [], Fetch(1, "worker", LEASE_MS * 100))).leases
+    lease = (await engine.exchange(QUEUE, [], Fetch(1, "worker", LEASE_MS * 100))).leases[0]
+    done = Complete(lease, None, Keep(count=0), follow_ups(lease))
     disk.leave(200 << 10)
     accepted = 0
     while True:
@@ -83,16 +97,18 @@ async def fill_while_working(folder: Path, disk: Disk) -> dict[str, object]:
             )
         }
     )
+    seen["settled while full"] = await outcome(engine.exchange(QUEUE, [done], None))
+    seen["follow-ups while full"] = await total(engine, OTHER_QUEUE)
     disk.make_room()
     again = await engine.add(QUEUE, new, Batch("producer", accepted + 1))
     seen["again"] = sorted({added.status for added in again})
-    settled = await engine.exchange(QUEUE, [Complete(leases[0], None, Keep(count=0))], None)
-    seen["settled"] = list(settled.results)
+    seen["settled"] = list((await engine.exchange(QUEUE, [done], None)).results)
+    seen["follow-ups"] = await total(engine, OTHER_QUEUE)
     seen["after"] = await total(engine)
     await engine.close()
     later = SqliteEngine(path)
     seen["reopened"] = await total(later)
-    page = await later.page(QUEUE, limit=10_000)
+    page = await later.jobs.page(QUEUE, limit=10_000)
     seen["whole"] = all(len(job.data) in {10, BYTES} for job in page.jobs)
     findings = await later.examine()
     seen["sound"] = [one.level for one in findings if one.check == "integrity"]

@@ -1,1 +1,1 @@
-"""Connections: to one server, to a watched master, to a cluster."""
+"""Connections to one server, to a primary watched by Sentinels, or to a cluster."""

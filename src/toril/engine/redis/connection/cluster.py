@@ -1,8 +1,8 @@
-"""The connections to a cluster: to each call the node that has its slot.
+"""The connections to a cluster: each call goes to the node that serves its hash slot.
 
-A node that does not have the slot (any more) carries out nothing and says who does, so such a
-call is sent on. What became of a call whose connection was lost is not known, here as
-elsewhere: it fails, and the next one asks anew who has the slot.
+A node that does not serve the slot (any more) runs nothing and names the node that does, so the
+call is sent there. When a connection is lost, it is not known whether its calls ran: they fail,
+as elsewhere, and the next call loads the slot map again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import hiredis
 from toril.engine.redis.connection.endpoint import Endpoint
 from toril.engine.redis.connection.errors import code_of, translate, translate_of
 from toril.engine.redis.connection.locator import OneServer
-from toril.engine.redis.connection.server import MasterConnections
+from toril.engine.redis.connection.server import PrimaryConnections
 from toril.engine.redis.connection.slot_map import SlotMap
 from toril.engine.redis.connection.slots import slot_of, slot_of_queue
 from toril.engine.redis.connection.target import ClusterNodes
@@ -26,11 +26,11 @@ from toril.engine.redis.scripts.script import script
 from toril.errors import EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
 
-_MOST_NODES = 5  # that one call is sent to in turn
+_MAX_SENDS = 5  # of one call, to one node after the other
 
 
 class ClusterConnections:
-    """Connections to the masters of a cluster."""
+    """Connections to the primaries of a cluster."""
 
     def __init__(self, cluster: ClusterNodes) -> None:
         """Prepare.
@@ -40,15 +40,15 @@ class ClusterConnections:
         """
         self._location = cluster.location
         self._map = SlotMap(cluster)
-        self._nodes: dict[Endpoint, MasterConnections] = {}
+        self._nodes: dict[Endpoint, PrimaryConnections] = {}
         self._closed = False
 
     async def open(self) -> None:
         await self._map.refresh()
 
-    async def masters(self) -> Sequence[MasterConnections]:
+    async def primaries(self) -> Sequence[PrimaryConnections]:
         await self._map.refresh()
-        return [self._node(master) for master in self._map.masters]
+        return [self._node(primary) for primary in self._map.primaries]
 
     def group_of(self, queue: QueueRef) -> int:
         return slot_of_queue(queue)
@@ -89,12 +89,12 @@ class ClusterConnections:
         for node in self._nodes.values():
             await node.close()
 
-    def _node(self, endpoint: Endpoint) -> MasterConnections:
+    def _node(self, endpoint: Endpoint) -> PrimaryConnections:
         if self._closed:
-            raise StoreUnavailableError(f"{self._location} was closed meanwhile")
+            raise StoreUnavailableError(f"{self._location} has been closed")
         node = self._nodes.get(endpoint)
         if node is None:
-            node = self._nodes[endpoint] = MasterConnections(OneServer(endpoint))
+            node = self._nodes[endpoint] = PrimaryConnections(OneServer(endpoint))
         return node
 
     async def _send(
@@ -103,42 +103,47 @@ class ClusterConnections:
         plain: Callable[[Wire], Awaitable[Any]],
         whole: Callable[[Wire], Sequence[Any]],
     ) -> Any:
-        """Send a call to who has its slot, and to whom that one names.
+        """Send a call to the node that serves its slot, and follow redirections.
 
         Args:
             slot: The slot.
-            plain: Sends it.
-            whole: Returns it as one request, for a node that is about to have the slot.
+            plain: Sends the call.
+            whole: Returns the call as one request, for a node that is importing the slot.
         """
         owner = await self._map.owner(slot)
         asking = False
-        for _ in range(_MOST_NODES):
+        for _ in range(_MAX_SENDS):
             try:
                 wire = await self._node(owner).wire()
                 return await (_ask(wire, whole(wire)) if asking else plain(wire))
             except EngineError:
-                self._map.doubt(owner)
+                self._map.mark_stale(owner)
                 raise
             except hiredis.ReplyError as error:
                 code = code_of(error)
                 asking = code == "ASK"
                 if not asking and code != "MOVED":
                     if code == "CLUSTERDOWN":
-                        self._map.doubt(owner)
+                        self._map.mark_stale(owner)
                     raise
-                owner = _named(error, owner)
+                owner = _redirected(error, owner)
             if not asking:
                 self._map.moved(slot, owner)
-        raise StoreUnavailableError(f"{self._location}: the nodes send us around for slot {slot}")
+        raise StoreUnavailableError(f"{self._location}: too many redirections for hash slot {slot}")
 
 
 async def _ask(wire: Wire, request: Sequence[Any]) -> Any:
-    """Send a request to a node that is about to have its slot, for which it must be told so."""
+    """Send a request to a node that is importing its slot, which ASKING allows."""
     _, reply = await asyncio.gather(wire.send("ASKING"), wire.send(*request))
     return reply
 
 
-def _named(error: hiredis.ReplyError, by: Endpoint) -> Endpoint:
-    """Return the node that a redirection names: "MOVED 3999 127.0.0.1:6381"."""
+def _redirected(error: hiredis.ReplyError, by: Endpoint) -> Endpoint:
+    """Return the node that a redirection names, as in "MOVED 3999 127.0.0.1:6381".
+
+    Args:
+        error: The redirection.
+        by: The node that sent it.
+    """
     host, _, port = str(error).split()[2].rpartition(":")
     return by.at(host or by.host, int(port))

@@ -1,4 +1,4 @@
-"""What the engine asks of its connections, wherever they go."""
+"""The connections that the engine uses, to any kind of target."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from toril.engine.redis.connection.cluster import ClusterConnections
-from toril.engine.redis.connection.locator import OneServer, WatchedMaster
-from toril.engine.redis.connection.server import MasterConnections
+from toril.engine.redis.connection.locator import OneServer, WatchedPrimary
+from toril.engine.redis.connection.server import PrimaryConnections
 from toril.engine.redis.connection.target import ClusterNodes, SentinelGroup, Target
 from toril.engine.redis.connection.wire import Wire
 from toril.model.job import QueueRef
@@ -17,7 +17,7 @@ class Connections(Protocol):
     """The connections of one engine on one event loop."""
 
     async def open(self) -> None:
-        """Connect, so that what is wrong is known at once."""
+        """Connect now, so that errors show up early."""
         ...
 
     async def run(self, name: str, queue: QueueRef, *args: Any) -> Any:
@@ -25,12 +25,12 @@ class Connections(Protocol):
 
         Args:
             name: The script.
-            queue: The queue, whose keys it gets.
-            *args: Its ARGV.
+            queue: The queue, whose keys become the script's KEYS.
+            *args: The script's ARGV.
 
         Raises:
-            NotFoundError: There is no such queue, for scripts that want one.
-            ConflictError: Jobs of it are active, for scripts that want none.
+            NotFoundError: The script needs the queue, which does not exist.
+            ConflictError: The script needs a queue without active jobs.
             EngineError: The store failed.
         """
         ...
@@ -40,8 +40,8 @@ class Connections(Protocol):
 
         Args:
             command: The command.
-            key: The key that it is about.
-            *args: What follows.
+            key: The key that it works on.
+            *args: Its further arguments.
 
         Raises:
             EngineError: The store failed.
@@ -49,11 +49,11 @@ class Connections(Protocol):
         ...
 
     async def ask(self, queue: QueueRef, *request: Any) -> Any:
-        """Run one command on the server that has a queue.
+        """Run one command on the server that holds a queue.
 
         Args:
             queue: The queue.
-            *request: The command and its arguments. It may name queues of the same group.
+            *request: The command and its arguments. It may name other queues of the same group.
 
         Raises:
             EngineError: The store failed.
@@ -61,33 +61,33 @@ class Connections(Protocol):
         ...
 
     async def another(self, name: str, queue: QueueRef, longest: float | None = None) -> Wire:
-        """Open a connection for a call that waits; whoever opens it closes it.
+        """Open a connection for blocking calls; the caller closes it.
 
         Args:
-            name: Its name.
-            queue: The queue that it is for.
-            longest: How long a call lets the server wait, in seconds; without it whoever calls
-                sees to it that it ends.
+            name: The connection's name.
+            queue: A queue on the server to connect to.
+            longest: How long a call lets the server block, in seconds. Without it a call has no
+                timeout, and the caller ends it.
         """
         ...
 
     def group_of(self, queue: QueueRef) -> int:
-        """Return the group of a queue: one call can name the keys of all queues in a group."""
+        """Return a queue's group: one call can use the keys of all queues in a group."""
         ...
 
-    async def masters(self) -> Sequence[MasterConnections]:
+    async def primaries(self) -> Sequence[PrimaryConnections]:
         """Return the connections to each server that holds queues."""
         ...
 
     async def close(self) -> None:
-        """Close all connections, and those that are being opened."""
+        """Close all connections, including those being opened."""
         ...
 
 
 def connections_to(target: Target) -> Connections:
-    """Return connections to a target; they open when they are needed."""
+    """Return connections to a target; they open when needed."""
     if isinstance(target, ClusterNodes):
         return ClusterConnections(target)
     if isinstance(target, SentinelGroup):
-        return MasterConnections(WatchedMaster(target))
-    return MasterConnections(OneServer(target))
+        return PrimaryConnections(WatchedPrimary(target))
+    return PrimaryConnections(OneServer(target))

@@ -1,4 +1,4 @@
-"""Where a Redis server is, from a URL."""
+"""A Redis server's address and login, from a URL."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from toril.errors import ConfigurationError, did_you_mean
 
 _PORT = 6379
 PARAMETERS = ("ca", "cert", "key", "timeout", "connect_timeout")
-"""What every URL of a Redis server may have behind its question mark."""
+"""The query parameters that every URL of a Redis server accepts."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A server, and how to get in.
+    """A server, and how to log in.
 
     Attributes:
-        host: Its name or address; empty where it is reached through a file.
-        port: Its port.
-        path: The Unix socket's file.
-        database: The number of the database.
-        user: Who connects; None is the default user.
+        host: The server's name or address; not used with a Unix socket.
+        port: The server's port.
+        path: The path of the Unix socket; empty for TCP.
+        database: The database's number.
+        user: The user name; None is the default user.
         password: The password.
-        tls: Talk TLS, and check the server's certificate.
-        ca: A file of certificates to check against; the system's unless given.
-        cert: A file with our own certificate, where the server wants one.
-        key: A file with its key.
+        tls: Whether to use TLS and check the server's certificate.
+        ca: A file of CA certificates; by default the system's.
+        cert: A file with the client certificate, if the server requires one.
+        key: A file with the client certificate's key.
         connect_timeout: How long connecting may take, in seconds.
         timeout: How long one call may take, in seconds.
     """
@@ -57,14 +57,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The host and the port, or the Unix socket's file."""
+        """The host and port, or the path of the Unix socket."""
         if self.path:
             return self.path
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
     def at(self, host: str, port: int) -> Endpoint:
-        """Return another server that takes the same login.
+        """Return another server with the same login.
 
         Args:
             host: Its name or address.
@@ -73,7 +73,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, host=host, port=port)
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """Return how to talk TLS; None where it is not wanted.
+        """Return the TLS context; None without TLS.
 
         Raises:
             ConfigurationError: A certificate cannot be read.
@@ -85,7 +85,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
         except OSError as error:
-            raise ConfigurationError(f"{self.location}: a certificate: {error}") from None
+            raise ConfigurationError(
+                f"{self.location}: cannot read a certificate: {error}"
+            ) from None
         return context
 
 
@@ -98,7 +100,7 @@ def parse(url: str) -> Endpoint:
             `timeout` and `connect_timeout` (seconds).
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: The URL is not valid.
     """
     parts = urlsplit(url)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -106,14 +108,14 @@ def parse(url: str) -> Endpoint:
     values = {"database": database(number), **login(parts), **parameters(given)}
     if parts.scheme == "unix":
         if not parts.path:
-            raise ConfigurationError("the URL names no socket; write unix:///run/redis.sock")
+            raise ConfigurationError("the URL has no socket path; write unix:///run/redis.sock")
         return Endpoint(path=unquote(parts.path), **values)
     host, port = host_and_port(parts.netloc.rpartition("@")[2], _PORT)
     return Endpoint(host=host, port=port, tls=parts.scheme == "rediss", **values)
 
 
 def login(parts: SplitResult) -> dict[str, Any]:
-    """Return who connects."""
+    """Return the user and password of a URL."""
     return {
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
@@ -121,19 +123,20 @@ def login(parts: SplitResult) -> dict[str, Any]:
 
 
 def parameters(given: dict[str, str], also: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what stands behind a URL's question mark.
+    """Return a URL's query parameters.
 
     Args:
         given: Names and values.
-        also: Names that this kind of URL knows beside `PARAMETERS`.
+        also: Names that this kind of URL accepts in addition to `PARAMETERS`.
 
     Raises:
-        ConfigurationError: A name is unknown, or a value cannot be.
+        ConfigurationError: A name is unknown, or a value is not valid.
     """
     known = (*PARAMETERS, *also)
     for name in given:
         if name not in known:
-            raise ConfigurationError(f"{name!r} in the URL is unknown; {did_you_mean(name, known)}")
+            hint = did_you_mean(name, known)
+            raise ConfigurationError(f"unknown parameter {name!r} in the URL; {hint}")
     return {
         name: _seconds(name, text) if name.endswith("timeout") else text
         for name, text in given.items()
@@ -144,29 +147,29 @@ def host_and_port(text: str, port: int) -> tuple[str, int]:
     """Return a host and its port.
 
     Args:
-        text: "host:port", or one of them, or nothing.
-        port: The port unless given.
+        text: "host:port", one of the two, or nothing.
+        port: The default port.
 
     Raises:
-        ConfigurationError: The port is none.
+        ConfigurationError: The port is not valid.
     """
     parts = urlsplit(f"//{text}")
     try:
         return parts.hostname or "localhost", parts.port or port
     except ValueError as error:
-        raise ConfigurationError(f"the URL's port: {error}") from None
+        raise ConfigurationError(f"the URL's port is not valid: {error}") from None
 
 
 def database(text: str | None) -> int:
-    """Return the number of a database.
+    """Return the number of a database; 0 if none is given.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: The text is not a valid number.
     """
     if not text:
         return 0
     if not text.isdecimal():
-        raise ConfigurationError(f"{text!r} in the URL is no database's number; write …:6379/0")
+        raise ConfigurationError(f"{text!r} in the URL is not a database number; write …:6379/0")
     return int(text)
 
 
@@ -176,5 +179,5 @@ def _seconds(name: str, text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise ConfigurationError(f"{name} in the URL is {text!r}; give a number of seconds")
+        raise ConfigurationError(f"{name} in the URL must be a number of seconds > 0, not {text!r}")
     return value

@@ -1,4 +1,4 @@
-"""Errors of Redis as ours, with the way out."""
+"""Translating Redis's errors into Toril's, with advice."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from toril.model.job import QueueRef
 _KINDS: dict[str, tuple[type[EngineError], str]] = {
     "OOM": (
         StoreFullError,
-        "{location}: Redis has no memory left (maxmemory); make room. Nothing was written",
+        "{location}: Redis has no memory left; free some or raise maxmemory. Nothing was written",
     ),
     "READONLY": (
         StoreReadOnlyError,
-        "{location}: this is a replica; name the primary, or use redis+sentinel://",
+        "{location}: this is a replica; use the primary's address, or redis+sentinel://",
     ),
     "LOADING": (StoreUnavailableError, "{location}: Redis is still loading its data"),
     "MASTERDOWN": (StoreUnavailableError, "{location}: the replica has lost its primary"),
@@ -34,15 +34,15 @@ _KINDS: dict[str, tuple[type[EngineError], str]] = {
     "TRYAGAIN": (StoreUnavailableError, "{location}: the cluster is moving these keys"),
     "MISCONF": (
         StoreUnavailableError,
-        "{location}: Redis refuses writes because it cannot save to its disk: {error}",
+        "{location}: Redis refuses writes because it cannot save to disk: {error}",
     ),
-    "NOREPLICAS": (StoreUnavailableError, "{location}: too few replicas answer: {error}"),
-    "BUSY": (StoreBusyError, "{location}: Redis is busy with a script of somebody's"),
-    "NOAUTH": (StoreUnavailableError, "{location}: Redis wants a password; put it into the URL"),
+    "NOREPLICAS": (StoreUnavailableError, "{location}: too few replicas respond: {error}"),
+    "BUSY": (StoreBusyError, "{location}: Redis is busy running a script"),
+    "NOAUTH": (StoreUnavailableError, "{location}: Redis requires a password; add it to the URL"),
     "WRONGPASS": (StoreUnavailableError, "{location}: Redis refuses the user name or password"),
     "NOPERM": (
         StoreUnavailableError,
-        "{location}: the user may not do this; `toril doctor` tells what the ACL lacks: {error}",
+        "{location}: the user may not do this; `toril doctor` shows what the ACL lacks: {error}",
     ),
 }
 
@@ -51,13 +51,13 @@ _ELSEWHERE = frozenset({"ASK", "MOVED", "UNBLOCKED"})
 
 
 def is_elsewhere(error: EngineError) -> bool:
-    """Return whether an error says that the queue has left the server, and nothing else."""
+    """Return whether an error only means that the queue is no longer on this server."""
     cause = error.__cause__
     return isinstance(cause, ReplyError) and code_of(cause) in _ELSEWHERE
 
 
 def is_forbidden(error: EngineError) -> bool:
-    """Return whether an error says that the user may not do something."""
+    """Return whether an error means that the user lacks a permission."""
     cause = error.__cause__
     return isinstance(cause, ReplyError) and code_of(cause) == "NOPERM"
 
@@ -66,9 +66,9 @@ _WITHIN = re.compile(r"^ERR Error running script .*: -([A-Z]+) ")
 
 
 def code_of(error: ReplyError) -> str:
-    """Return the first word of what Redis answered.
+    """Return the error code, which is the first word of Redis's answer.
 
-    Before Redis 7 the answer of a command within a script stands at the end of a sentence.
+    Before Redis 7, the error of a command within a script is quoted at the end of a sentence.
     """
     text = str(error)
     within = _WITHIN.search(text)
@@ -76,12 +76,12 @@ def code_of(error: ReplyError) -> str:
 
 
 def translate_of(queue: QueueRef, error: ReplyError, location: str) -> Exception:
-    """Return what a script answered about a queue as an error of ours.
+    """Translate the error that a script returned for a queue.
 
     Args:
         queue: The queue.
-        error: What Redis answered.
-        location: The server, fit to be shown.
+        error: Redis's answer.
+        location: The server's URL without a password.
     """
     code, _, rest = str(error).partition(" ")
     if code == "NOQUEUE":
@@ -92,11 +92,11 @@ def translate_of(queue: QueueRef, error: ReplyError, location: str) -> Exception
 
 
 def translate(error: ReplyError, location: str) -> EngineError:
-    """Return an error of Redis as one of ours.
+    """Translate an error of Redis.
 
     Args:
-        error: What Redis answered; its first word is a code.
-        location: The server, fit to be shown.
+        error: Redis's answer; its first word is a code.
+        location: The server's URL without a password.
     """
     text = str(error)
     code = code_of(error)

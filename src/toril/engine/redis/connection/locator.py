@@ -1,8 +1,8 @@
-"""Finding the master: a server that has one address, or one that Sentinels know.
+"""Finding the primary: a server with a fixed address, or one that Sentinels know.
 
-Nothing is cached but which Sentinel answered last: whoever opens a connection asks anew. A
-master that another has replaced may live, and take writes that end with it once it hears of
-that; so a Sentinel is asked once a second whether the master is still the one.
+Each new connection asks the Sentinels again; only the Sentinel that answered last is remembered.
+A primary that was replaced may still run and accept writes, which are lost when it learns of its
+replacement. So a Sentinel is asked once a second whether the primary is still the same.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from toril.engine.redis.connection.target import SentinelGroup
 from toril.engine.redis.connection.wire import Wire
 from toril.errors import ConfigurationError, EngineError, StoreUnavailableError, did_you_mean
 
-_LOOK_SECONDS = 1.0
-_LOGIN_HINT = "the Sentinels' own login is ?sentinel_user=…&sentinel_password=… in the URL"
+_CHECK_SECONDS = 1.0
+_LOGIN_HINT = "the Sentinels' login goes into the URL as ?sentinel_user=…&sentinel_password=…"
 
 
 class _UnknownServiceError(EngineError):
-    """A Sentinel does not know the master's name."""
+    """A Sentinel does not know the service name."""
 
 
 class Locator(Protocol):
-    """Finds a master.
+    """Finds a primary.
 
     Attributes:
-        location: Where it looks, fit to be shown.
+        location: The URL without a password.
         timeout: How long one call may take, in seconds.
-        follows: Whether another server can take the master's place.
+        follows: Whether another server can replace the primary.
     """
 
     @property
@@ -46,24 +46,28 @@ class Locator(Protocol):
     def follows(self) -> bool: ...
 
     async def open(self, name: str, timeout: float | None) -> Wire:
-        """Open a connection to the master.
+        """Open a connection to the primary.
 
         Args:
             name: The connection's name.
-            timeout: How long a reply may take, in seconds; None is without end.
+            timeout: How long a reply may take, in seconds; None means no limit.
 
         Raises:
-            EngineError: It cannot be found or reached.
+            EngineError: The primary cannot be found or reached.
         """
         ...
 
     async def until_replaced(self, address: str) -> None:
-        """Return once another server is the master, though the one at an address may not know."""
+        """Return once another server is the primary, even if the old one does not know yet.
+
+        Args:
+            address: The current primary's address.
+        """
         ...
 
 
 class OneServer:
-    """A server that has one address."""
+    """A server with a fixed address."""
 
     follows = False
 
@@ -84,12 +88,12 @@ class OneServer:
         await asyncio.get_running_loop().create_future()
 
 
-class WatchedMaster:
-    """The master of a group that Sentinels watch.
+class WatchedPrimary:
+    """The primary of a group that Sentinels watch.
 
     Source: Redis documentation, "Guidelines for Redis clients with support for Sentinel": ask
-    the Sentinels in turn, put first the one that answered, and let the server say itself that
-    it is a master.
+    the Sentinels in turn, move the one that answered to the front, and check that the server
+    itself reports the role "master".
     """
 
     follows = True
@@ -98,28 +102,28 @@ class WatchedMaster:
         """Prepare.
 
         Args:
-            group: The Sentinels, and the master's name.
+            group: The Sentinels, and the primary's service name.
         """
         self._group = group
         self._sentinels = list(group.sentinels)
         self.location = group.location
-        self.timeout = group.master.timeout
+        self.timeout = group.primary.timeout
 
     async def open(self, name: str, timeout: float | None) -> Wire:
         errors: list[EngineError] = []
         tried: set[Endpoint] = set()
         for sentinel in list(self._sentinels):
             try:
-                master = await self._ask(sentinel)
-                if master not in tried:  # Sentinels may disagree while they elect one
-                    tried.add(master)
-                    return await self._enter(master, name, timeout)
+                primary = await self._ask(sentinel)
+                if primary not in tried:  # Sentinels may disagree during a failover
+                    tried.add(primary)
+                    return await self._enter(primary, name, timeout)
             except EngineError as error:
                 errors.append(error)
         if all(isinstance(error, _UnknownServiceError) for error in errors):
             raise ConfigurationError(f"{self.location}: {errors[0]}")
         reasons = "; ".join(map(str, errors))
-        raise StoreUnavailableError(f"{self.location}: no master was found: {reasons}")
+        raise StoreUnavailableError(f"{self.location}: no primary was found: {reasons}")
 
     async def until_replaced(self, address: str) -> None:
         while True:
@@ -130,24 +134,24 @@ class WatchedMaster:
                     while True:
                         if (await self._named_by(wire)).address != address:
                             return
-                        await asyncio.sleep(_LOOK_SECONDS)
+                        await asyncio.sleep(_CHECK_SECONDS)
                 finally:
                     await wire.close()
-            self._put(sentinel, last=True)
-            await asyncio.sleep(_LOOK_SECONDS)
+            self._move(sentinel, last=True)
+            await asyncio.sleep(_CHECK_SECONDS)
 
     async def _ask(self, sentinel: Endpoint) -> Endpoint:
-        """Return the master that a Sentinel names."""
+        """Return the primary that a Sentinel names."""
         wire = await self._connect(sentinel)
         try:
-            master = await self._named_by(wire)
+            primary = await self._named_by(wire)
         finally:
             await wire.close()
-        self._put(sentinel)
-        return master
+        self._move(sentinel)
+        return primary
 
-    def _put(self, sentinel: Endpoint, *, last: bool = False) -> None:
-        """Ask a Sentinel first from now on, or last."""
+    def _move(self, sentinel: Endpoint, *, last: bool = False) -> None:
+        """Move a Sentinel to the front of the order in which they are asked, or to the end."""
         self._sentinels.remove(sentinel)
         self._sentinels.insert(len(self._sentinels) if last else 0, sentinel)
 
@@ -165,13 +169,13 @@ class WatchedMaster:
         if found is None:
             known = _names(await sentinel.call("SENTINEL", "MASTERS"))
             hint = did_you_mean(service, known)
-            message = f"the Sentinel {sentinel.address} watches no {service!r}; {hint}"
+            message = f"the Sentinel {sentinel.address} does not watch {service!r}; {hint}"
             raise _UnknownServiceError(message)
-        return self._group.master.at(found[0], int(found[1]))
+        return self._group.primary.at(found[0], int(found[1]))
 
-    async def _enter(self, master: Endpoint, name: str, timeout: float | None) -> Wire:
-        """Connect to what should be the master, and let it say that it is."""
-        wire = await Wire.open(master, name=name, timeout=master.timeout)
+    async def _enter(self, primary: Endpoint, name: str, timeout: float | None) -> Wire:
+        """Connect to what should be the primary, and check its role."""
+        wire = await Wire.open(primary, name=name, timeout=primary.timeout)
         try:
             role = (await wire.call("ROLE"))[0]
         except BaseException:
@@ -179,12 +183,12 @@ class WatchedMaster:
             raise
         if role != "master":
             await wire.close()
-            message = f"{master.address} should be the master, and says that it is a {role}"
+            message = f"{primary.address} should be the primary, but its role is {role!r}"
             raise StoreUnavailableError(message)
         wire.timeout = timeout
         return wire
 
 
-def _names(masters: Sequence[Sequence[str]]) -> list[str]:
-    """Return the names of masters, of each of which a Sentinel tells fields and values in turn."""
-    return [fields[fields.index("name") + 1] for fields in masters]
+def _names(answer: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names in an answer to SENTINEL MASTERS: a flat list of fields per primary."""
+    return [fields[fields.index("name") + 1] for fields in answer]

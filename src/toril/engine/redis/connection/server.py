@@ -1,4 +1,4 @@
-"""The connections to one master on one event loop: few, named, and opened when needed."""
+"""The connections to one primary on one event loop: few, named, and opened when needed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from toril.model.job import QueueRef
 _logger = logging.getLogger("toril.engine")
 
 
-class MasterConnections:
-    """One connection for all that answers at once, and further ones for what waits.
+class PrimaryConnections:
+    """One connection for all calls that answer at once, and further ones for blocking calls.
 
     Attributes:
-        location: Where the master is, fit to be shown.
+        location: The primary's URL without a password.
     """
 
     def __init__(self, locator: Locator) -> None:
         """Prepare.
 
         Args:
-            locator: Finds the master, and opens connections to it.
+            locator: Finds the primary, and opens connections to it.
         """
         self.location = locator.location
         self._locator = locator
@@ -41,22 +41,22 @@ class MasterConnections:
         self._others: set[Wire] = set()
         self._closed = False
         self._guard: AsyncGenerator[None, None] | None = None
-        self._lookout: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self.wire()
 
-    async def masters(self) -> Sequence[Self]:
+    async def primaries(self) -> Sequence[Self]:
         return [self]
 
-    def group_of(self, queue: QueueRef) -> int:  # noqa: ARG002 - one server has them all
+    def group_of(self, queue: QueueRef) -> int:  # noqa: ARG002 - one server holds all queues
         return 0
 
     async def wire(self) -> Wire:
         """Return the connection for calls that answer at once.
 
         Raises:
-            EngineError: It cannot be opened.
+            EngineError: The connection cannot be opened.
         """
         if self._wire is not None and self._wire.is_open:
             return self._wire
@@ -68,41 +68,41 @@ class MasterConnections:
         finally:
             if self._opening is opening and opening.done():
                 self._opening = None
-        if self._wire is not wire:  # who waited first
-            self._change(wire)
+        if self._wire is not wire:  # another waiter may have switched to it already
+            self._switch(wire)
         if self._guard is None:
-            self._guard = self._until_the_loop_ends()
+            self._guard = self._close_with_loop()
             await anext(self._guard)
         return wire
 
-    def _change(self, wire: Wire) -> None:
+    def _switch(self, wire: Wire) -> None:
         former = self._wire or self._former
         self._wire, self._former = wire, None
         if former is not None:
             same = wire.address == former.address
-            how = "connected again" if same else f"connected to the new master {wire.address}"
+            how = "connected again" if same else f"connected to the new primary {wire.address}"
             _logger.warning("%s: %s; %s", self.location, former.why, how)
-        if self._locator.follows and (self._lookout is None or self._lookout.done()):
-            self._lookout = asyncio.create_task(self._look_out())
+        if self._locator.follows and (self._watcher is None or self._watcher.done()):
+            self._watcher = asyncio.create_task(self._watch_primary())
 
-    async def _look_out(self) -> None:
-        """Leave a master that another has replaced, though it may go on to answer."""
+    async def _watch_primary(self) -> None:
+        """Leave a primary that was replaced, even if it still answers."""
         while (wire := self._wire) is not None:
             await self._locator.until_replaced(wire.address)
-            why = f"{wire.address} is not the master any more"
+            why = f"{wire.address} is no longer the primary"
             self._leave(wire, why)
             for other in self._others:
                 if other.address == wire.address:
                     other.abort(why)
 
     def _leave(self, wire: Wire, why: str) -> None:
-        """Send nothing more over a connection; the next call opens another."""
+        """Send nothing more over a connection; the next call opens another one."""
         if self._wire is wire:
             self._wire, self._former = None, wire
         wire.retire(why)
 
-    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
-        """Close with the event loop, if nobody did before: `asyncio.run` ends generators."""
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        """Close when the event loop ends, if not closed before: `asyncio.run` ends generators."""
         try:
             yield
         finally:
@@ -113,13 +113,13 @@ class MasterConnections:
         wire = await self._locator.open(name, timeout)
         if self._closed:
             await wire.close()
-            raise StoreUnavailableError(f"{self.location} was closed meanwhile")
+            raise StoreUnavailableError(f"{self.location} has been closed")
         return wire
 
     async def another(
         self,
         name: str,
-        queue: QueueRef,  # noqa: ARG002 - all queues are here
+        queue: QueueRef,  # noqa: ARG002 - one server holds all queues
         longest: float | None = None,
     ) -> Wire:
         timeout = None if longest is None else longest + self._locator.timeout
@@ -144,9 +144,12 @@ class MasterConnections:
             raise translate_of(queue, error, self.location) from error
 
     def _left(self, wire: Wire, error: hiredis.ReplyError) -> bool:
-        """Leave a master that has become a replica, where another may have taken its place.
+        """Leave a primary that has become a replica, if another can have replaced it.
 
-        What a replica refuses was not carried out: it is safe to send it again.
+        A replica runs nothing of a call that it refuses, so the call can be sent again.
+
+        Returns:
+            Whether it was left.
         """
         if not self._locator.follows or code_of(error) != "READONLY":
             return False
@@ -170,7 +173,7 @@ class MasterConnections:
         self._closed = True
         if self._guard is not None:
             await self._guard.aclose()
-        tasks = [task for task in (self._opening, self._lookout) if task is not None]
+        tasks = [task for task in (self._opening, self._watcher) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

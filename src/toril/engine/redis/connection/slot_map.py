@@ -1,4 +1,4 @@
-"""Who has which slot of a cluster, as its nodes tell."""
+"""Which node of a cluster serves which hash slot, as reported by the nodes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _logger = logging.getLogger("toril.engine")
 
 
 class SlotMap:
-    """The owners of a cluster's slots; it is asked for anew once something speaks against it.
+    """The owners of a cluster's hash slots; loaded again when it may be outdated.
 
     Attributes:
-        masters: The nodes that have slots.
+        primaries: The nodes that serve slots.
     """
 
     def __init__(self, cluster: ClusterNodes) -> None:
-        """Begin without knowing.
+        """Prepare; the first use loads the map.
 
         Args:
             cluster: The cluster.
@@ -32,38 +32,46 @@ class SlotMap:
         self._cluster = cluster
         self._owners: list[Endpoint | None] = [None] * SLOTS
         self._stale = True
-        self._order: list[Endpoint] = list(cluster.nodes)  # in which nodes are asked
+        self._order: list[Endpoint] = list(cluster.nodes)  # the order in which nodes are asked
         self._loading: asyncio.Task[None] | None = None
-        self.masters: list[Endpoint] = []
+        self.primaries: list[Endpoint] = []
 
     async def owner(self, slot: int) -> Endpoint:
-        """Return who has a slot.
+        """Return the node that serves a slot.
 
         Raises:
-            StoreUnavailableError: No node can be asked, or nobody has it.
+            StoreUnavailableError: No node can be asked, or no node serves the slot.
         """
         if self._stale:
             await self.refresh()
         owner = self._owners[slot]
         if owner is None:
             self._stale = True
-            raise StoreUnavailableError(f"{self._cluster.location}: no node has slot {slot}")
+            raise StoreUnavailableError(
+                f"{self._cluster.location}: no node serves hash slot {slot}"
+            )
         return owner
 
     def moved(self, slot: int, to: Endpoint) -> None:
-        """Note that a slot has another owner, who knows best what else has changed."""
-        _logger.warning("%s: slot %d has moved to %s", self._cluster.location, slot, to.address)
+        """Record a slot's new owner, and ask it first for the rest of the map.
+
+        Args:
+            slot: The slot.
+            to: Its new owner, which knows best what else has changed.
+        """
+        location = self._cluster.location
+        _logger.warning("%s: hash slot %d has moved to %s", location, slot, to.address)
         self._owners[slot] = to
         self._stale = True
         self._order = [to, *(node for node in self._order if node != to)]
 
-    def doubt(self, node: Endpoint) -> None:
-        """Ask anew before the next call, and last the node that did not answer."""
+    def mark_stale(self, node: Endpoint) -> None:
+        """Load the map again before the next call, and ask a node that did not answer last."""
         self._stale = True
         self._order = [*(other for other in self._order if other != node), node]
 
     async def refresh(self) -> None:
-        """Ask who has which slot; whoever asks meanwhile gets the same answer.
+        """Load the map; concurrent calls share one request.
 
         Raises:
             StoreUnavailableError: No node can be asked.
@@ -78,7 +86,7 @@ class SlotMap:
                 self._loading = None
 
     async def close(self) -> None:
-        """Let go of a question that is on its way."""
+        """Cancel a request in progress."""
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
@@ -87,31 +95,31 @@ class SlotMap:
         reasons: list[str] = []
         for node in list(self._order):
             try:
-                self._take(node, await _slots_by(node))
+                self._apply(node, await _slots_by(node))
             except EngineError as error:
                 reasons.append(str(error))
             else:
                 return
-        message = f"{self._cluster.location}: no node of the cluster answers: {'; '.join(reasons)}"
+        message = f"{self._cluster.location}: no cluster node answers: {'; '.join(reasons)}"
         raise StoreUnavailableError(message)
 
-    def _take(self, told_by: Endpoint, ranges: Sequence[Any]) -> None:
+    def _apply(self, source: Endpoint, ranges: Sequence[Any]) -> None:
         owners: list[Endpoint | None] = [None] * SLOTS
-        masters: dict[Endpoint, None] = {}
+        primaries: dict[Endpoint, None] = {}
         for first, last, (host, port, *_), *_ in ranges:
-            # A node that does not know its own address gives none: it is where we asked.
-            owner = told_by.at(host if host and host != "?" else told_by.host, port)
+            # A node that does not know its own address reports none: use the address we asked.
+            owner = source.at(host if host and host != "?" else source.host, port)
             owners[first : last + 1] = [owner] * (last + 1 - first)
-            masters[owner] = None
-        if self.masters and masters.keys() != set(self.masters):
-            told = ", ".join(master.address for master in masters)
-            _logger.warning("%s: the masters are now %s", self._cluster.location, told)
-        self._owners, self.masters, self._stale = owners, list(masters), False
-        self._order = list(dict.fromkeys([told_by, *masters, *self._cluster.nodes]))
+            primaries[owner] = None
+        if self.primaries and primaries.keys() != set(self.primaries):
+            addresses = ", ".join(primary.address for primary in primaries)
+            _logger.warning("%s: the primaries are now %s", self._cluster.location, addresses)
+        self._owners, self.primaries, self._stale = owners, list(primaries), False
+        self._order = list(dict.fromkeys([source, *primaries, *self._cluster.nodes]))
 
 
 async def _slots_by(node: Endpoint) -> Sequence[Any]:
-    """Return what a node knows of the slots."""
+    """Return a node's answer to CLUSTER SLOTS."""
     wire = await Wire.open(node, timeout=node.timeout)
     try:
         slots: Sequence[Any] = await wire.call("CLUSTER", "SLOTS")

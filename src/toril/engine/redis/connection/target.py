@@ -1,4 +1,4 @@
-"""Where jobs live on Redis, from a URL: one server, what Sentinels watch, or a cluster."""
+"""Where jobs live, from a URL: one server, a primary watched by Sentinels, or a cluster."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _SENTINEL_LOGIN = ("sentinel_user", "sentinel_password")
 
 
 class SentinelGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A master and its replicas, whom Sentinels watch.
+    """A primary and its replicas, watched by Sentinels.
 
     Attributes:
-        sentinels: The Sentinels, and how to get in.
-        service: The name under which they know the master.
-        master: How to get in at the master; its host and port are theirs to tell.
+        sentinels: The Sentinels, and how to log in to them.
+        service: The name by which they know the primary.
+        primary: How to log in to the primary; the Sentinels report its host and port.
     """
 
     sentinels: tuple[Endpoint, ...]
     service: str
-    master: Endpoint
+    primary: Endpoint
 
     @property
     def location(self) -> str:
         """The URL without the passwords."""
-        start = _start("sentinel", self.master, self.sentinels)
-        return f"{start}/{self.service}/{self.master.database}"
+        start = _start("sentinel", self.primary, self.sentinels)
+        return f"{start}/{self.service}/{self.primary.database}"
 
 
 class ClusterNodes(msgspec.Struct, frozen=True, kw_only=True):
     """A cluster.
 
     Attributes:
-        nodes: Those of its nodes that the URL names, and how to get in.
+        nodes: The nodes that the URL names, and how to log in to them.
     """
 
     nodes: tuple[Endpoint, ...]
@@ -54,23 +54,23 @@ class ClusterNodes(msgspec.Struct, frozen=True, kw_only=True):
 Target = Endpoint | SentinelGroup | ClusterNodes
 
 
-def _start(kind: str, way_in: Endpoint, hosts: tuple[Endpoint, ...]) -> str:
-    user = f"{way_in.user}@" if way_in.user else ""
+def _start(kind: str, login: Endpoint, hosts: tuple[Endpoint, ...]) -> str:
+    user = f"{login.user}@" if login.user else ""
     addresses = ",".join(host.address for host in hosts)
-    return f"redis{'s' if way_in.tls else ''}+{kind}://{user}{addresses}"
+    return f"redis{'s' if login.tls else ''}+{kind}://{user}{addresses}"
 
 
 def parse(url: str) -> Target:
     """Return the target that a URL names.
 
     Args:
-        url: One that `endpoint.parse` takes, or with several hosts
+        url: One that `endpoint.parse` accepts, or with several hosts
             "redis+sentinel://[user:password@]host:port,host:port/service[/database]" or
             "redis+cluster://[user:password@]host:port,host:port", each with rediss for TLS.
-            `sentinel_user` and `sentinel_password` are the Sentinels' own login.
+            The parameters `sentinel_user` and `sentinel_password` are the Sentinels' login.
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: The URL is not valid.
     """
     parts = urlsplit(url)
     if parts.scheme.endswith("+sentinel"):
@@ -84,8 +84,8 @@ def _sentinel_group(parts: SplitResult) -> SentinelGroup:
     service, _, number = unquote(parts.path).strip("/").partition("/")
     if not service:
         raise ConfigurationError(
-            "the URL names no service; write the name under which the Sentinels know the master "
-            "behind their addresses: redis+sentinel://host:26379,host:26379/mymaster"
+            "the URL has no service name; after the addresses, write the name by which the "
+            "Sentinels know the primary: redis+sentinel://host:26379,host:26379/mymaster"
         )
     given = endpoint.parameters(_query(parts), also=_SENTINEL_LOGIN)
     user, password = (given.pop(name, None) for name in _SENTINEL_LOGIN)
@@ -95,7 +95,7 @@ def _sentinel_group(parts: SplitResult) -> SentinelGroup:
             parts, _SENTINEL_PORT, msgspec.structs.replace(way_in, user=user, password=password)
         ),
         service=service,
-        master=msgspec.structs.replace(
+        primary=msgspec.structs.replace(
             way_in, database=endpoint.database(number), **endpoint.login(parts)
         ),
     )
@@ -105,7 +105,7 @@ def _cluster(parts: SplitResult) -> ClusterNodes:
     number = endpoint.database(parts.path.strip("/"))
     if number != 0:
         raise ConfigurationError(
-            f"the URL names database {number}, and a cluster has database 0 alone: leave it out"
+            f"the URL names database {number}, but a cluster has only database 0: leave it out"
         )
     given = endpoint.parameters(_query(parts))
     way_in = Endpoint(tls=_tls(parts), **endpoint.login(parts), **given)

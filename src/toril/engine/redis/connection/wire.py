@@ -1,8 +1,8 @@
-"""One connection: requests go out, replies come back in their order.
+"""One connection: requests go out, and replies come back in the same order.
 
-Any number of requests may be on their way. A request that got no reply in time closes the
-connection, for nobody could tell its late reply from the next one's. Nothing is sent twice
-here: whether a request that got no reply was carried out is not known.
+Any number of requests may be in flight. A request without a reply in time closes the connection,
+because its late reply could not be told from the next one's. Nothing is sent twice here: it is
+not known whether a request without a reply was carried out.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _NUMBER = re.compile(r"\d+")
 
 
 class WireLostError(StoreBusyError):
-    """The connection ended before the reply came."""
+    """The connection ended before the reply arrived."""
 
 
 class Wire(asyncio.Protocol):
     """A connection to a server. `Wire.open` makes one.
 
     Attributes:
-        address: The server's.
-        timeout: How long a reply may take, in seconds; None is without end.
-        version: The server's.
-        why: Why it ended, once it has.
+        address: The server's address.
+        timeout: How long a reply may take, in seconds; None means no limit.
+        version: The server's version.
+        why: Why the connection ended, once it has.
     """
 
     def __init__(self, endpoint: Endpoint, timeout: float | None) -> None:
@@ -43,7 +43,7 @@ class Wire(asyncio.Protocol):
 
         Args:
             endpoint: The server.
-            timeout: How long a reply may take, in seconds; None is without end.
+            timeout: How long a reply may take, in seconds; None means no limit.
         """
         self._location = endpoint.location
         self.address = endpoint.address
@@ -66,12 +66,12 @@ class Wire(asyncio.Protocol):
         """Connect and log in.
 
         Args:
-            endpoint: Where.
+            endpoint: The server.
             name: The connection's name, which `CLIENT LIST` shows.
-            timeout: How long a reply may take, in seconds; None is without end.
+            timeout: How long a reply may take, in seconds; None means no limit.
 
         Raises:
-            EngineError: The server cannot be reached, or does not let us in.
+            EngineError: The server cannot be reached, or refuses the login.
         """
         wire = cls(endpoint, endpoint.connect_timeout)
         try:
@@ -106,11 +106,11 @@ class Wire(asyncio.Protocol):
         greeting = self.send("HELLO", 2, *login, "SETNAME", name)
         if endpoint.database:
             await self.send("SELECT", endpoint.database)
-        told = await greeting
-        version = dict(zip(told[::2], told[1::2], strict=True)).get("version", "")
+        fields = await greeting
+        version = dict(zip(fields[::2], fields[1::2], strict=True)).get("version", "")
         self.version = tuple(int(part) for part in _NUMBER.findall(version))
 
-    # What the event loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -120,14 +120,14 @@ class Wire(asyncio.Protocol):
         try:
             while (reply := self._reader.gets()) is not False:
                 future, _ = self._waiting.popleft()
-                if future.done():  # who asked has gone
+                if future.done():  # its caller was cancelled
                     continue
                 if isinstance(reply, hiredis.ReplyError):
                     future.set_exception(reply)
                 else:
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
-            self.abort(f"what the server sent is not Redis's protocol: {error}")
+            self.abort(f"the server does not speak the Redis protocol: {error}")
         if self._retired and not self._waiting:
             self.abort(self.why)
 
@@ -145,7 +145,7 @@ class Wire(asyncio.Protocol):
         if not self._gone.done():
             self._gone.set_result(None)
 
-    # What we call
+    # Called by the engine
 
     @property
     def is_open(self) -> bool:
@@ -154,17 +154,18 @@ class Wire(asyncio.Protocol):
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing is left of it."""
+        """Whether the connection is closed."""
         return self._transport is None
 
     def send(self, *request: Any) -> asyncio.Future[Any]:
-        """Send a request; return what will be its reply.
+        """Send a request; return a future of its reply.
 
         Args:
             *request: The command and its arguments: text, bytes, and numbers.
 
         Returns:
-            A future; it fails with `hiredis.ReplyError` or `WireLostError`.
+            The reply. The future fails with `hiredis.ReplyError` or an `EngineError`, such as
+            `WireLostError`.
         """
         future = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
@@ -188,16 +189,16 @@ class Wire(asyncio.Protocol):
             raise translate(error, self._location) from error
 
     async def evaluate(self, script: Script, keys: Sequence[str], *args: Any) -> Any:
-        """Run a script by its hash, and send its text to a server that does not have it.
+        """Run a script by its hash, or by its text if the server does not have it.
 
         Args:
             script: The script.
-            keys: Its KEYS.
-            *args: Its ARGV.
+            keys: The script's KEYS.
+            *args: The script's ARGV.
 
         Raises:
-            hiredis.ReplyError: The server refused it.
-            WireLostError: Whether it ran is not known.
+            hiredis.ReplyError: The server refused the call.
+            WireLostError: It is not known whether the script ran.
         """
         text, sha = script.text_for(self.version)
         try:
@@ -205,20 +206,24 @@ class Wire(asyncio.Protocol):
         except hiredis.ReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-        # The server restarted, or its scripts were flushed: nothing has run.
+        # The server restarted or its scripts were flushed, so nothing has run.
         return await self.send("EVAL", text, len(keys), *keys, *args)
 
     def abort(self, why: str) -> None:
-        """Close at once; requests without a reply fail."""
+        """Close now; requests without a reply fail.
+
+        Args:
+            why: The reason, for error messages.
+        """
         self.why = why
         if self._transport is not None:
             self._transport.abort()
 
     def retire(self, why: str) -> None:
-        """Close once the requests that are under way have been answered.
+        """Close after the requests in flight have been answered.
 
         Args:
-            why: Why nobody should send it any more.
+            why: The reason, for error messages.
         """
         self.why = why
         self._retired = True
@@ -226,7 +231,7 @@ class Wire(asyncio.Protocol):
             self.abort(why)
 
     async def close(self) -> None:
-        """Close, and wait until it is."""
+        """Close, and wait until the connection is closed."""
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
@@ -234,7 +239,7 @@ class Wire(asyncio.Protocol):
                 await self._gone
 
     def _watch(self) -> None:
-        """Give up on the connection if the oldest request waits for too long."""
+        """Close the connection if the oldest request has waited too long."""
         self._watchdog = None
         if self.timeout is None or not self._waiting:
             return

@@ -1,1 +1,1 @@
-"""What `toril doctor` checks on Redis."""
+"""The checks of `toril doctor` on Redis."""

@@ -1,17 +1,17 @@
-"""What a user's ACL lacks of what Toril needs, asked without doing any of it."""
+"""Dry-run check for missing ACL permissions."""
 
 from __future__ import annotations
 
 from toril.engine.contract.diagnosis import Finding
 from toril.engine.redis.connection.errors import is_forbidden
-from toril.engine.redis.connection.server import MasterConnections
+from toril.engine.redis.connection.server import PrimaryConnections
 from toril.engine.redis.scripts.keys import QUEUES
 from toril.engine.redis.scripts.script import as_json, commands_of_scripts
 from toril.errors import EngineError
 
-_SINCE = (7, 0)  # before, a script cannot ask
+_SINCE = (7, 0)  # the first version with redis.acl_check_cmd
 _WITHOUT_KEY = ("PING", "TIME")
-_WITH_KEY_FIRST = (
+_WITH_KEY = (
     "BZPOPMIN",
     "HGETALL",
     "LRANGE",
@@ -24,7 +24,7 @@ _WITH_KEY_FIRST = (
     "ZRANGEBYSCORE",
     "ZREM",
 )
-_WHOLE = (
+_COMPLETE = (
     ("EVAL", "return 1", "1", QUEUES),
     ("EVALSHA", "0" * 40, "1", QUEUES),
     ("XREAD", "COUNT", "1", "STREAMS", QUEUES, "0"),
@@ -40,8 +40,8 @@ return lacking
 """
 
 
-async def permissions(connections: MasterConnections) -> list[Finding]:
-    """Return what the user may not do that Toril needs; nothing where that cannot be asked."""
+async def permissions(connections: PrimaryConnections) -> list[Finding]:
+    """Report missing permissions; nothing if the server cannot check them."""
     if (await connections.wire()).version < _SINCE:
         return []
     try:
@@ -51,7 +51,7 @@ async def permissions(connections: MasterConnections) -> list[Finding]:
             raise
         lacking = ["EVAL", "EVALSHA"]
     if not lacking:
-        return [Finding("ok", "permissions", "the user may do all that Toril needs")]
+        return [Finding("ok", "permissions", "the user has all permissions that Toril needs")]
     named = ", ".join(lacking)
     allowed = " ".join(f"+{command.lower()}" for command in lacking)
     user = await _user(connections)
@@ -59,20 +59,20 @@ async def permissions(connections: MasterConnections) -> list[Finding]:
         Finding(
             "error",
             "permissions",
-            f"the ACL of user {user} lacks {named}, or the key {QUEUES}; let an administrator say "
-            f"ACL SETUSER {user} ~{QUEUES} ~<prefix>:* {allowed}",
+            f"the ACL of user {user} lacks {named}, or the key {QUEUES}; ask an administrator to "
+            f"run ACL SETUSER {user} ~{QUEUES} ~<prefix>:* {allowed}",
         )
     ]
 
 
 def _requests() -> list[tuple[str, ...]]:
-    """Return a request for each command, of which only the command and its key count."""
-    with_key = (commands_of_scripts() | {*_WITH_KEY_FIRST}) - {*_WITHOUT_KEY}
+    """Return a request for each command. Only the command and its key matter."""
+    with_key = (commands_of_scripts() | {*_WITH_KEY}) - {*_WITHOUT_KEY}
     keyed = [(command, QUEUES, QUEUES, QUEUES) for command in sorted(with_key)]
-    return [*keyed, *_WHOLE, *((command,) for command in _WITHOUT_KEY)]
+    return [*keyed, *_COMPLETE, *((command,) for command in _WITHOUT_KEY)]
 
 
-async def _user(connections: MasterConnections) -> str:
+async def _user(connections: PrimaryConnections) -> str:
     try:
         name: str = await connections.call("ACL", "WHOAMI")
     except EngineError:

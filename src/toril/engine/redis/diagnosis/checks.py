@@ -1,4 +1,4 @@
-"""What of a server would lose jobs or slow them down."""
+"""Checks of a server for settings and conditions that lose jobs or slow them down."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ from time import perf_counter
 from toril.clock import Clock
 from toril.engine.contract.diagnosis import Finding
 from toril.engine.redis.connection.errors import is_forbidden
-from toril.engine.redis.connection.server import MasterConnections
+from toril.engine.redis.connection.server import PrimaryConnections
 from toril.engine.redis.diagnosis.acl import permissions
 from toril.errors import EngineError
 
 _OLDEST = (6, 2)
-_MOST_OFFSET_MS = 1_000
+_MAX_OFFSET_MS = 1_000
 _SLOW_MS = 10.0
 _PINGS = 5
 
 
-async def examine(masters: Sequence[MasterConnections], clock: Clock) -> list[Finding]:
-    """Return what of the servers that hold queues may lose jobs or slow them down."""
-    found = [await _examine(master, clock) for master in masters]
-    if len(masters) == 1:
+async def examine(primaries: Sequence[PrimaryConnections], clock: Clock) -> list[Finding]:
+    """Check the servers that hold queues.
+
+    Args:
+        primaries: The connections to the servers.
+        clock: The clock to compare the servers' clocks with.
+    """
+    found = [await _examine(primary, clock) for primary in primaries]
+    if len(primaries) == 1:
         return found[0]
     return [
-        Finding(finding.level, finding.check, f"{master.location}: {finding.message}")
-        for master, findings in zip(masters, found, strict=True)
+        Finding(finding.level, finding.check, f"{primary.location}: {finding.message}")
+        for primary, findings in zip(primaries, found, strict=True)
         for finding in findings
     ]
 
 
-async def _examine(connections: MasterConnections, clock: Clock) -> list[Finding]:
+async def _examine(connections: PrimaryConnections, clock: Clock) -> list[Finding]:
     found = await permissions(connections)
     info = await _info(connections)
     if info is None:
-        message = "the user may not use INFO: whether Redis keeps jobs is not known; allow +info"
+        message = "the user may not run INFO, so it is not known if Redis keeps jobs; allow +info"
         found.append(Finding("warning", "info", message))
     else:
         found += [
@@ -46,8 +51,8 @@ async def _examine(connections: MasterConnections, clock: Clock) -> list[Finding
     return [*found, await _clock_offset(connections, clock), await _latency(connections)]
 
 
-async def _info(connections: MasterConnections) -> dict[str, str] | None:
-    """Return what the server says of itself; None where the user may not ask."""
+async def _info(connections: PrimaryConnections) -> dict[str, str] | None:
+    """Return the fields of INFO; None if the user may not run it."""
     try:
         text: str = await connections.call("INFO")
     except EngineError as error:
@@ -58,8 +63,8 @@ async def _info(connections: MasterConnections) -> dict[str, str] | None:
     return {name: value for name, value in pairs}  # noqa: C416 - lists of two, not tuples
 
 
-async def _setting(connections: MasterConnections, name: str) -> str | None:
-    """Return a setting; None where the server does not let it be read."""
+async def _setting(connections: PrimaryConnections, name: str) -> str | None:
+    """Return a setting; None if it cannot be read."""
     try:
         found = await connections.call("CONFIG", "GET", name)
     except EngineError:
@@ -81,7 +86,7 @@ def _eviction(info: dict[str, str], setting: str | None) -> Finding:
     return Finding(
         "error",
         "eviction",
-        f"maxmemory-policy is {policy}: Redis throws jobs away when its memory is full; "
+        f"maxmemory-policy is {policy}: Redis deletes jobs when its memory is full; "
         "set it to noeviction",
     )
 
@@ -89,16 +94,16 @@ def _eviction(info: dict[str, str], setting: str | None) -> Finding:
 def _persistence(info: dict[str, str], fsync: str | None) -> Finding:
     if info.get("aof_enabled") == "1":
         if fsync in {None, "always"}:
-            return Finding("ok", "durability", "jobs are on the disk when they are accepted")
+            return Finding("ok", "durability", "jobs are on disk when they are accepted")
         return Finding(
             "ok",
             "durability",
-            f"appendfsync is {fsync}: a loss of power may take the last second's jobs along",
+            f"appendfsync is {fsync}: a power loss may lose the last second's jobs",
         )
     return Finding(
         "warning",
         "durability",
-        "there is no append-only file: jobs end with the server, or fall back to its last "
+        "the append-only file is off: when the server ends, jobs are lost or revert to its last "
         "snapshot; set appendonly yes",
     )
 
@@ -106,23 +111,23 @@ def _persistence(info: dict[str, str], fsync: str | None) -> Finding:
 def _role(info: dict[str, str]) -> Finding:
     if info.get("role") == "master":
         return Finding("ok", "role", "this is the primary")
-    return Finding("error", "role", "this is a replica: it takes no writes; name the primary")
+    return Finding("error", "role", "this is a replica, which refuses writes; use the primary")
 
 
-async def _clock_offset(connections: MasterConnections, clock: Clock) -> Finding:
+async def _clock_offset(connections: PrimaryConnections, clock: Clock) -> Finding:
     seconds, micros = await connections.call("TIME")
     offset = int(seconds) * 1000 + int(micros) // 1000 - clock.wall_ms()
-    if abs(offset) > _MOST_OFFSET_MS:
+    if abs(offset) > _MAX_OFFSET_MS:
         return Finding(
             "warning",
             "clock",
-            f"Redis's clock is {offset / 1000:+.1f} s from ours; times that users give are ours, "
-            "and the server's rule. Synchronise both",
+            f"Redis's clock is {offset / 1000:+.1f} s from this machine's; times that users give "
+            "are this machine's, but Redis's clock decides. Synchronise both",
         )
-    return Finding("ok", "clock", f"Redis's clock is {offset:+d} ms from ours")
+    return Finding("ok", "clock", f"Redis's clock is {offset:+d} ms from this machine's")
 
 
-async def _latency(connections: MasterConnections) -> Finding:
+async def _latency(connections: PrimaryConnections) -> Finding:
     times: list[float] = []
     for _ in range(_PINGS):
         start = perf_counter()
@@ -130,5 +135,5 @@ async def _latency(connections: MasterConnections) -> Finding:
         times.append((perf_counter() - start) * 1000)
     best = min(times)
     if best > _SLOW_MS:
-        return Finding("warning", "latency", f"a call takes {best:.1f} ms; move closer to Redis")
+        return Finding("warning", "latency", f"a call takes {best:.1f} ms; run closer to Redis")
     return Finding("ok", "latency", f"a call takes {best:.2f} ms")

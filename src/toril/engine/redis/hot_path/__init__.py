@@ -1,1 +1,1 @@
-"""Adding, exchanging, waiting for work, renewing leases."""
+"""The hot path: adding, exchanging, waiting for work, renewing leases."""

@@ -1,4 +1,4 @@
-"""Adding jobs: what the script `add` is told, what it answers, and asking again without harm."""
+"""Adding jobs: the arguments and answers of lua/add.lua, and safe retries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _FROM_NOW = -1
 
 
 class Adder:
-    """Adds batches, each once, though replies may be lost."""
+    """Adds each batch exactly once, even if replies are lost."""
 
     def __init__(self, location: str) -> None:
         """Prepare.
 
         Args:
-            location: The store, safe to show.
+            location: The store's URL without a password.
         """
         self._location = location
         self._producers = ProducerIds()
@@ -50,11 +50,11 @@ class Adder:
     async def _add_once(
         self, connections: Connections, queue: QueueRef, packed: Sequence[Any]
     ) -> Any:
-        """Add a batch; if the reply is lost, ask again, which adds nothing twice.
+        """Add a batch; if the reply is lost, repeat the call, which adds nothing twice.
 
         Raises:
-            StoreBusyError: The second call failed too: whether the batch was added is not
-                known, whatever the second error says of itself.
+            StoreBusyError: The second call failed too. Whether the batch was added is not known,
+                even if the second error alone would mean that nothing was done.
         """
         with self._producers.batch(queue) as batch:
             sequence = (batch.producer, batch.sequence)
@@ -68,7 +68,7 @@ class Adder:
 
 
 def pack(jobs: Sequence[NewJob]) -> list[Any]:
-    """Return jobs as arguments: runs of those that share all but id and data.
+    """Return jobs as arguments: runs of jobs that differ only in id and data.
 
     Args:
         jobs: The jobs.
@@ -92,13 +92,13 @@ def pack(jobs: Sequence[NewJob]) -> list[Any]:
 
 
 def placing(options: JobOptions) -> tuple[Any, ...]:
-    """Return where a job goes: delay, due, priority, lifo."""
+    """Return the options that place a job: delay, due time, priority, lifo."""
     due = _FROM_NOW if options.delay_ms else options.scheduled_ms or 0
     return options.delay_ms, due, options.priority, int(options.lifo)
 
 
 def key_of(job: NewJob) -> str:
-    """Return the deduplication key of a job that has a rule, or nothing."""
+    """Return a job's deduplication key, or "" if it has none."""
     rule = job.options.deduplication
     if rule is None:
         return ""
@@ -111,7 +111,7 @@ def unpack(jobs: Sequence[NewJob], answer: Any, location: str) -> list[Added]:
     Args:
         jobs: The jobs.
         answer: What the script returned.
-        location: The store, safe to show.
+        location: The store's URL without a password.
     """
     created, duplicate = AddStatus.CREATED, AddStatus.DUPLICATE
     if answer == _NEW:

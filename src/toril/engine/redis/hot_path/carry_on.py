@@ -1,4 +1,4 @@
-"""Carrying schedules on: picking up a schedule's job creates the next one."""
+"""Continuing schedules: picking up a schedule's job creates the next one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from toril.model.schedule import STOPPED
 
 _logger = logging.getLogger("toril.engine")
 
-_TRIES = 1000
-_MADE, _TAKEN = 1, -1
+_MAX_TRIES = 1000
+_MADE, _EXISTS = 1, -1
 
 
 class _Next(NamedTuple):
-    """The job that comes after one that was taken."""
+    """The next job of a schedule whose job was fetched."""
 
     lease: Lease
     rule: repeating.Repeat
@@ -27,29 +27,29 @@ class _Next(NamedTuple):
 
     def packed(self) -> tuple[Any, ...]:
         options = self.lease.options
-        again = repeating.next_options(
+        options_json = repeating.next_options(
             self.rule.schedule.id, self.lease.options_json, self.rule.number + 1
         )
-        return self.lease.id, self.due, again, options.priority, int(options.lifo)
+        return self.lease.id, self.due, options_json, options.priority, int(options.lifo)
 
 
 async def advance(
     connections: Connections, queue: QueueRef, now: int, leases: Sequence[Lease]
 ) -> int | None:
-    """Make the next jobs of the schedules whose jobs were taken.
+    """Create the next jobs of the schedules whose jobs were fetched.
 
     Args:
         connections: The connections.
         queue: The queue.
-        now: The server's time.
-        leases: What was taken.
+        now: The server's time, in milliseconds since 1970.
+        leases: The leases of the fetched jobs.
 
     Returns:
-        When the first of the jobs that were made is due; None where none was made.
+        When the earliest of the new jobs is due; None if no job was created.
     """
     wanted = [found for lease in leases if (found := _next(lease, now))]
     first: int | None = None
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         if not wanted:
             break
         answers = await connections.run(
@@ -58,13 +58,13 @@ async def advance(
         pairs = list(zip(wanted, answers, strict=True))
         made = [one.due for one, answer in pairs if answer == _MADE]
         first = min([*made, *([] if first is None else [first])], default=None)
-        taken = [one for one, answer in pairs if answer == _TAKEN]
-        wanted = [later for one in taken if (later := _later(one))]
+        existing = [one for one, answer in pairs if answer == _EXISTS]
+        wanted = [later for one in existing if (later := _later(one))]
     return first
 
 
 def _next(lease: Lease, now: int) -> _Next | None:
-    """Return what comes after a job; None where it is no schedule's, or its schedule ends."""
+    """Return the job after a schedule's job; None for other jobs, or if the schedule ends."""
     turn = repeating.turn_of(lease.id)
     if turn is None:
         return None
@@ -72,7 +72,7 @@ def _next(lease: Lease, now: int) -> _Next | None:
         rule = repeating.rule_of(turn.schedule_id, lease.options_json)
         due = rule.schedule.following(turn.due_ms, now)
     except ValidationError as error:
-        _logger.error(STOPPED, turn.schedule_id, str(lease.queue), error)  # noqa: TRY400 - no bug of ours
+        _logger.error(STOPPED, turn.schedule_id, str(lease.queue), error)  # noqa: TRY400 - not a bug in Toril
         return None
     limit = rule.schedule.limit
     if due is None or (limit is not None and rule.number >= limit):

@@ -1,4 +1,4 @@
-"""What the script `exchange` is told of settlements, and what it answers."""
+"""The arguments and answers of lua/exchange.lua."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ _REFUSALS = {
     -4: Refusal.OPEN_CHILDREN,
     -9: Refusal.FAILED_CHILDREN,
 }
-_KEPT_BY_REDIS = WakeToken(0)  # a marker stays until somebody takes it
+_KEPT_BY_REDIS = WakeToken(0)  # a marker stays until a client takes it
 _NO_RULE = ("", 0, 0, 0)
 
 
 class Packed(NamedTuple):
-    """Settlements as the script takes them.
+    """Settlements as arguments of the script.
 
     Attributes:
-        settlements: The arguments that settle: runs of one kind that keep alike.
+        settlements: The settlements' arguments: runs of one kind with the same retention.
         follow_ups: The arguments of their follow-ups.
-        order: The index of each settlement that is in them, in their order.
-        again: Maps each duplicate settlement's index to the index of the first for the same
+        order: The index of each settlement among the arguments, in the arguments' order.
+        duplicates: Maps each duplicate settlement's index to the index of the first for the same
             lease.
     """
 
     settlements: list[Any]
     follow_ups: list[Any]
     order: list[int]
-    again: dict[int, int]
+    duplicates: dict[int, int]
 
 
 def pack(settlements: Sequence[Settlement]) -> Packed:
-    """Return settlements as arguments. Of two for one lease the first counts."""
+    """Return settlements as arguments. Only the first settlement for a lease is sent."""
     runs: dict[tuple[type[Settlement], Keep | None], list[int]] = {}
     first: dict[tuple[str, str], int] = {}
-    again: dict[int, int] = {}
+    duplicates: dict[int, int] = {}
     has_follow_ups = False
     for index, settlement in enumerate(settlements):
         key = (settlement.lease.id, settlement.lease.token)
         if first.setdefault(key, index) != index:
-            again[index] = first[key]
+            duplicates[index] = first[key]
             continue
         keep = None
         if not isinstance(settlement, Retry | Release):
@@ -67,16 +67,21 @@ def pack(settlements: Sequence[Settlement]) -> Packed:
     out: list[Any] = []
     order: list[int] = []
     for (kind, keep), indexes in runs.items():
-        out += (_NAMES[kind], len(indexes), *_kept(keep))
+        out += (_NAMES[kind], len(indexes), *_retention(keep))
         for index in indexes:
             out += _fields(settlements[index])
         order += indexes
     follow_ups = _pack_follow_ups(settlements, order) if has_follow_ups else []
-    return Packed(out, follow_ups, order, again)
+    return Packed(out, follow_ups, order, duplicates)
 
 
 def _pack_follow_ups(settlements: Sequence[Settlement], order: Sequence[int]) -> list[Any]:
-    """Return follow-ups in the settlements' own order, each with the number of its settlement."""
+    """Return the follow-ups' arguments in the order of their settlements.
+
+    Args:
+        settlements: The settlements.
+        order: See `Packed`. Each follow-up carries the number of its settlement in it, from 1.
+    """
     numbers = {index: number for number, index in enumerate(order, 1)}
     out: list[Any] = []
     for index, number in sorted(numbers.items()):
@@ -111,7 +116,7 @@ def _fields(settlement: Settlement) -> tuple[Any, ...]:
     lease = settlement.lease
     match settlement:
         case Complete():
-            # The script need not look up what the lease tells of a job without ties.
+            # For a job without ties, this spares the script a read of the job's hash.
             known = ("", "") if lease.is_tied else (lease.attempts_made, lease.started_ms)
             return lease.id, lease.token, settlement.result_json or "null", *known
         case Fail():
@@ -130,14 +135,14 @@ _NAMES: dict[type[Settlement], str] = {
 }
 
 
-def _kept(keep: Keep | None) -> tuple[Any, Any]:
+def _retention(keep: Keep | None) -> tuple[Any, Any]:
     if keep is None:
         return "", ""
     return "" if keep.count is None else keep.count, "" if keep.age_ms is None else keep.age_ms
 
 
 def _error(error: AttemptError) -> tuple[str, str, str, str]:
-    """Return the reason and traceback for BullMQ, the error for us, and for event records."""
+    """Return an error's arguments: reason and traceback for BullMQ, error, error for events."""
     own = {
         "attempt": error.attempt,
         "type": error.type,
@@ -153,7 +158,7 @@ def _error(error: AttemptError) -> tuple[str, str, str, str]:
 
 
 def unpack(
-    queue: QueueRef, answer: Any, order: Sequence[int], again: Mapping[int, int]
+    queue: QueueRef, answer: Any, order: Sequence[int], duplicates: Mapping[int, int]
 ) -> Exchange:
     """Return the answer to an exchange.
 
@@ -161,13 +166,13 @@ def unpack(
         queue: The queue.
         answer: What the script returned.
         order: See `Packed`.
-        again: See `Packed`.
+        duplicates: See `Packed`.
     """
     now, refused, leases, due, limited, *_ = answer
-    results: list[Refusal | None] = [None] * (len(order) + len(again))
+    results: list[Refusal | None] = [None] * (len(order) + len(duplicates))
     for sent, code in zip(refused[::2], refused[1::2], strict=True):
         results[order[sent - 1]] = _REFUSALS[code]
-    for index, before in again.items():
+    for index, before in duplicates.items():
         results[index] = results[before] or Refusal.LEASE_LOST
     taken = [
         _lease(queue, now, job_id, token, fields)
@@ -190,7 +195,7 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
         options or "{}",
         int(added or now),
         int(at or now),
-        int(made or made_before or 0),  # the second name is that of older BullMQs
+        int(made or made_before or 0),  # older BullMQs store attemptsMade
         int(starts or 0),
         int(stalls or 0),
         int(priority or 0),
@@ -199,8 +204,8 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
     )
 
 
-def asker_of(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
-    """Return who asks, for how many jobs (-1: none), and how long it would hold them."""
+def fetch_args(settlements: Sequence[Settlement], fetch: Fetch | None) -> tuple[str, int, int]:
+    """Return the asking worker's id, how many jobs it wants (-1: no fetch), and the lease in ms."""
     if fetch is not None:
         return fetch.worker, fetch.limit, fetch.lease_ms
     if settlements:

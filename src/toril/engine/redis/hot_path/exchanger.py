@@ -1,4 +1,4 @@
-"""Exchanging: one script call, made up for by the next if its reply is lost."""
+"""Exchanging: one script call. If its reply is lost, the next exchange recovers it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from msgspec.structs import replace
 from toril.engine.contract.hot_path import Exchange, Fetch
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.hot_path import carry_on
-from toril.engine.redis.hot_path.exchange import Packed, asker_of, unpack
+from toril.engine.redis.hot_path.exchange import Packed, fetch_args, unpack
 from toril.engine.redis.hot_path.marker import QueueMarker
-from toril.engine.redis.hot_path.unanswered import AllUnanswered, Unanswered
+from toril.engine.redis.hot_path.unanswered import Unanswered, UnansweredByWorker
 from toril.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from toril.model.job import QueueRef
 from toril.model.repeating import PREFIX
 from toril.model.settlement import Settlement
 
-_NOT_CARRIED_OUT = (StoreUnavailableError, StoreFullError, StoreReadOnlyError)
+_NEVER_RAN = (StoreUnavailableError, StoreFullError, StoreReadOnlyError)
 
 
 class Answer(NamedTuple):
-    """An exchange's answer, and what else the script said.
+    """The answer to an exchange, and what else the script reported.
 
     Attributes:
         exchange: The answer.
-        has_unsorted: Jobs are left to be put into the lanes of their keys.
-        was_gone: The queue did not exist any more.
+        has_unsorted: Ready jobs remain that are not yet in the lanes of their keys.
+        was_missing: The queue did not exist.
     """
 
     exchange: Exchange
     has_unsorted: bool
-    was_gone: bool
+    was_missing: bool
 
 
 class _Call:
-    """One exchange on its way: its token, its record, and what it makes up for."""
+    """One exchange in flight: its token, its record, and the lost exchanges that it recovers."""
 
     __slots__ = ("answer", "lost", "record", "token", "unanswered")
 
@@ -49,28 +49,32 @@ class _Call:
         self.answer: Any = None
 
     def failed(self, error: BaseException) -> None:
-        """Forget it if it never ran; otherwise let the next exchange make up for it."""
-        if self.answer is None and isinstance(error, _NOT_CARRIED_OUT):
-            # An outage of hours has thousands of calls that never ran.
+        """Forget the exchange if it never ran; otherwise let the next exchange recover it.
+
+        Args:
+            error: Why it failed.
+        """
+        if self.answer is None and isinstance(error, _NEVER_RAN):
+            # During a long outage, thousands of calls fail without having run.
             self.unanswered.withdraw(self.record, self.lost)
         else:
-            # Either reply may be the lost one: the next exchange hands the leases out again,
-            # and carries their schedules on.
+            # The lost reply may be that of `exchange` or of `advance`. The next exchange returns
+            # the leases again, and continues their schedules.
             self.unanswered.fail(self.record, self.token, self.lost)
 
 
 class Exchanger:
-    """The exchanges of one engine.
+    """Makes the exchanges of one engine.
 
     Attributes:
-        in_flight: The queue and the record of each exchange that has no answer yet, by token.
+        in_flight: The queue and record of each unanswered fetching exchange, by token.
     """
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Prepare."""
         self._salt = secrets.token_hex(4)
         self._numbers = count()
-        self._unanswered = AllUnanswered()
+        self._unanswered = UnansweredByWorker()
         self.in_flight: dict[str, tuple[QueueRef, str]] = {}
 
     async def exchange(
@@ -83,12 +87,12 @@ class Exchanger:
     ) -> Answer:
         """Settle and fetch; see `Engine.exchange`."""
         queue = marker.queue
-        worker, wanted, lease_ms = asker_of(settlements, fetch)
+        worker, wanted, lease_ms = fetch_args(settlements, fetch)
         token = f"{worker}:{self._salt}{next(self._numbers)}"
         call = _Call(token, self._unanswered[queue, worker])
         if fetch is not None:
-            # A handler may block the event loop before the answer arrives: the keeper renews
-            # leases that nobody here has seen yet.
+            # A handler may block the event loop before the answer arrives, so the keeper also
+            # renews leases that this process has not received yet.
             self.in_flight[token] = queue, call.record
             marker.announce(worker)
         try:
@@ -102,9 +106,9 @@ class Exchanger:
                 lease_ms,
                 *_rest(call, packed),
             )
-            exchange = unpack(queue, call.answer, packed.order, packed.again)
+            exchange = unpack(queue, call.answer, packed.order, packed.duplicates)
             if any(lease.id.startswith(PREFIX) for lease in exchange.leases):
-                exchange = await _carry_on(connections, exchange, call.answer[0], wanted)
+                exchange = await _advance(connections, exchange, call.answer[0], wanted)
         except BaseException as error:
             call.failed(error)
             raise
@@ -116,16 +120,14 @@ class Exchanger:
 
 
 def _rest(call: _Call, packed: Packed) -> list[Any]:
-    """Return the arguments from the number of lost exchanges on; see exchange.lua."""
+    """Return the script's arguments that follow the lease time; see lua/exchange.lua."""
     lost = [text for pair in call.lost.items() for text in pair]
     last = 7 + len(lost) + len(packed.settlements)
     return [len(call.lost), last, *lost, *packed.settlements, *packed.follow_ups]
 
 
-async def _carry_on(
-    connections: Connections, exchange: Exchange, now: int, wanted: int
-) -> Exchange:
-    """Create the next jobs of schedules, before their jobs are handed out."""
+async def _advance(connections: Connections, exchange: Exchange, now: int, wanted: int) -> Exchange:
+    """Create the next jobs of schedules before the leases are handed out."""
     leases = exchange.leases
     due = await carry_on.advance(connections, leases[0].queue, now, leases)
     if due is None or len(leases) >= wanted:

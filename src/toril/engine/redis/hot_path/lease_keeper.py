@@ -1,4 +1,4 @@
-"""Renewing leases from a thread of its own, on a connection of its own."""
+"""Renewing leases, in a separate thread and on a separate connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class RedisKeeper:
-    """Renews leases. A call blocks its own thread and never waits for a handler."""
+    """Renews leases. A call blocks its thread, but never waits for a handler."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class RedisKeeper:
         """Prepare.
 
         Args:
-            connect: Makes connections of its own.
-            in_flight: The queue and record of each exchange that has no answer yet.
+            connect: Creates the keeper's own connections.
+            in_flight: See `Exchanger.in_flight`.
         """
         self._connections = connect()
         self._in_flight = in_flight
@@ -34,8 +34,8 @@ class RedisKeeper:
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
         fetches: dict[QueueRef, list[str]] = {}
-        for token, (queue, worker) in list(self._in_flight.items()):
-            fetches.setdefault(queue, []).extend((worker, token))
+        for token, (queue, record) in list(self._in_flight.items()):
+            fetches.setdefault(queue, []).extend((record, token))
         by_queue = _by_queue(leases)
         if not by_queue and not fetches:
             return []
@@ -47,27 +47,27 @@ class RedisKeeper:
         fetches: Mapping[QueueRef, Sequence[str]],
         lease_ms: int,
     ) -> list[Lease]:
-        async def of(queue: QueueRef) -> list[Lease]:
-            its, tokens = leases.get(queue, ()), fetches.get(queue, ())
-            pairs = [text for lease in its for text in (lease.id, lease.token)]
-            places = await self._connections.run(
+        async def lost_in(queue: QueueRef) -> list[Lease]:
+            held, tokens = leases.get(queue, ()), fetches.get(queue, ())
+            pairs = [text for lease in held for text in (lease.id, lease.token)]
+            indexes = await self._connections.run(
                 "extend", queue, lease_ms, len(tokens) // 2, *tokens, *pairs
             )
-            return [its[place] for place in places]
+            return [held[index] for index in indexes]
 
-        return await _of_each(leases.keys() | fetches.keys(), of)
+        return await _for_each(leases.keys() | fetches.keys(), lost_in)
 
     def cancelled(self, leases: Sequence[Lease]) -> list[Lease]:
         return self._run(self._cancelled(_by_queue(leases)))
 
     async def _cancelled(self, leases: Mapping[QueueRef, Sequence[Lease]]) -> list[Lease]:
-        async def of(queue: QueueRef) -> list[Lease]:
-            its = leases[queue]
-            pairs = [text for lease in its for text in (lease.id, lease.token)]
-            places = await self._connections.run("cancelled", queue, *pairs)
-            return [its[place] for place in places]
+        async def cancelled_in(queue: QueueRef) -> list[Lease]:
+            held = leases[queue]
+            pairs = [text for lease in held for text in (lease.id, lease.token)]
+            indexes = await self._connections.run("cancelled", queue, *pairs)
+            return [held[index] for index in indexes]
 
-        return await _of_each(leases, of)
+        return await _for_each(leases, cancelled_in)
 
     def close(self) -> None:
         if self._loop is not None and self._thread is not None:
@@ -87,11 +87,11 @@ class RedisKeeper:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
-async def _of_each(
-    queues: Iterable[QueueRef], of: Callable[[QueueRef], Awaitable[list[Lease]]]
+async def _for_each(
+    queues: Iterable[QueueRef], ask: Callable[[QueueRef], Awaitable[list[Lease]]]
 ) -> list[Lease]:
-    """Ask for all queues: where one's server is away, those of others are asked for too."""
-    answers = await asyncio.gather(*map(of, queues), return_exceptions=True)
+    """Ask for each queue. If one queue's server fails, the other queues are still asked for."""
+    answers = await asyncio.gather(*map(ask, queues), return_exceptions=True)
     found: list[Lease] = []
     for answer in answers:
         if isinstance(answer, BaseException):

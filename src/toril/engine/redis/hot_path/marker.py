@@ -1,11 +1,11 @@
-"""Waiting for work: a few blocking calls, however many queues and waiters there are.
+"""Waiting for work: a few blocking calls for any number of queues and waiters.
 
-BullMQ's marker disappears with the first client that sees it. If it arrives when nobody here
-waits for its queue any more, it is held for a moment and then put back for other clients. A
-marker for a later time sets a timer. Local adds wake waiters directly.
+The first client that sees BullMQ's marker removes it. If a marker arrives when its queue has no
+waiter here, it is held for a moment and then put back for other clients. A marker for a later
+time sets a timer. Local adds wake waiters directly.
 
-Node.js finds workers by the name of their connection, and a connection has one name. So each
-queue gets a connection of its own as long as there are few, and shares one after that.
+Node.js finds workers by the name of their connection, and a connection has only one name. So
+while there are few queues each gets its own connection; further queues share one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.connection.wire import Wire
@@ -25,27 +26,28 @@ from toril.model.job import QueueRef
 
 _logger = logging.getLogger("toril.engine")
 
-_HELD_SECONDS = 0.005  # a marker that came just before the next wait
-_BLOCK_SECONDS = 5  # as BullMQ's workers do: a lost marker costs no more than this
-_JOIN_SECONDS = 0.001  # queues that begin to wait within this time join a call together
-_MOST_LISTENERS = 16  # blocking connections to one place (one hash slot of a cluster)
-_LOOKED_AT = 100  # queues in one call
-_WAKE_MS = 60_000
+_HOLD_SECONDS = 0.005  # keeps a marker that arrives just before the next wait
+_BLOCK_SECONDS = 5  # as in BullMQ's workers: a lost marker delays work by no more than this
+_JOIN_SECONDS = 0.001  # queues that start waiting within this time join a call together
+_MAX_LISTENERS = 16  # blocking connections per server, or per hash slot of a cluster
+_CLOSE_SECONDS = 1  # for a blocking call to return when the engine closes
+_QUEUES_PER_CHECK = 100  # in one call of the has_work script
+_WAKE_KEY_MS = 60_000  # how long an unused wake key lives
 
 
 class ServerTime:
-    """The offset of the server's clock from our monotonic one, as of the last answer."""
+    """The offset between the server's clock and the loop's clock, as of the last answer."""
 
     def __init__(self) -> None:
         """Start without an offset."""
         self._offset_ms: float | None = None
 
     def set(self, server_ms: int) -> None:
-        """Note what the server's clock says now."""
+        """Set the server's current time."""
         self._offset_ms = server_ms - asyncio.get_running_loop().time() * 1000
 
     def until(self, server_ms: int) -> float:
-        """Return how many seconds remain until a time of the server's."""
+        """Return how many seconds remain until a server time."""
         if self._offset_ms is None:
             return 0.0
         now = asyncio.get_running_loop().time()
@@ -53,11 +55,11 @@ class ServerTime:
 
 
 class QueueMarker:
-    """One queue's marker, and who waits for it.
+    """One queue's marker and its waiters.
 
     Attributes:
         queue: The queue.
-        server_ms: The time of the server that has the queue.
+        server_ms: The time of the queue's server.
     """
 
     def __init__(self, queue: QueueRef, listener: Listener) -> None:
@@ -78,14 +80,14 @@ class QueueMarker:
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether anybody waits."""
+        """Whether there are waiters."""
         return bool(self._waiting)
 
     def announce(self, worker: str) -> None:
-        """Let Node.js find a worker, which may have no reason to wait for long.
+        """Let Node.js find a worker now, because a busy worker may not wait for long.
 
         Args:
-            worker: Its id; the first one counts.
+            worker: Its id. The first worker announced names the connection.
         """
         self._listener.announce(self.queue, worker)
 
@@ -93,7 +95,7 @@ class QueueMarker:
         """Return when there may be work, or after a timeout.
 
         Args:
-            timeout: In seconds; None is without end.
+            timeout: In seconds; None waits indefinitely.
 
         Raises:
             EngineError: The store failed.
@@ -112,24 +114,24 @@ class QueueMarker:
             if future.done() and not future.cancelled():
                 future.result()
         except asyncio.CancelledError:
-            # Woken, and cancelled before it could act on that: the next to wait returns at once.
+            # Woken but cancelled before it could fetch: make the next wait return at once.
             if future.done() and not future.cancelled():
                 self._missed = True
             raise
         finally:
             self._waiting.discard(future)
 
-    def tell_of_add(self) -> None:
-        """Let waiters ask as soon as the add that begins now has been sent.
+    def announce_add(self) -> None:
+        """Let waiters fetch as soon as the add that starts now has been sent.
 
-        The fetch follows it on the same connection, and Redis carries out both in one go: a job
-        that is added next to an idle worker starts a round trip earlier.
+        The fetch follows the add on the same connection, and Redis runs both in one go. A job
+        added next to an idle worker starts one round trip earlier.
         """
         if self._waiting:
             asyncio.get_running_loop().call_soon(self.wake)
 
     def wake(self) -> bool:
-        """Wake everybody who waits; return whether anybody did."""
+        """Wake all waiters; return whether there were any."""
         waiting, self._waiting = self._waiting, set()
         woken = False
         for future in waiting:
@@ -139,14 +141,14 @@ class QueueMarker:
         return woken
 
     def fail(self, error: EngineError) -> None:
-        """Raise an error for everybody who waits."""
+        """Raise an error in all waiters."""
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
                 future.set_exception(type(error)(*error.args))
 
     def wake_in(self, seconds: float) -> None:
-        """Wake waiters after a time, unless that is to happen earlier."""
+        """Wake waiters after a time, unless an earlier wake-up is already set."""
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
         if self._alarm is not None:
@@ -156,11 +158,11 @@ class QueueMarker:
         self._alarm = loop.call_at(when, self.wake)
 
     def take(self, member: str, score: str) -> None:
-        """Use a marker that says there is work now; without a waiter, hold it for a moment."""
+        """Use a marker for work that is ready now; without a waiter, hold it for a moment."""
         if not self.wake():
             self._drop_held()
             loop = asyncio.get_running_loop()
-            self._held = loop.call_later(_HELD_SECONDS, self._give_back, member, score)
+            self._held = loop.call_later(_HOLD_SECONDS, self._give_back, member, score)
 
     def _drop_held(self) -> None:
         if self._held is not None:
@@ -172,7 +174,7 @@ class QueueMarker:
         _ = self._listener.put_back(self.queue, member, score)
 
     async def close(self) -> None:
-        """Wake everybody who waits, and give a held marker back."""
+        """Wake all waiters, and put a held marker back."""
         self.wake()
         if self._alarm is not None:
             self._alarm.cancel()
@@ -182,7 +184,7 @@ class QueueMarker:
 
 
 class Listener:
-    """One blocking connection that waits for the markers of some queues."""
+    """A blocking connection that waits for the markers of some queues."""
 
     def __init__(self, connections: Connections, first: QueueRef) -> None:
         """Prepare.
@@ -194,7 +196,8 @@ class Listener:
         self._connections = connections
         self._first = first
         self._name = client_name(first, "toril")
-        self._wake_key = f"{keys_of(first).own}wake:{secrets.token_hex(6)}"
+        self._wake_name = secrets.token_hex(6)
+        self._wake_key = f"{keys_of(first).own}wake:{self._wake_name}"
         self._queues: dict[str, QueueMarker] = {}  # by the marker's key
         self._listening: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
@@ -208,11 +211,11 @@ class Listener:
         return len(self._queues)
 
     def join(self, marker: QueueMarker) -> None:
-        """Take on a queue."""
+        """Add a queue to those that this listener serves."""
         self._queues[keys_of(marker.queue).marker] = marker
 
     def announce(self, queue: QueueRef, worker: str) -> None:
-        """Connect at once, under the name by which Node.js finds a worker of a queue."""
+        """Connect now, under the name by which Node.js finds a queue's worker."""
         if queue == self._first and self._wire is None and self._connecting is None:
             self._name = client_name(queue, worker)
             self._connecting = asyncio.create_task(self._connect())
@@ -225,7 +228,7 @@ class Listener:
             self._join_soon()
 
     def _join_soon(self) -> None:
-        """End the call that is under way: the next includes everybody who waits by then."""
+        """End the current blocking call soon; the next one includes all queues with waiters."""
         if self._joining is None:
             loop = asyncio.get_running_loop()
             self._joining = loop.call_later(_JOIN_SECONDS, self._end_call)
@@ -233,25 +236,23 @@ class Listener:
     def _end_call(self) -> None:
         self._joining = None
         self._has_woken = True
-        _ = self._send(self._wake_key, 0, "0")
+        _ = self._send(self._connections.run("wake", self._first, self._wake_name, _WAKE_KEY_MS))
 
     def put_back(self, queue: QueueRef, member: str, score: str) -> asyncio.Task[None]:
-        """Put a marker back that nobody here has a use for."""
-        return self._send(keys_of(queue).marker, score, member)
+        """Put back a marker that has no waiter here."""
+        return self._send(self._connections.call("ZADD", keys_of(queue).marker, score, member))
 
-    def _send(self, key: str, score: str | int, member: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._add(key, score, member))
+    def _send(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._try(call))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         return task
 
-    async def _add(self, key: str, score: str | int, member: str) -> None:
+    async def _try(self, call: Coroutine[Any, Any, Any]) -> None:
         try:
-            await self._connections.call("ZADD", key, score, member)
-            if key == self._wake_key:
-                await self._connections.call("PEXPIRE", key, _WAKE_MS)
+            await call
         except EngineError as error:
-            _logger.debug("%s: a marker was not written: %s", key, error)
+            _logger.debug("%s: the marker was not written: %s", self._first, error)
 
     async def _listen(self) -> None:
         try:
@@ -277,16 +278,16 @@ class Listener:
     async def _listen_once(self, wire: Wire) -> None:
         keys = [key for key, marker in self._queues.items() if marker.is_waited_for]
         self._listening = frozenset(keys)
-        wake = [self._wake_key] if len(self._queues) > 1 else []
         try:
-            found = await wire.call("BZPOPMIN", *wake, *keys, _BLOCK_SECONDS)
+            # With the key that ends the call, although no other queue may share it yet.
+            found = await wire.call("BZPOPMIN", self._wake_key, *keys, _BLOCK_SECONDS)
         except EngineError as error:
-            wire.abort(str(error))  # the queues may be elsewhere now
+            wire.abort(str(error))  # the queues may have moved to another server
             raise
         finally:
             self._listening = frozenset()
         if found is None:
-            await self._look([self._queues[key] for key in keys])
+            await self._check_for_work([self._queues[key] for key in keys])
         elif found[0] != self._wake_key:
             await self._use(wire, self._queues[found[0]], *found[1:])
 
@@ -300,20 +301,26 @@ class Listener:
                 return
         marker.take(member, score)
 
-    async def _look(self, markers: Sequence[QueueMarker]) -> None:
-        """Wake those whose queues have work although no marker says so."""
-        for first in range(0, len(markers), _LOOKED_AT):
-            some = markers[first : first + _LOOKED_AT]
+    async def _check_for_work(self, markers: Sequence[QueueMarker]) -> None:
+        """Wake the waiters of queues that have work but no marker."""
+        for first in range(0, len(markers), _QUEUES_PER_CHECK):
+            some = markers[first : first + _QUEUES_PER_CHECK]
             bases = [keys_of(marker.queue).base for marker in some]
-            for place in await self._connections.run("has_work", some[0].queue, *bases):
-                some[place].wake()
+            for index in await self._connections.run("has_work", some[0].queue, *bases):
+                some[index].wake()
 
     async def close(self) -> None:
-        """Stop listening, and wake everybody who waits."""
+        """Stop listening, and wake all waiters."""
         for marker in self._queues.values():
-            await marker.close()
+            marker.wake()
         if self._joining is not None:
             self._joining.cancel()
+        if self._task is not None and self._listening:
+            # Let the call return: a marker that it has just taken must be put back.
+            self._end_call()
+            await asyncio.wait([self._task], timeout=_CLOSE_SECONDS)
+        for marker in self._queues.values():
+            await marker.close()
         tasks = [task for task in (self._task, self._connecting) if task is not None]
         for task in tasks:
             task.cancel()
@@ -326,39 +333,39 @@ class Listener:
 
 
 class Listeners:
-    """The listeners of one event loop, and the queues that they share."""
+    """The listeners of one event loop, and the markers that they wait for."""
 
     def __init__(self, connections: Connections) -> None:
-        """Start with none.
+        """Prepare.
 
         Args:
-            connections: Where the queues are.
+            connections: The connections to the store.
         """
         self._connections = connections
         self._markers: dict[QueueRef, QueueMarker] = {}
         self._by_group: defaultdict[int, list[Listener]] = defaultdict(list)
 
     def find(self, queue: QueueRef) -> QueueMarker | None:
-        """Return a queue's marker, if anybody has waited for it."""
+        """Return a queue's marker if one was created, else None."""
         return self._markers.get(queue)
 
     def marker(self, queue: QueueRef) -> QueueMarker:
-        """Return a queue's marker."""
+        """Return a queue's marker; create it if needed."""
         marker = self._markers.get(queue)
         if marker is None:
             marker = self._markers[queue] = QueueMarker(queue, self._listener_for(queue))
         return marker
 
     def _listener_for(self, queue: QueueRef) -> Listener:
-        """Return a listener of its own while there are few, else the one with fewest queues."""
+        """Return a new listener while there are few, else the one with the fewest queues."""
         listeners = self._by_group[self._connections.group_of(queue)]
-        if len(listeners) < _MOST_LISTENERS:
+        if len(listeners) < _MAX_LISTENERS:
             listeners.append(Listener(self._connections, queue))
             return listeners[-1]
         return min(listeners, key=len)
 
     async def close(self) -> None:
-        """Close all of them."""
+        """Close all listeners."""
         for listeners in self._by_group.values():
             for listener in listeners:
                 await listener.close()

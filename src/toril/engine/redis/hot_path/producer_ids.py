@@ -1,9 +1,8 @@
-"""Producer ids: adding a batch once although its reply may be lost.
+"""Producer ids: adding a batch only once even if its reply is lost.
 
 As with Kafka's idempotent producer, each batch carries a producer id and a sequence number, and
 the script remembers each producer's last number. Repeating a number is safe only while no later
-one of the same producer is under way. So each call that is under way has a producer id that no
-other call uses.
+number of the same producer is in flight. So each call in flight has a producer id of its own.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from toril.model.job import QueueRef
 
 
 class ProducerIds:
-    """The producer ids of one engine: as many as calls are under way at once."""
+    """The producer ids of one engine: as many as it has adds in flight at once."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without ids; each is made when needed."""
         self._salt = secrets.token_hex(6)
         self._made = 0
         self._last: dict[str, int] = {}
@@ -29,7 +28,7 @@ class ProducerIds:
 
     @contextmanager
     def batch(self, queue: QueueRef) -> Iterator[Batch]:
-        """Identify a call's batch; its producer id is free again when the call ends.
+        """Identify a call's batch; its producer id becomes free when the call ends.
 
         Args:
             queue: The queue to add to.

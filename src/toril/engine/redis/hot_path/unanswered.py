@@ -1,4 +1,4 @@
-"""Exchanges of one worker that are under way, or whose replies were lost."""
+"""Exchanges in flight, and exchanges whose replies were lost."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from toril.model.job import QueueRef
 
 
 class Unanswered:
-    """The exchanges of one worker in one queue that have no answer.
+    """The unanswered exchanges of one worker in one queue.
 
-    Each exchange leaves a record of what it did. Its name is shared with no other exchange
-    that is under way or not yet made up for. If the reply is lost, the next exchange names the
-    record: what was settled is not refused then, and what was taken is handed out again. If
-    that reply is lost too, the exchange after it names both.
+    Each exchange leaves a record of what it did, under a name that no other exchange in flight
+    and no lost exchange uses. If a reply is lost, the next exchange names the record: settled
+    jobs are then not refused, and fetched jobs are handed out again. If that reply is lost too,
+    the exchange after it names both records.
     """
 
     __slots__ = ("_lost", "_names", "_worker")
 
     def __init__(self, worker: str) -> None:
-        """Start with none.
+        """Prepare.
 
         Args:
             worker: The worker's id.
@@ -27,10 +27,11 @@ class Unanswered:
         self._lost: dict[str, str] = {}
 
     def begin(self) -> tuple[str, dict[str, str]]:
-        """Return the name of a new exchange's record, and the lost exchanges to make up for.
+        """Start an exchange, which takes over all lost exchanges.
 
         Returns:
-            The name; and the tokens of lost exchanges by the names of their records.
+            The name of its record, and the lost exchanges that it recovers: record names mapped
+            to tokens.
         """
         number = 0
         while (record := f"{self._worker}#{number}") in self._names:
@@ -40,27 +41,32 @@ class Unanswered:
         return record, lost
 
     def succeed(self, record: str, lost: dict[str, str]) -> None:
-        """Forget an exchange that was answered, and those it made up for."""
+        """Forget an answered exchange and the lost exchanges that it recovered."""
         self._names -= {record, *lost}
 
     def fail(self, record: str, token: str, lost: dict[str, str]) -> None:
-        """Leave it to a later exchange to make up for one whose reply was lost.
+        """Leave an exchange whose reply was lost to a later exchange.
 
         Args:
             record: The name of its record.
             token: Its token.
-            lost: What it was to make up for itself.
+            lost: The lost exchanges that it should have recovered.
         """
         self._lost |= {**lost, record: token}
 
     def withdraw(self, record: str, lost: dict[str, str]) -> None:
-        """Forget an exchange that never ran; a later one makes up for what it was to."""
+        """Forget an exchange that never ran, and leave its lost exchanges to a later one.
+
+        Args:
+            record: The name of its record.
+            lost: The lost exchanges that it should have recovered.
+        """
         self._names.discard(record)
         self._lost |= lost
 
 
-class AllUnanswered(dict[tuple[QueueRef, str], Unanswered]):
-    """The same of every worker, by queue and worker id."""
+class UnansweredByWorker(dict[tuple[QueueRef, str], Unanswered]):
+    """The unanswered exchanges of all workers, by queue and worker id."""
 
     def __missing__(self, key: tuple[QueueRef, str]) -> Unanswered:
         made = self[key] = Unanswered(key[1])

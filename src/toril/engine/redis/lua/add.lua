@@ -1,21 +1,22 @@
--- Adds a batch of jobs, as if one after the other.
--- ARGV: 1 the producer's id, or nothing; 2 the number of its batch; then runs of jobs that
---   share all but id and data, each:
---   how many, name, options (JSON), delay (ms), due (ms, 0: at once), priority, lifo (0, 1),
---   how many tags, the tags, mode, and for mode "key": ttl (ms, 0: none), extend, replace (0, 1);
+-- Adds a batch of jobs, as if one by one.
+-- ARGV: 1 the producer's id, or empty; 2 the batch's sequence number; then runs of jobs that differ
+--   only in id and data, each:
+--   number of jobs, name, options (JSON), delay (ms), due (ms; 0: now, -1: after the delay),
+--   priority, lifo (0, 1), number of tags, the tags, mode, and for mode "key": ttl (ms, 0: none),
+--   extend, replace (0, 1);
 --   then for each job: id, data, and for mode "key" its deduplication key.
--- Returns: 1 if all are new, else for each job 1 (new), 0 (its id was there), or the id of the
+-- Returns: 1 if all jobs are new, else for each job 1 (new), 0 (its id exists), or the id of the
 --   job that holds its deduplication key.
 -- include: queue
 
--- A script makes its functions anew each time it runs, and one that uses what is declared outside
--- costs as much as a command. So plain jobs are added by straight code, and what other jobs need
--- is inserted where it is needed.
+-- A script creates its functions again in each run, and a function with upvalues costs as much as
+-- a command. So plain jobs are added by straight code, and the pieces that other jobs need are
+-- inserted where they are needed.
 
 -- constant: PRODUCER_IDLE_MS
 -- constant: PRODUCERS_CHECKED_EVERY
 
--- Whether this batch was added before; a number counts for a day after its producer's last.
+-- Returns whether this batch was added before. A producer's last number is kept for a day.
 local function is_repeated(producer, number)
     local seen = call('HGET', PRODUCERS, producer)
     local last = seen and string.match(seen, '^%d+')
@@ -47,7 +48,8 @@ end
 
 local run, rare
 
--- Many at once where nothing has to be looked at for each: no keys, no priority, at once.
+-- Adds a run of plain jobs at once: no deduplication keys, tags, priority or delay. Returns false,
+-- and adds nothing, if an id exists or repeats.
 local function add_plain(first)
     local keys, ids, seen = {}, {}, {}
     for n = 1, run.count do
@@ -95,7 +97,7 @@ while at <= #ARGV do
     else
         at = at + 1
     end
-    if run.due == -1 then  -- a delay from now on
+    if run.due == -1 then  -- the delay starts now
         run.due = NOW + tonumber(run.delay)
     elseif run.due > NOW then
         run.delay = run.due - NOW
@@ -117,11 +119,13 @@ while at <= #ARGV do
             -- insert: place
             -- insert: deduplicate
             -- insert: add_one
-            rare = {add_one = add_one, standing = standing, mark_due = mark_due, here = HERE}
+            rare = {
+                add_one = add_one, added_before = added_before, mark_due = mark_due, here = HERE,
+            }
         end
         for n = at, last - 1, width do
             local id, key_id = ARGV[n], rule and ARGV[n + 2]
-            answer(repeated and rare.standing(id, key_id)
+            answer(repeated and rare.added_before(id, key_id)
                 or rare.add_one(run, id, ARGV[n + 1], rule, key_id))
         end
     end

@@ -1,8 +1,8 @@
--- Makes the next jobs of schedules whose jobs were taken, each once, whoever asks and how often.
--- ARGV: for each: the job that was taken, when the next is due, its options (JSON, but for what
---   its time decides), its priority, lifo (0, 1).
--- Returns: for each: 1 (made), 0 (the schedule is gone, or has moved on), -1 (there is a job of
---   that time already).
+-- Creates the next jobs of schedules whose jobs were fetched. Repeating the call creates nothing.
+-- ARGV: for each: the id of the fetched job, the due time of the next one (ms), its options (JSON,
+--   without those that depend on its time), its priority, lifo (0, 1).
+-- Returns: for each: 1 (created), 0 (the schedule is gone, or already has a later job), -1 (a job
+--   for this time exists).
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -14,7 +14,7 @@
 
 local function advance(id, due, opts, priority, lifo)
     local schedule = turn_of(id)
-    local rule = schedule and carries_schedule(id) and call('HMGET', JOB .. 'repeat:' .. schedule,
+    local rule = schedule and is_pending_job(id) and call('HMGET', JOB .. 'repeat:' .. schedule,
                                                             'name', 'data')
     if not rule or not rule[1] then
         return 0
@@ -26,12 +26,12 @@ local function advance(id, due, opts, priority, lifo)
     return 1
 end
 
-local answers, any = {}, false
+local answers, any_created = {}, false
 for at = 1, #ARGV, 5 do
     local answer = advance(ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3]),
                            ARGV[at + 4] == '1')
     answers[#answers + 1] = answer
-    any = any or answer == 1
+    any_created = any_created or answer == 1
 end
-if any then trim_events(HERE) end
+if any_created then trim_events(HERE) end
 return answers

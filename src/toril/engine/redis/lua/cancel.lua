@@ -1,7 +1,7 @@
--- Fails jobs that wait, but none that carries a schedule on, and asks those that run to stop.
--- ARGV: 1 the reason, 2 the error (JSON but for its attempt and times), 3 the error for
---   followers (JSON), 4 what stands for the traceback (JSON text); then the ids.
--- Returns: the ids that it concerned.
+-- Fails waiting jobs, except schedules' pending jobs, and asks running jobs to stop.
+-- ARGV: 1 the reason, 2 the error (JSON, without its attempt and times), 3 the error for event
+--   records (JSON), 4 the text in place of a traceback (JSON text); then the ids.
+-- Returns: the ids of the failed jobs and of those asked to stop.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -17,7 +17,7 @@
 
 local missing = missing_queue()
 if missing then return missing end
-local REASON, ERROR, TOLD, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local REASON, ERROR, EVENT_ERROR, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local function fail_waiting(id, state, set)
     local key = JOB .. id
@@ -29,18 +29,19 @@ local function fail_waiting(id, state, set)
         string.format(',"attempt":%d,"ended_ms":%d}', (tonumber(job[1]) or 0) + 1, NOW)
     local stack = job[3] and job[3] ~= '[]' and string.sub(job[3], 1, -2) .. ',' or '['
     call('HSET', key, 'failedReason', REASON, 'finishedOn', NOW, 'delay', 0,
-         'errors', job[2] and job[2] .. ',' .. error or error, 'stacktrace', stack .. TRACEBACK .. ']')
+         'errors', job[2] and job[2] .. ',' .. error or error,
+         'stacktrace', stack .. TRACEBACK .. ']')
     call('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
-    emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', TOLD)
+    emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', EVENT_ERROR)
 end
 
 local waiting, active, seen = {}, {}, {}
 for n = 5, #ARGV do
     local id = ARGV[n]
     local state, _, set = state_of(HERE, id)
-    local goes_on = state and state ~= 'completed' and state ~= 'failed'
-    if goes_on and not seen[id] and (state == 'active' or not carries_schedule(id)) then
+    local is_unfinished = state and state ~= 'completed' and state ~= 'failed'
+    if is_unfinished and not seen[id] and (state == 'active' or not is_pending_job(id)) then
         seen[id] = true
         if state == 'active' then
             call('SADD', CANCELS, id)

@@ -1,5 +1,6 @@
--- ARGV: for each lease its id and token.
--- Returns: the places, from 0, of those that are held and whose jobs somebody asked to cancel.
+-- Finds leases whose jobs should be cancelled.
+-- ARGV: for each lease: id, token.
+-- Returns: the indexes, from 0, of the held leases whose jobs' cancellation was requested.
 -- include: queue
 
 local found = {}

@@ -1,7 +1,7 @@
 -- Changes a job that has not finished.
--- ARGV: 1 its id; 2 its new priority, 3 its new delay from now (ms), 4 whether its data changes
---   ("1"), 5 its new data (JSON); 2 and 3 may be nothing.
--- Returns: nothing, or the state that does not allow it; "missing" where there is no such job.
+-- ARGV: 1 its id; 2 its new priority, or empty; 3 its new delay from now (ms), or empty; 4 "1" if
+--   its data changes; 5 its new data (JSON).
+-- Returns: nil, or the state that does not allow the change; "missing" if the job does not exist.
 -- include: queue
 -- include: here
 -- include: events

@@ -1,7 +1,7 @@
--- Removes jobs that have been in a state for long, of a part of them.
--- ARGV: 1 the state; 2 since when at the latest (ms before now); 3 how many at most; 4 how many
---   of the oldest to pass over; 5 how many to look at.
--- Returns: how many to pass over next time (-1: all were looked at), then the removed ids.
+-- Removes old jobs from a part of a state.
+-- ARGV: 1 the state; 2 the minimum age (ms); 3 how many to remove at most; 4 how many of the oldest
+--   to skip; 5 how many to check.
+-- Returns: how many to skip next time (-1: all were checked), then the removed ids.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -14,7 +14,7 @@
 local missing = missing_queue()
 if missing then return missing end
 local STATE, BEFORE = ARGV[1], NOW - ARGV[2]
-local MOST, SKIP, LOOK = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local MOST, SKIP, CHECK = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local SET = ({
     completed = COMPLETED, failed = FAILED, delayed = DELAYED, prioritized = PRIORITIZED,
     ['waiting-children'] = CHILDREN,
@@ -23,25 +23,25 @@ local finished = STATE == 'completed' or STATE == 'failed'
 
 local ids
 if finished then
-    ids = call('ZRANGEBYSCORE', SET, '-inf', BEFORE, 'LIMIT', 0, math.min(MOST, LOOK))
+    ids = call('ZRANGEBYSCORE', SET, '-inf', BEFORE, 'LIMIT', 0, math.min(MOST, CHECK))
 elseif SET then
-    ids = call('ZRANGE', SET, SKIP, SKIP + LOOK - 1)
+    ids = call('ZRANGE', SET, SKIP, SKIP + CHECK - 1)
 else
-    local found = call('LRANGE', WAIT, -SKIP - LOOK, -SKIP - 1)
+    local found = call('LRANGE', WAIT, -SKIP - CHECK, -SKIP - 1)
     ids = {}
     for n = #found, 1, -1 do
         ids[#ids + 1] = found[n]
     end
 end
 
-local old, looked = {}, 0
+local old, checked = {}, 0
 for _, id in ipairs(ids) do
     if #old == MOST then
         break
     end
-    looked = looked + 1
+    checked = checked + 1
     local added = not finished and tonumber(call('HGET', JOB .. id, 'timestamp')) or 0
-    if added <= BEFORE and (finished or not carries_schedule(id)) then
+    if added <= BEFORE and (finished or not is_pending_job(id)) then
         old[#old + 1] = id
     end
 end
@@ -60,5 +60,5 @@ if #old > 0 then
     emit(HERE, 'cleaned', 'count', #old)
     trim_events(HERE)
 end
-local ended = looked == #ids and #ids < (finished and math.min(MOST, LOOK) or LOOK)
-return {ended and -1 or SKIP + looked - #old, unpack(old)}
+local ended = checked == #ids and #ids < (finished and math.min(MOST, CHECK) or CHECK)
+return {ended and -1 or SKIP + checked - #old, unpack(old)}

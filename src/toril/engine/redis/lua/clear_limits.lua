@@ -1,6 +1,6 @@
--- Takes away a queue's limits, and puts a part of the jobs that stand in lanes back in line.
--- ARGV: 1 how many at most.
--- Returns: how many were put back.
+-- Removes a queue's limits, and puts a part of the jobs in lanes back in line.
+-- ARGV: 1 how many jobs at most.
+-- Returns: how many jobs were put back.
 -- include: queue
 -- include: here
 -- include: ready

@@ -1,4 +1,5 @@
--- Returns: the server's time (ms).
+-- Reads the server's clock.
+-- Returns: the time (ms).
 -- include: queue
 
 return NOW

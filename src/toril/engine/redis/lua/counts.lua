@@ -1,5 +1,6 @@
--- Returns: how many jobs wait, are prioritized, delayed, waiting for children, active, completed,
---   failed.
+-- Counts a queue's jobs by state.
+-- Returns: how many jobs are waiting, prioritized, delayed, waiting for children, active,
+--   completed, failed.
 -- include: queue
 
 local missing = missing_queue()

@@ -1,6 +1,6 @@
--- Removes a part of the jobs that wait, then of the delayed if asked, but none that carries a
--- schedule on.
--- ARGV: 1 the delayed, too ("1"); 2 how many at most.
+-- Removes a part of the waiting jobs, then of the delayed ones if requested, but not schedules'
+-- pending jobs.
+-- ARGV: 1 "1" to remove delayed jobs too; 2 how many at most.
 -- Returns: how many were removed.
 -- flags: allow-oom
 -- include: queue
@@ -24,13 +24,13 @@ local function remove(ids, prev)
     removed = removed + #ids
 end
 
--- Jobs that carry a schedule stay: so many are looked at beyond those that may go.
-local CARRIERS = call('ZCARD', SCHEDULES)
+-- Schedules' pending jobs stay, so this many more jobs are checked than may be removed.
+local PENDING = call('ZCARD', SCHEDULES)
 
-local function that_may_go(ids)
+local function removable(ids)
     local found = {}
     for _, id in ipairs(ids) do
-        if #found < MOST - removed and not carries_schedule(id) then
+        if #found < MOST - removed and not is_pending_job(id) then
             found[#found + 1] = id
         end
     end
@@ -38,26 +38,26 @@ local function that_may_go(ids)
 end
 
 local function drain_list(list, prev)
-    local ids = call('LRANGE', list, -MOST - CARRIERS, -1)
-    local going = that_may_go(ids)
-    if #going == #ids then
+    local ids = call('LRANGE', list, -MOST - PENDING, -1)
+    local chosen = removable(ids)
+    if #chosen == #ids then
         call('LTRIM', list, 0, -#ids - 1)
     else
-        for _, id in ipairs(going) do
+        for _, id in ipairs(chosen) do
             call('LREM', list, -1, id)
         end
     end
-    remove(going, prev)
+    remove(chosen, prev)
 end
 
 local function drain_set(set, prev)
-    local going = that_may_go(call('ZRANGE', set, 0, MOST - removed + CARRIERS - 1))
-    in_pieces('ZREM', set, going)
-    remove(going, prev)
+    local chosen = removable(call('ZRANGE', set, 0, MOST - removed + PENDING - 1))
+    in_pieces('ZREM', set, chosen)
+    remove(chosen, prev)
 end
 
 drain_list(WAIT, 'wait')
-if removed < MOST then drain_list(JOB .. 'paused', 'wait') end  -- an old BullMQ's
+if removed < MOST then drain_list(JOB .. 'paused', 'wait') end  -- used by old BullMQs
 if removed < MOST then drain_set(PRIORITIZED, 'prioritized') end
 if removed == 0 and ARGV[1] == '1' then drain_set(DELAYED, 'delayed') end
 if removed > 0 then trim_events(HERE) end

@@ -1,6 +1,7 @@
--- ARGV: ids.
--- Returns: for each: nothing where it is not there; 0 while it goes on; else {1, result} or
---   {2, reason, errors}.
+-- Reads how jobs ended.
+-- ARGV: the ids.
+-- Returns: for each: nil if it does not exist; 0 if it has not ended; {1, result} if it completed;
+--   {2, reason, errors} if it failed.
 -- include: queue
 
 local found = {}

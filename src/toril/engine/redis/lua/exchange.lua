@@ -1,36 +1,36 @@
--- Settles what has finished and takes new jobs.
--- ARGV: 1 the worker's id; 2 the name of the record of what this exchange does; 3 the token of
---   new leases; 4 how many are wanted (-1: none are); 5 how long to hold them (ms); 6 how many
---   exchanges before got no answer; 7 the place of the last argument of the settlements; for each
---   unanswered exchange its record and its token; then runs of settlements of one kind, each:
---   kind, how many, count and age (ms) of what is kept (or nothing); for each settlement: id,
+-- Settles finished jobs and fetches new ones.
+-- ARGV: 1 the worker's id; 2 the name of this exchange's record; 3 the token of new leases; 4 how
+--   many jobs to fetch (-1: no fetch); 5 the lease time (ms); 6 the number of earlier exchanges
+--   without an answer; 7 the index of the settlements' last argument; for each unanswered
+--   exchange: its record, its token; then runs of settlements of one kind, each: kind, number of
+--   settlements, count and age (ms) of the retention (each may be empty); for each settlement: id,
 --   token, and
---   complete: result (JSON); attempts made and when it began (ms), or twice nothing where it holds
---     a deduplication key or has a parent;
---   fail: reason, traceback (JSON text), error (JSON), error for followers (JSON), attempts;
---   retry: as fail, but for the last the delay (ms);
+--   complete: result (JSON); attempts made and start time (ms), or two empty arguments if the job
+--     has a deduplication key or a parent;
+--   fail: reason, traceback (JSON text), error (JSON), error for event records (JSON), attempts;
+--   retry: as fail, but with the delay (ms) instead of the attempts;
 --   release: delay (ms);
---   then follow-ups, each: the number of its settlement; what stands before the names of its
---   queue's keys; id, name, data, options (JSON); delay (ms); due (ms, 0: at once, -1: after the
---   delay); priority; lifo, whether it is given the errors of all attempts (0, 1); deduplication
---   key, its ttl (ms), extend, replace, or nothing four times; how many tags, the tags.
--- Returns: now, {place and code of what was refused, …}, {id, token and fields of each lease, …},
---   next due or false, limited until or false, 1 if jobs are left to be put in lanes, 1 if the
---   queue was not there.
--- Codes: -1 no such job, -2 the lease is not held, -4 children are open, -9 children failed.
+--   then follow-ups, each: the number of its settlement; the prefix of its queue's keys; id, name,
+--   data, options (JSON); delay (ms); due (ms; 0: now, -1: after the delay); priority; lifo,
+--   whether it receives the errors of all attempts (0, 1); deduplication key (may be empty), its
+--   ttl (ms), extend, replace (0, 1); number of tags, the tags.
+-- Returns: now, {number and code of each refused settlement, …}, {id, token and fields of each
+--   lease, …}, next due or false, limited until or false, 1 if ready jobs remain outside the lanes,
+--   1 if the queue did not exist.
+-- Codes: -1 the job does not exist, -2 the lease is not held, -4 open children, -9 failed children.
 -- flags: allow-oom
 -- include: queue
 -- include: counters
 
--- A function that uses what is declared outside costs as much as a command, for a script makes
--- it anew each time. So what every exchange does stands here in a row, and what few need is
--- inserted where they need it.
+-- A script creates its functions again in each run, and a function with upvalues costs as much as
+-- a command. So the common path is straight code, and pieces that few exchanges need are inserted
+-- where they are needed.
 
 local WORKER, TOKEN, WANTED, LEASE = ARGV[1], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local UNANSWERED, LAST = tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local made_ready, made_delayed = false, false
-local given_back = {}  -- ids that keep their place in the lane of their key
+local given_back = {}  -- ids that keep their place in their key's lane
 local completed, failed, retried = 0, 0, 0
 
 local has_cancels, has_stalled, has_limits = false, false, false
@@ -61,8 +61,8 @@ if has_limits then
     bucket = found[3] and found
 end
 
--- What exchanges did whose answers were lost: what they settled is settled, and what they took
--- is given again.
+-- Recover exchanges whose answers were lost: the jobs they settled are not refused, and the leases
+-- they took are returned again.
 local lost_before, again = {}, {}
 for n = 1, UNANSWERED do
     local record, token = ARGV[6 + 2 * n], ARGV[7 + 2 * n]
@@ -78,11 +78,11 @@ for n = 1, UNANSWERED do
     end
 end
 
--- Settling, a run at a time.
+-- Settle, one run at a time.
 local refused, settled, locks_of = {}, {}, {}
 local at, total = 8 + 2 * UNANSWERED, 0
 local buckets, duration_sum = {}, 0
-local rare  -- what few settlements need
+local rare  -- the functions that few settlements need
 local follow_ups, wants_errors, accepted = #ARGV > LAST, {}, {}
 while at <= LAST do
     local kind, count = ARGV[at], tonumber(ARGV[at + 1])
@@ -90,7 +90,7 @@ while at <= LAST do
     local width = kind == 'release' and 3 or kind == 'complete' and 5 or 7
     at = at + 4
 
-    -- The jobs whose leases are held.
+    -- Find the jobs whose leases are held.
     local jobs, needs_more = {}, kind ~= 'complete' or kept or age or follow_ups
     local locks = {}
     for n = 1, count do
@@ -137,13 +137,14 @@ while at <= LAST do
         -- insert: unsuccessful
         -- insert: follow_ups
         rare = {
-            fail = fail, retry = retry, release = release, free_key = free_key, trim = trim_finished,
-            child_completed = child_completed, forget = forget, with_times = with_times,
-            note_errors = note_errors, add_follow_ups = add_follow_ups, here = HERE,
+            fail = fail, retry = retry, release = release, free_key = free_key,
+            trim = trim_finished, child_completed = child_completed, forget = forget,
+            with_times = with_times, read_errors = read_errors,
+            add_follow_ups = add_follow_ups, here = HERE,
         }
         if follow_ups then follow_ups, wants_errors = read_follow_ups(LAST) end
     end
-    if follow_ups then rare.note_errors(wants_errors, jobs) end
+    if follow_ups then rare.read_errors(wants_errors, jobs) end
     if kind ~= 'complete' then
         rare[kind](jobs, kept, age)
     else
@@ -157,8 +158,8 @@ while at <= LAST do
         local done, members = {}, {}
         for _, job in ipairs(jobs) do
             local result = ARGV[job.at]
-            -- Children that are open keep their parent from completing, and so do those that
-            -- failed it. It is looked at in its turn: its last child may stand before it.
+            -- A parent cannot complete while it has open children, or after children failed it.
+            -- Check in order: its last child may be settled earlier in this run.
             local code = not are_plain and (call('EXISTS', job.key) == 0 and -1
                 or call('SCARD', job.key .. ':dependencies') > 0 and -4
                 or call('ZCARD', job.key .. ':unsuccessful') > 0 and -9)
@@ -207,7 +208,7 @@ while at <= LAST do
     end
 end
 
--- Letting go of what was settled.
+-- Release the leases of settled jobs.
 local freed, freed_locks = {}, {}
 for id, lock in pairs(locks_of) do
     freed[#freed + 1], freed_locks[#freed_locks + 1] = id, lock
@@ -218,12 +219,12 @@ if #freed > 0 then
     if has_cancels then in_pieces('SREM', CANCELS, freed) end
     local running = call('LLEN', ACTIVE)
     if #freed < 8 or #freed * 4 < running then
-        -- In a long list those that ran briefly are near the beginning, and others near the end.
+        -- In a long list, jobs that ran briefly are near the head, and others near the tail.
         for _, id in ipairs(freed) do
             local is_near = running > 1000 and call('LPOS', ACTIVE, id, 'MAXLEN', 1000)
             call('LREM', ACTIVE, is_near and 1 or -1, id)
         end
-    else  -- where most of the list goes, it is cheaper to write the rest anew than to look for each
+    else  -- if much of the list goes, rewriting the rest is cheaper than searching for each id
         local rest = {}
         for _, id in ipairs(call('LRANGE', ACTIVE, 0, -1)) do
             if not locks_of[id] then
@@ -254,7 +255,7 @@ if next(accepted) then
     made_ready, made_delayed = made_ready or ready, made_delayed or delayed
 end
 
--- Taking.
+-- Fetch.
 local leases, taken = {}, {}
 local due, limited, unsorted = false, false, false
 if WANTED >= 0 then
@@ -273,11 +274,11 @@ if WANTED >= 0 then
     end
     unsorted = by_key and own.sort()
 
-    -- What a worker has to know of a job; see `_lease` in hot_path/exchange.py.
+    -- The fields that a worker needs; see `_lease` in hot_path/exchange.py.
     local FIELDS = {'name', 'data', 'opts', 'timestamp', 'atm', 'attemptsMade', 'ats', 'stc',
                     'priority', 'defa', 'processedOn', 'deid', 'parentKey'}
 
-    -- The leases of exchanges whose answers were lost, as far as they are held.
+    -- Return the leases of exchanges whose answers were lost, if they are still held.
     for _, one in ipairs(again) do
         local id, token = one[1], one[2]
         local job = call('GET', JOB .. id .. ':lock') == token
@@ -287,7 +288,7 @@ if WANTED >= 0 then
         end
     end
 
-    -- Jobs that only fail do not count against the rate: others take their places.
+    -- Jobs that the worker only fails do not count against the rate limit: fetch others instead.
     repeat
         local wanted = WANTED - #leases / 3
         local most, until_when = limits[1] and 0 or wanted, nil
@@ -301,7 +302,7 @@ if WANTED >= 0 then
             local left = tonumber(limits[3]) - (tonumber(call('GET', LIMITER)) or 0)
             if left < most then
                 local ends = call('PTTL', LIMITER)
-                if ends == 0 or ends == -1 then  -- over, or a count that nothing would ever end
+                if ends == 0 or ends == -1 then  -- expired, or a count without an expiry
                     call('DEL', LIMITER)
                     left, ends = tonumber(limits[3]), -2
                 end
@@ -309,7 +310,7 @@ if WANTED >= 0 then
             end
         end
 
-        -- Out of line, those without a priority first.
+        -- Take the next jobs, those without a priority first.
         local ids, moved = {}, false
         if most > 0 and by_key then
             ids = own.pick(most)
@@ -351,8 +352,8 @@ if WANTED >= 0 then
                 if not job[10] then
                     counted = counted + 1
                 end
-            else  -- it was removed behind our back, or is the marker of an old BullMQ
-                made_ready = true  -- others may wait, and the marker for them is gone
+            else  -- removed by another client, or an old BullMQ's marker
+                made_ready = true  -- other jobs may be waiting, and their marker is gone
                 if moved then
                     call('LREM', ACTIVE, 1, id)
                 elseif by_key then
@@ -391,7 +392,7 @@ end
 if made_ready or limited or unsorted or #taken > 0 or #settled > 0 then
     if call('LLEN', WAIT) > 0 or call('ZCARD', PRIORITIZED) > 0 then
         if limited then
-            -- Whoever is kept back may die meanwhile: an idle worker comes when the window ends.
+            -- This worker may die before the window ends, so an idle worker also wakes up then.
             call('ZADD', MARKER, 'LT', limited, '1')
         elseif not limits[1] and not (MOST_RUNNING and call('LLEN', ACTIVE) >= MOST_RUNNING)
             and (not by_key or own.has_ready()) then

@@ -1,12 +1,12 @@
--- Starts the time of leases anew.
--- ARGV: 1 the time (ms); 2 how many exchanges are on their way; for each: its worker, its token;
---   then for each lease: id, token.
--- Returns: the places of the leases that are lost, from 0.
+-- Renews leases.
+-- ARGV: 1 the lease time (ms); 2 the number of exchanges in flight; for each: its record, its
+--   token; then for each lease: id, token.
+-- Returns: the indexes of the lost leases, from 0.
 -- flags: allow-oom
 -- include: queue
 
 local LEASE = ARGV[1]
-local on_the_way = tonumber(ARGV[2])
+local in_flight = tonumber(ARGV[2])
 local renewed = {}
 
 local function renew(id)
@@ -14,7 +14,7 @@ local function renew(id)
     renewed[#renewed + 1] = id
 end
 
-for n = 1, on_the_way do
+for n = 1, in_flight do
     local packed = call('GET', OWN .. 'exchange:' .. ARGV[1 + 2 * n])
     local last = packed and cmsgpack.unpack(packed)
     if last and last[1] == ARGV[2 + 2 * n] then
@@ -27,7 +27,7 @@ for n = 1, on_the_way do
     end
 end
 
-local lost, first = {}, 3 + 2 * on_the_way
+local lost, first = {}, 3 + 2 * in_flight
 for at = first, #ARGV, 2 do
     if call('GET', JOB .. ARGV[at] .. ':lock') == ARGV[at + 1] then
         renew(ARGV[at])

@@ -1,6 +1,7 @@
--- ARGV: 1 the state that all are in, or nothing; then ids.
--- Returns: for each, nothing where it is not there, else: id, state, score in its set, whether a
---   cancel was asked for (1), and the fields of FIELDS in inspecting.py.
+-- Reads jobs.
+-- ARGV: 1 the state that they must be in, or empty; then the ids.
+-- Returns: for each: nil if it does not exist or is in another state, else: id, state, score in its
+--   set or false, 1 if its cancellation was requested, and the values of FIELDS in job_hash.py.
 -- include: queue
 -- include: here
 -- include: find

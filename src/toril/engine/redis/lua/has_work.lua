@@ -1,7 +1,7 @@
--- Which of many queues have work: jobs that are ready or due, though no marker says so. A queue
--- that is gone counts as well, so that whoever asks creates it again.
--- ARGV: for each queue what stands before the names of its keys.
--- Returns: the places of those queues, from 0.
+-- Finds queues with work that no marker announces: jobs that are ready or due. A queue that does
+-- not exist is also found, so that the worker creates it again.
+-- ARGV: for each queue the prefix of its keys.
+-- Returns: the indexes of these queues, from 0.
 -- include: queue
 
 local found = {}

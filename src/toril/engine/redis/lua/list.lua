@@ -1,8 +1,8 @@
--- A part of the ids in one state, next to run or last finished first.
--- ARGV: 1 the state; 2 how many; 3 where the part before ended: the score, or nothing at the
---   beginning; 4 the id; for lists: 3 "-", then ids, the last first: the first that is still
---   there counts.
--- Returns: for sets id, score, id, score, …; for lists the ids.
+-- Lists a part of the ids in one state: next to run first, or last finished first.
+-- ARGV: 1 the state; 2 how many; then the end of the previous part. For sets: 3 the score, or empty
+--   to start; 4 the id. For lists: 3 "-"; then its last ids, the very last first: the first one
+--   that is still in the list counts.
+-- Returns: for sets: id, score, id, score, …; for lists: the ids.
 -- include: queue
 
 local STATE, COUNT, AFTER = ARGV[1], tonumber(ARGV[2]), ARGV[3]
@@ -31,7 +31,7 @@ end
 local newest_first = STATE == 'completed' or STATE == 'failed'
 local size = call('ZCARD', set)
 
--- The rank from the front of what follows (score, id), though that may be gone.
+-- Returns the rank of the first member after (score, id), which may be gone itself.
 local function rank_after(score, id)
     local low = call('ZCOUNT', set, '-inf', '(' .. score)
     local high = low + call('ZCOUNT', set, score, score)

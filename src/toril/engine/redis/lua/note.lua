@@ -1,5 +1,5 @@
 -- Stores progress and log lines of jobs whose leases are held.
--- ARGV: for each: id, token, progress (JSON, or nothing), how many lines, the lines.
+-- ARGV: for each: id, token, progress (JSON, or empty), number of lines, the lines.
 -- include: queue
 -- include: here
 -- include: events

@@ -1,6 +1,6 @@
--- Removes a part of a queue's jobs, or the queue itself once it has none.
--- ARGV: 1 even if jobs are active ("1"); 2 how many at most.
--- Returns: how many were removed, -1 when the queue is gone.
+-- Removes a part of a queue's jobs, or the queue itself if it has none.
+-- ARGV: 1 "1" to remove active jobs too; 2 how many jobs at most.
+-- Returns: how many jobs were removed, or -1 once the queue is removed.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -47,7 +47,8 @@ for _, schedule in ipairs(call('ZRANGE', JOB .. 'repeat', 0, -1)) do
 end
 clear_lanes()
 local keys = {
-    LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay', JOB .. 'stalled-check',
+    LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay',
+    JOB .. 'stalled-check',
 }
 for _, key in ipairs(KEYS) do
     keys[#keys + 1] = key

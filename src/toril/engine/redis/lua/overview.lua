@@ -1,9 +1,9 @@
--- Many queues at once: settings, counts, and the sums of their counters.
--- ARGV: 1 since when counters are summed (ms before now); for each queue what stands before the
---   names of its keys, and before those of Toril's own.
--- Returns: for each queue nothing where it does not exist, else: its meta, its limits that BullMQ
---   does not know, how many jobs are waiting, prioritized, delayed, waiting for children, active,
---   completed, failed; name and sum of each counter over the minutes that began since.
+-- Reads many queues at once: settings, counts, and the sums of their counters.
+-- ARGV: 1 the window over which counters are summed (ms before now); for each queue: the prefix of
+--   its keys, and the prefix of Toril's own keys.
+-- Returns: for each queue: nil if it does not exist, else: its meta; its limits that BullMQ does
+--   not support; how many jobs are waiting, prioritized, delayed, waiting for children, active,
+--   completed, failed; name and sum of each counter over the minutes that began in the window.
 -- include: queue
 
 local FIRST, LAST = math.floor((NOW - ARGV[1]) / 60000) + 1, math.floor(NOW / 60000)

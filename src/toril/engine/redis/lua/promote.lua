@@ -1,5 +1,5 @@
 -- Makes delayed jobs ready.
--- ARGV: their ids.
+-- ARGV: the ids.
 -- Returns: the ids of those that were delayed.
 -- include: queue
 -- include: here

@@ -1,8 +1,9 @@
--- Makes a queue visible and sets the limits that are given.
--- ARGV: 1 the version that BullMQ is told; 2 concurrency; 3 max, 4 time (ms) and 5 burst of the
---   rate; 6 the field of the keys; 7 max, 8 time (ms) and 9 burst of the rate of each;
---   10 concurrency of each. All but the first may be nothing; what has nothing before it is left.
--- Returns: nothing, or the field by which the queue has limits already.
+-- Makes a queue visible, and sets the given limits.
+-- ARGV: 1 the version for BullMQ; 2 concurrency limit; 3 max, 4 period (ms) and 5 burst of the rate
+--   limit; 6 the field of the keys; 7 max, 8 period (ms) and 9 burst of each key's rate limit;
+--   10 each key's concurrency limit. All but the first may be empty. An empty limit is left as it
+--   is, but with a field, all limits by key are replaced.
+-- Returns: nil, or the different field by which the queue already has limits.
 -- include: queue
 -- include: here
 -- include: ready
@@ -24,7 +25,7 @@ end
 if ARGV[2] ~= '' then
     call('HSET', META, 'concurrency', ARGV[2])
 end
-if ARGV[5] ~= '' then  -- a bucket, which BullMQ does not know
+if ARGV[5] ~= '' then  -- a token bucket, which BullMQ does not support
     call('HDEL', META, 'max', 'duration')
     call('HSET', LIMITS, 'max', ARGV[3], 'per', ARGV[4], 'burst', ARGV[5])
 elseif ARGV[3] ~= '' then
@@ -32,5 +33,7 @@ elseif ARGV[3] ~= '' then
     call('HDEL', LIMITS, 'max', 'per', 'burst')
 end
 if ARGV[2] ~= '' or ARGV[3] ~= '' or ARGV[6] ~= '' then
-    if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed(HERE) then mark(HERE) end
+    if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed(HERE) then
+        mark(HERE)
+    end
 end

@@ -1,6 +1,6 @@
--- Removes jobs that are not active, each with its children in whatever queue: as in BullMQ, none
--- of them where one runs.
--- ARGV: their ids.
+-- Removes jobs that are not active, each with its children in any queue. As in BullMQ, a job is not
+-- removed while it or one of its descendants is active.
+-- ARGV: the ids.
 -- Returns: the ids of those that were removed.
 -- flags: allow-oom
 -- include: queue
@@ -15,7 +15,7 @@
 local missing = missing_queue()
 if missing then return missing end
 
--- Its children, but no job that has got the id of one meanwhile.
+-- Returns a job's children, but not unrelated jobs that now have the id of a former child.
 local function children_of(key)
     local children = {}
     for _, found in ipairs({
@@ -31,14 +31,14 @@ local function children_of(key)
     return children
 end
 
--- Whether it or one below it runs.
-local function runs(q, id)
+-- Returns whether a job or one of its descendants is active.
+local function is_running(q, id)
     if state_of(q, id) == 'active' then
         return true
     end
     for _, child in ipairs(children_of(q.base .. id)) do
-        local its_base, its_id = string.match(child, '^(.*:)([^:]+)$')
-        if runs(queue_at(its_base), its_id) then
+        local child_base, child_id = string.match(child, '^(.*:)([^:]+)$')
+        if is_running(queue_at(child_base), child_id) then
             return true
         end
     end
@@ -50,8 +50,8 @@ local function remove(q, id, parent_key)
     local key = q.base .. id
     if parent_key and parent_key ~= '' then child_removed(key, parent_key) end
     for _, child in ipairs(children_of(key)) do
-        local its_base, its_id = string.match(child, '^(.*:)([^:]+)$')
-        remove(queue_at(its_base), its_id, key)
+        local child_base, child_id = string.match(child, '^(.*:)([^:]+)$')
+        remove(queue_at(child_base), child_id, key)
     end
     local state, _, set = state_of(q, id)
     if state then
@@ -66,8 +66,8 @@ local removed = {}
 for _, id in ipairs(ARGV) do
     local key = JOB .. id
     local state = state_of(HERE, id)
-    if state and (state == 'completed' or state == 'failed' or not carries_schedule(id))
-        and not runs(HERE, id) then
+    if state and (state == 'completed' or state == 'failed' or not is_pending_job(id))
+        and not is_running(HERE, id) then
         remove(HERE, id, call('HGET', key, 'parentKey'))
     end
 end

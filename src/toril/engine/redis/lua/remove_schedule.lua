@@ -1,6 +1,6 @@
--- Removes a schedule, and its next job unless that was taken.
+-- Removes a schedule and its pending job.
 -- ARGV: its id.
--- Returns: 1 if it was there, else 0.
+-- Returns: 1 if it existed, else 0.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -15,15 +15,15 @@ local missing = missing_queue()
 if missing then return missing end
 local SCHEDULE = ARGV[1]
 local due = call('ZSCORE', SCHEDULES, SCHEDULE)
-local carrier = due and string.format('repeat:%s:%s', SCHEDULE, due)
+local pending = due and string.format('repeat:%s:%s', SCHEDULE, due)
 local state, _, set
-if carrier then
-    state, _, set = state_of(HERE, carrier)
+if pending then
+    state, _, set = state_of(HERE, pending)
 end
 if state == 'delayed' or state == 'waiting' or state == 'prioritized' then
-    take_out(HERE, carrier, state, set)
-    forget(HERE, carrier, true)
-    emit(HERE, 'removed', 'jobId', carrier, 'prev', state == 'waiting' and 'wait' or state)
+    take_out(HERE, pending, state, set)
+    forget(HERE, pending, true)
+    emit(HERE, 'removed', 'jobId', pending, 'prev', state == 'waiting' and 'wait' or state)
     trim_events(HERE)
 end
 call('DEL', JOB .. 'repeat:' .. SCHEDULE)

@@ -1,7 +1,7 @@
--- Takes jobs from workers whose leases ran out, of a part of those that run.
--- ARGV: 1 how often a job may stall; 2 how many of the oldest to pass over; 3 how many to look
---   at; 4 if none are passed over, do nothing when somebody looked within this time (ms, 0: look).
--- Returns: how many were looked at, then for each stalled job: id, 1 if it is poison, else 0.
+-- Rescues jobs whose leases ran out, from a part of the active jobs.
+-- ARGV: 1 how often a job may stall; 2 how many of the oldest to skip; 3 how many to check; 4 if
+--   none are skipped, do nothing if another rescue ran within this time (ms, 0: always check).
+-- Returns: how many were checked, then for each stalled job: id, 1 if it is poison, else 0.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -27,7 +27,7 @@ local function is_scheduled(schedule)
         or call('ZSCORE', JOB .. 'repeat', schedule))
 end
 
--- From the newest to the oldest: the oldest comes out first again.
+-- From newest to oldest, so that the oldest is first in line.
 local stalled = {}
 for n, id in ipairs(ids) do
     if not tokens[n] then
@@ -54,7 +54,7 @@ for _, job in ipairs(stalled) do
     found[#found + 1], found[#found + 2] = job[1], job[2]
 end
 
--- A job that ended elsewhere than in an exchange would count against its key for ever.
+-- A job that ended outside an exchange would otherwise count against its key forever.
 local made_room = false
 if SKIP == 0 then
     for _, key in ipairs(call('SMEMBERS', FULL)) do

@@ -1,5 +1,5 @@
--- Runs finished jobs again as if they were new; their errors stay to be read.
--- ARGV: their ids.
+-- Runs finished jobs again as if they were new, but keeps their errors.
+-- ARGV: the ids.
 -- Returns: the ids of those that were finished.
 -- include: queue
 -- include: here

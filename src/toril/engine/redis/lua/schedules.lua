@@ -1,4 +1,5 @@
--- Returns: for each schedule, the one that is due next first: id, next due (ms), its hash.
+-- Lists a queue's schedules.
+-- Returns: for each schedule, ordered by due time: id, due time of its newest job (ms), its hash.
 -- include: queue
 -- include: schedules
 

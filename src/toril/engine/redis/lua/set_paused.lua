@@ -1,5 +1,5 @@
--- Pauses a queue, or resumes it. Running jobs go on.
--- ARGV: 1 "1" or "0".
+-- Pauses or resumes a queue. Running jobs continue.
+-- ARGV: 1 "1" to pause, "0" to resume.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -17,7 +17,7 @@ if paused then
     call('DEL', MARKER)
 else
     call('HDEL', META, 'paused')
-    -- An old BullMQ moved the jobs of a queue that it paused; they were there first.
+    -- Old BullMQs moved a paused queue's jobs to this list; they go before jobs added since.
     in_pieces('RPUSH', WAIT, call('LRANGE', JOB .. 'paused', 0, -1))
     call('DEL', JOB .. 'paused')
     if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 then

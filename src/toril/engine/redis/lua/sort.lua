@@ -1,5 +1,5 @@
--- Puts jobs that are ready in the lanes of their keys.
--- Returns: 1 if some are left to be put there.
+-- Puts ready jobs into the lanes of their keys.
+-- Returns: 1 if any are left.
 -- include: queue
 -- include: rates
 -- include: lanes

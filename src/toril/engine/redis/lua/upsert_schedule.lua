@@ -1,9 +1,10 @@
--- Makes a schedule or changes it, and adds its next job in the place of the one that waits.
--- ARGV: 1 its id; 2 when its next job is due (ms); 3 the interval (ms), or nothing; 4 start (ms),
---   or nothing; 5 end (ms), or nothing; 6 offset (ms), or nothing; 7 the jobs' name; 8 data;
---   9 options of the next job (JSON, but for what its time decides); 10 priority; 11 lifo (0, 1);
---   then further fields of its hash, each with its value.
--- Returns: when its next job is due; and 0 if a job of that time is there, so that nothing was done.
+-- Creates or changes a schedule, and replaces its pending job with the next one.
+-- ARGV: 1 its id; 2 when its next job is due (ms); 3 the interval, 4 the start, 5 the end and 6 the
+--   offset (ms, each may be empty); 7 the jobs' name; 8 their data; 9 options of the next job
+--   (JSON, without those that depend on its time); 10 priority; 11 lifo (0, 1); then further fields
+--   of its hash, as pairs of field and value.
+-- Returns: when its next job is due, and 1; or a time that already has a job, and 0 if therefore
+--   nothing was done.
 -- include: queue
 -- include: here
 -- include: events
@@ -19,21 +20,21 @@ local SCHEDULE, EVERY, START, END, OFFSET = ARGV[1], ARGV[3], ARGV[4], ARGV[5], 
 local KEY = JOB .. 'repeat:' .. SCHEDULE
 local before = call('HMGET', KEY, 'every', 'startDate', 'offset', 'ic')
 local last = call('ZSCORE', SCHEDULES, SCHEDULE)
-local carrier = last and string.format('repeat:%s:%s', SCHEDULE, last)
+local pending = last and string.format('repeat:%s:%s', SCHEDULE, last)
 local state, _, set
-if carrier then
-    state, _, set = state_of(HERE, carrier)
+if pending then
+    state, _, set = state_of(HERE, pending)
 end
-local waits = state == 'delayed' or state == 'waiting' or state == 'prioritized'
+local is_pending = state == 'delayed' or state == 'waiting' or state == 'prioritized'
 
--- The next time of an interval that stays as it was; nothing if it begins anew.
+-- Returns the next time of an unchanged interval; nil if the interval starts over.
 local function kept_time()
     if not last or before[1] ~= EVERY or (before[2] or '') ~= START
         or (OFFSET ~= '' and last % EVERY ~= tonumber(OFFSET)) then
         return nil
     end
     local due = tonumber(last)
-    if not waits then
+    if not is_pending then
         due = due + EVERY
         if due < NOW then
             due = NOW + EVERY - (NOW - due) % EVERY
@@ -48,19 +49,19 @@ if EVERY ~= '' then
 end
 local function is_taken(time)
     local id = string.format('repeat:%s:%d', SCHEDULE, time)
-    return call('EXISTS', JOB .. id) == 1 and not (waits and id == carrier)
+    return call('EXISTS', JOB .. id) == 1 and not (is_pending and id == pending)
 end
-local looked = 0
-while EVERY ~= '' and is_taken(due) and looked < 1000 do
-    due, looked = due + EVERY, looked + 1
+local tries = 0
+while EVERY ~= '' and is_taken(due) and tries < 1000 do
+    due, tries = due + EVERY, tries + 1
 end
 if is_taken(due) then
     return {due, 0}
 end
 
-if waits then
-    take_out(HERE, carrier, state, set)
-    forget(HERE, carrier, true)
+if is_pending then
+    take_out(HERE, pending, state, set)
+    forget(HERE, pending, true)
 end
 local offset = EVERY ~= '' and {'offset', due % EVERY} or {}
 call('DEL', KEY)

@@ -1,1 +1,1 @@
-"""The Lua scripts and the keys they use."""
+"""Loading the Lua scripts, and naming the keys that they use."""

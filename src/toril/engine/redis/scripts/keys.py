@@ -1,7 +1,7 @@
-"""Every key of a queue, and who owns it: BullMQ's layout, or Toril alone.
+"""The keys of a queue: those of BullMQ's layout, and Toril's own.
 
-BullMQ takes an unknown key under a queue's prefix for a job without a queue. So what is
-not BullMQ's stands apart, under `<prefix>::toril:<queue>:`.
+BullMQ takes an unknown key under a queue's prefix for an orphaned job. Toril's own keys are
+therefore kept apart, under `<prefix>::toril:<queue>:`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from toril.model.job import QueueRef
 
 QUEUES = "toril:queues"
-"""The set of all queues that Toril was told of: prefix and name, as a JSON array."""
+"""The set of all queues that Toril knows: each one's prefix and name, as a JSON array."""
 
 _BULLMQ = (
     "meta",
@@ -37,16 +37,17 @@ class QueueKeys:
     """The keys of one queue.
 
     Attributes:
-        all: What each script is given, in the order that lua/include/queue.lua names.
-        in_cluster: The same in a cluster, with one key more that is never there. While a slot
-            moves from node to node, key by key, neither of them runs a script whose keys it
-            does not have all: so none runs where a job of the queue may be elsewhere already.
-        events: The stream of what happened.
-        marker: What idle workers wait for.
-        cancels: The running jobs that somebody asked to cancel.
-        limits: The limits that BullMQ does not know.
-        base: What stands before the names of BullMQ's keys, and before a job's id.
-        own: What stands before the names of Toril's own keys.
+        all: The KEYS of each script, in the order in which lua/include/queue.lua unpacks them.
+        in_cluster: The KEYS in a cluster: `all`, and a key that never exists. While a hash slot
+            moves from node to node, key by key, neither node runs a script unless it has all of
+            the script's keys. So no script runs while some jobs of its queue may be elsewhere.
+        meta: The queue's settings.
+        events: The stream of event records.
+        marker: The key that idle workers wait for.
+        cancels: The running jobs whose cancellation was requested.
+        limits: The limits that BullMQ does not support.
+        base: The prefix of BullMQ's keys and of jobs' keys.
+        own: The prefix of Toril's own keys.
     """
 
     __slots__ = (
@@ -78,7 +79,7 @@ class QueueKeys:
         return f"{self.base}{job_id}:logs"
 
     def tag(self, tag: str) -> str:
-        """Return the key of the jobs with a tag, by when they were added."""
+        """Return the key of the set of jobs with a tag, in the order in which they were added."""
         return f"{self.own}tag:{tag}"
 
 
@@ -89,10 +90,10 @@ def keys_of(queue: QueueRef) -> QueueKeys:
 
 
 def client_name(queue: QueueRef, worker: str = "") -> str:
-    """Return the connection's name by which Node.js finds a queue's workers.
+    """Return the connection name by which Node.js finds a queue's workers.
 
-    Source: BullMQ 6, `Queue.getWorkers` looks for `<prefix>:<base64 of the queue>` with
-    `:w:<name>` behind it.
+    Source: BullMQ 6, `Queue.getWorkers` looks for `<prefix>:<base64 of the queue>`, followed by
+    `:w:<name>`.
     """
     encoded = b64encode(queue.name.encode()).decode()
     return f"{queue.prefix}:{encoded}" + (f":w:{worker}" if worker else "")

@@ -1,4 +1,4 @@
-"""The Lua scripts: read from the package, with their shared pieces, and named by their hash."""
+"""The Lua scripts: read from the package, combined with shared pieces, and identified by hash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from toril.engine.contract.rules import LUA_CONSTANTS
 
 _FLAGS = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
-_FLAGS_SINCE = (7, 0)  # older servers take the flags' line for a syntax error
+_FLAGS_SINCE = (7, 0)  # older servers report the flags line as a syntax error
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _INSERT = re.compile(r"^ +-- insert: (\w+)$", re.MULTILINE)
 _CONSTANT = re.compile(r"^ *-- constant: (\w+)$", re.MULTILINE)
@@ -24,15 +24,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 def as_json(value: Any) -> str:
-    """Return a value as JSON, for a script to decode or to store."""
+    """Return a value as JSON, for a script to decode or store."""
     return _encode(value).decode()
 
 
 class Script:
-    """A script.
+    """A Lua script.
 
     Attributes:
-        name: Its file's name.
+        name: The name of its file, without the extension.
     """
 
     __slots__ = ("_flagged", "_plain", "name")
@@ -41,7 +41,7 @@ class Script:
         """Load a script.
 
         Args:
-            name: Its file's name, without the extension.
+            name: The name of its file, without the extension.
         """
         self.name = name
         own = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ class Script:
         self._flagged = _hashed(f"#!lua flags={flags[1]}\n{text}") if flags else self._plain
 
     def text_for(self, version: tuple[int, ...]) -> tuple[str, str]:
-        """Return the text for a server of a version, and the hash the server knows it by."""
+        """Return the script's text for a server version, and the hash for EVALSHA."""
         return self._flagged if version >= _FLAGS_SINCE else self._plain
 
 
@@ -68,13 +68,13 @@ def _piece(name: str) -> str:
 
 @cache
 def script(name: str) -> Script:
-    """Return a script by its file's name."""
+    """Return a script by the name of its file."""
     return Script(name)
 
 
 @cache
 def commands_of_scripts() -> frozenset[str]:
-    """Return every command that some script calls."""
+    """Return every command that any script calls."""
     lua = [
         file.read_text(encoding="utf-8")
         for folder in (_FOLDER, _FOLDER / "include")

@@ -1,1 +1,1 @@
-"""Adding, exchanging, leases: what runs for every job."""
+"""The operations that run for every job: adds, exchanges and leases."""

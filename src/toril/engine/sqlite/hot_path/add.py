@@ -1,4 +1,4 @@
-"""Adding jobs: in bulk where it is plain, one by one where a key decides."""
+"""Adds jobs: in bulk, or one by one if they have deduplication keys."""
 
 from __future__ import annotations
 
@@ -22,28 +22,36 @@ from toril.model.state import JobState
 _sql = load("add")
 
 _Result: TypeAlias = tuple[str, AddStatus]
-"""The id of the job that counts, and whether it is new."""
+"""The id of the new or existing job, and its status."""
 
 
 def add(
     tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None, location: str
 ) -> list[Added]:
-    """Add jobs in order; see `Engine.add`. The location is the store's."""
+    """Add jobs in order; see `Engine.add`.
+
+    Args:
+        tx: The transaction.
+        queue: The queue.
+        jobs: The jobs.
+        batch: Identifies the batch, so that adding it again has no effect.
+        location: The store's location.
+    """
     return [Added(job_id, status, location) for job_id, status in add_all(tx, queue, jobs, batch)]
 
 
 def add_all(
     tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
 ) -> list[_Result]:
-    """Add jobs in order; return the id that counts and the status of each."""
+    """Add jobs in order; return each one's status, and the id of the new or existing job."""
     q = queue_rows.make(tx, queue)
     if batch is not None and _seen(tx, q, batch):
-        return [_standing(tx, q, job) for job in jobs]
+        return [_existing(tx, q, job) for job in jobs]
     added: list[_Result] = []
     for has_key, run in groupby(jobs, key=lambda job: job.options.deduplication is not None):
         if has_key:
             for job in run:
-                added.append(_add_with_key(tx, q, job))  # noqa: PERF401 - each sees the last
+                added.append(_add_with_key(tx, q, job))  # noqa: PERF401 - each add sees the one before
         else:
             added += _add_plain(tx, q, list(run))
     _announce(tx, q, jobs, added)
@@ -51,7 +59,7 @@ def add_all(
 
 
 def _seen(tx: Transaction, q: QueueRow, batch: Batch) -> bool:
-    """Whether a batch was added before; if not, it has been now."""
+    """Return whether a batch was added before; if it was not, remember it."""
     last = tx.value(_sql["last_sequence"], queue=q.id, producer=batch.producer)
     if last is not None and batch.sequence <= last:
         return True
@@ -68,8 +76,8 @@ def _seen(tx: Transaction, q: QueueRow, batch: Batch) -> bool:
     return False
 
 
-def _standing(tx: Transaction, q: QueueRow, job: NewJob) -> _Result:
-    """Say what stands for a job whose batch was added before."""
+def _existing(tx: Transaction, q: QueueRow, job: NewJob) -> _Result:
+    """Return the result for a job whose batch was added before."""
     rule = job.options.deduplication
     if rule is not None and not tx.row(_sql["exists"], queue=q.id, id=job.id):
         owner = tx.row(_sql["key_owner"], queue=q.id, key=_key_of(job, rule), now=tx.now)
@@ -98,16 +106,16 @@ def _add_plain(
         return [(job.id, AddStatus.CREATED) for job in jobs]
     new = set(tx.set_of(_sql["inserted"], base=base, count=len(jobs)))
     return [
-        (job.id, AddStatus.CREATED if place in new else AddStatus.DUPLICATE)
-        for place, job in enumerate(jobs)
+        (job.id, AddStatus.CREATED if index in new else AddStatus.DUPLICATE)
+        for index, job in enumerate(jobs)
     ]
 
 
 def _insert(
     tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob], key: str | None
 ) -> int:
-    """Insert jobs; return how many were not there."""
-    rows = as_json([(job.id, *_place(tx.now, job.options), key) for job in jobs])
+    """Insert jobs; return how many of them are new."""
+    rows = as_json([(job.id, *_initial_state(tx.now, job.options), key) for job in jobs])
     created = tx.run(_sql["insert_jobs"], base=base, queue=q.id, now=tx.now, jobs=rows)
     bodies = as_json([(job.name, job.data, job.options_json) for job in jobs])
     tx.run(_sql["insert_bodies"], base=base, bodies=bodies)
@@ -117,9 +125,9 @@ def _insert(
 def _insert_alike(
     tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob], key: str | None
 ) -> int:
-    """Insert jobs that share their name and options; return how many were not there."""
+    """Insert jobs that share their name and options; return how many of them are new."""
     first = jobs[0]
-    state, priority, direction, due = _place(tx.now, first.options)
+    state, priority, direction, due = _initial_state(tx.now, first.options)
     created = tx.run(
         _sql["insert_jobs_alike"],
         base=base,
@@ -142,8 +150,8 @@ def _insert_alike(
     return created
 
 
-def _place(now: int, options: JobOptions) -> tuple[str, int, int, int | None]:
-    """Return a new job's state, priority, direction, and when it is due."""
+def _initial_state(now: int, options: JobOptions) -> tuple[str, int, int, int | None]:
+    """Return a new job's state, priority, direction (-1 puts it first) and due time."""
     due = now + options.delay_ms if options.delay_ms else options.scheduled_ms
     if due is not None and due > now:
         state = JobState.DELAYED
@@ -154,7 +162,7 @@ def _place(now: int, options: JobOptions) -> tuple[str, int, int, int | None]:
 
 
 def _add_tags(tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob]) -> None:
-    tags = [(place, tag) for place, job in enumerate(jobs) for tag in job.options.tags]
+    tags = [(index, tag) for index, job in enumerate(jobs) for tag in job.options.tags]
     if tags:
         tx.run(_sql["insert_tags"], queue=q.id, base=base, tags=as_json(tags))
 

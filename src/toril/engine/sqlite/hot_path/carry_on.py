@@ -1,4 +1,4 @@
-"""Carrying schedules on: picking up a schedule's job creates the next one."""
+"""Continues schedules: fetching a schedule's pending job creates the next one."""
 
 from __future__ import annotations
 
@@ -24,32 +24,46 @@ _TRIES = 1000
 
 
 def advance(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> None:
-    """Create the next jobs of the schedules whose jobs have just been taken."""
+    """Create the next jobs of the schedules whose pending jobs were just fetched."""
     for lease in leases:
         turn = repeating.turn_of(lease.id)
-        standing = None if turn is None else schedule_rows.find(tx, q, turn.schedule_id)
-        if standing is not None and standing.job_id == lease.id:
-            _advance(tx, q, standing)
+        row = None if turn is None else schedule_rows.find(tx, q, turn.schedule_id)
+        if row is not None and row.job_id == lease.id:
+            _advance(tx, q, row)
 
 
-def _advance(tx: Transaction, q: QueueRow, standing: ScheduleRow) -> None:
-    schedule = standing.schedule
+def _advance(tx: Transaction, q: QueueRow, row: ScheduleRow) -> None:
+    schedule = row.schedule
     try:
-        due = schedule.following(standing.next_ms, tx.now)
-        if due is not None and (schedule.limit is None or standing.made < schedule.limit):
-            due = add_turn(tx, q, schedule, standing.options_json, due)
+        due = schedule.following(row.next_ms, tx.now)
+        if due is not None and (schedule.limit is None or row.made < schedule.limit):
+            due = add_turn(tx, q, schedule, row.options_json, due)
         else:
             due = None
     except (ValidationError, ConflictError) as error:
-        _logger.error(STOPPED, schedule.id, str(q.ref), error)  # noqa: TRY400 - no bug of ours
+        _logger.error(STOPPED, schedule.id, str(q.ref), error)  # noqa: TRY400 - no traceback: not a bug in Toril
         due = None
-    schedule_rows.carry_on(tx, q, schedule, due)
+    schedule_rows.set_next(tx, q, schedule, due)
 
 
 def add_turn(
     tx: Transaction, q: QueueRow, schedule: Schedule, options: str, due: int | None
 ) -> int:
-    """Add a schedule's job at the first time from one on that has none; return the time."""
+    """Add a schedule's job at the first due time, from `due` on, that has no job yet.
+
+    Args:
+        tx: The transaction.
+        q: The queue.
+        schedule: The schedule.
+        options: The job's options as stored.
+        due: The first due time to try, in milliseconds since 1970; None if there is none.
+
+    Returns:
+        The job's due time, in milliseconds since 1970.
+
+    Raises:
+        ConflictError: All due times that were tried already have a job.
+    """
     for _ in range(_TRIES):
         if due is None:
             break

@@ -1,4 +1,4 @@
-"""The hot path: settle what has finished and take new jobs, in one transaction."""
+"""Exchanges: settle finished jobs and fetch new ones in one transaction."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def exchange(
     Args:
         tx: The transaction.
         queue: The queue.
-        settlements: What has finished.
-        fetch: What to take.
-        lease_token: The token of all new leases.
-        token: For `Engine.wait`.
+        settlements: How to settle the finished jobs.
+        fetch: What to fetch; None fetches nothing.
+        lease_token: The lease token of all jobs that are fetched.
+        token: The wake-up token to return for `Engine.wait`.
     """
     q = queue_rows.make(tx, queue)
     results: Sequence[Refusal | None] = ()
@@ -56,7 +56,7 @@ def exchange(
     _promote_due(tx, q)
     leases, limited_until = _take(tx, q, fetch, lease_token)
     if made_work and len(leases) == fetch.limit:
-        tx.work.add(queue)  # more may be left than this worker took: others have to look
+        tx.work.add(queue)  # jobs may be left that this worker has no room for
     due = None if len(leases) == fetch.limit else tx.value(_sql["next_due"], queue=q.id)
     return Exchange(results, leases, due, limited_until, token)
 
@@ -70,7 +70,7 @@ def _promote_due(tx: Transaction, q: QueueRow) -> None:
 def _take(
     tx: Transaction, q: QueueRow, fetch: Fetch, lease_token: str
 ) -> tuple[list[Lease], int | None]:
-    """Take as many jobs as there is room for and the queue's limits allow."""
+    """Fetch as many jobs as the worker has room for and the queue's limits allow."""
     leases: list[Lease] = []
     while True:
         room, limited_until = _room(tx, q, fetch.limit - len(leases))
@@ -82,7 +82,8 @@ def _take(
         q = _count_against_limit(tx, q, counted)
         if len(found) < room:
             limited_until = _rested_at(tx, q)
-        # Jobs that only fail do not count against the rate: others take their places.
+        # Jobs that fail without running do not count against the rate limit, so others may
+        # be fetched in their stead.
         if limited_until is None or counted == len(found) or len(found) < room:
             carry_on.advance(tx, q, leases)
             return leases, limited_until
@@ -110,7 +111,7 @@ def _lease_out(
 
 
 def _next(tx: Transaction, q: QueueRow, room: int) -> list[Any]:
-    """Return the jobs to take, in the order in which to start them."""
+    """Return the jobs to fetch, in the order in which to start them."""
     if q.by_key is not None:
         return keyed_lanes.pick(tx, q, q.by_key, room)
     found = tx.set_of(_sql["next"], queue=q.id, limit=room)
@@ -123,7 +124,7 @@ def _rested_at(tx: Transaction, q: QueueRow) -> int | None:
 
 
 def _lease(queue: QueueRef, lease_token: str, now: int, row: Sequence[Any]) -> Lease:
-    """Make a lease of a row of the query `next`."""
+    """Build a lease from a row of the query `next`."""
     job_id, name, data, options, created, made, started, stalls, priority, failure, _, _ = row
     return Lease(
         queue,
@@ -139,11 +140,11 @@ def _lease(queue: QueueRef, lease_token: str, now: int, row: Sequence[Any]) -> L
         stalls,
         priority,
         failure,
-    )  # fmt: skip - as the row
+    )  # fmt: skip - same order as the row
 
 
 def _room(tx: Transaction, q: QueueRow, wanted: int) -> tuple[int, int | None]:
-    """Return how many jobs may be taken, and until when the rate limit lets through no more."""
+    """Return how many jobs may be fetched, and until when the rate limit allows no more."""
     if q.paused:
         return 0, None
     room, limited_until = wanted, None
@@ -162,7 +163,7 @@ def _meter(q: QueueRow) -> Meter:
 
 
 def _count_against_limit(tx: Transaction, q: QueueRow, taken: int) -> QueueRow:
-    """Count jobs against the rate limit; return the queue with its new meter."""
+    """Count jobs against the rate limit; return the queue with the new count."""
     rate = q.rate
     if rate is None or not taken:
         return q

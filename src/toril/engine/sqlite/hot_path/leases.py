@@ -1,4 +1,4 @@
-"""Keeping leases, taking jobs from workers that died, and what handlers report."""
+"""Renews leases, rescues jobs, and stores what handlers report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Note, Stalled
 from toril.engine.sqlite import counters, event_log, keyed_lanes, queue_rows, schedule_rows
-from toril.engine.sqlite.hot_path.settle import held, seqs_by_place
+from toril.engine.sqlite.hot_path.settle import held, seqs_by_index
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import Lease, QueueRef
@@ -22,30 +22,37 @@ def extend(
     in_flight: Sequence[tuple[str, QueueRef]],
     lease_ms: int,
 ) -> list[Lease]:
-    """Start the time of leases anew, and of fetches on their way; return the lost leases."""
+    """Renew leases, including those of fetches in flight; return the lost leases.
+
+    Args:
+        tx: The transaction.
+        leases: The leases that workers hold.
+        in_flight: The lease token and queue of each fetch whose answer has not arrived yet.
+        lease_ms: How long to hold the jobs from now.
+    """
     for token, queue in in_flight:
         q = queue_rows.find(tx, queue)
         if q is not None:
             until = tx.now + lease_ms
             tx.run(_sql["extend_token"], queue=q.id, token=token, until=until, now=tx.now)
     lost: list[Lease] = []
-    for queue, its in _by_queue(leases):
+    for queue, group in _by_queue(leases):
         q = queue_rows.find(tx, queue)
-        mine = [] if q is None else held(tx, q, its)
+        mine = [] if q is None else held(tx, q, group)
         if mine:
             tx.run(_sql["extend"], until=tx.now + lease_ms, seqs=as_json([job.seq for job in mine]))
-        places = {job.place for job in mine}
-        lost += [lease for place, lease in enumerate(its) if place not in places]
+        indexes = {job.index for job in mine}
+        lost += [lease for index, lease in enumerate(group) if index not in indexes]
     return lost
 
 
 def asked_to_cancel(tx: Transaction, leases: Sequence[Lease]) -> list[Lease]:
-    """Return the leases whose jobs somebody asked to cancel."""
+    """Return the leases whose jobs have a cancel request."""
     found: list[Lease] = []
-    for queue, its in _by_queue(leases):
+    for queue, group in _by_queue(leases):
         q = queue_rows.find(tx, queue)
         if q is not None:
-            found += [its[job.place] for job in held(tx, q, its) if job.cancel_requested]
+            found += [group[job.index] for job in held(tx, q, group) if job.cancel_requested]
     return found
 
 
@@ -59,7 +66,7 @@ def _by_queue(leases: Sequence[Lease]) -> list[tuple[QueueRef, list[Lease]]]:
 def rescue(
     tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: int
 ) -> list[Stalled]:
-    """Take jobs from workers whose leases ran out; see `Engine.rescue`."""
+    """Rescue jobs whose leases ran out; see `Engine.rescue`."""
     q = queue_rows.find(tx, queue)
     if q is None or not queue_rows.may_rescue(tx, q, unless_within_ms):
         return []
@@ -74,8 +81,8 @@ def rescue(
         Stalled(job_id, stalls > max_stalls and job_id not in spared) for _, job_id, stalls in found
     ]
     rows = [
-        (seq, -(base + len(found) - place), job.poisoned)
-        for place, ((seq, _, _), job) in enumerate(zip(found, stalled, strict=True))
+        (seq, -(base + len(found) - index), job.poisoned)
+        for index, ((seq, _, _), job) in enumerate(zip(found, stalled, strict=True))
     ]
     tx.run(
         _sql["rescue"],
@@ -91,12 +98,12 @@ def rescue(
 
 
 def note(tx: Transaction, queue: QueueRef, notes: Sequence[Note]) -> None:
-    """Store progress and log lines of leases that are held."""
+    """Store progress and log lines, for leases that are still held."""
     q = queue_rows.find(tx, queue)
     if q is None:
         return
-    seqs = seqs_by_place(tx, q, [n.lease for n in notes])  # several may be of one job
-    mine = [(seqs[place], n) for place, n in enumerate(notes) if place in seqs]
+    seqs = seqs_by_index(tx, q, [n.lease for n in notes])  # several notes may be for one job
+    mine = [(seqs[index], n) for index, n in enumerate(notes) if index in seqs]
     progress = [(seq, n.progress_json, n) for seq, n in mine if n.progress_json is not None]
     log = [(seq, text) for seq, n in mine for text in n.lines]
     if progress:

@@ -1,4 +1,4 @@
-"""Settling what has finished: leases that are held, and what becomes of their jobs."""
+"""Settles finished jobs whose leases are still held."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _sql = load("settle")
 
 
 class Held(msgspec.Struct, array_like=True, frozen=True):
-    """A lease that is still held, as the query `held` tells it."""
+    """A lease that is still held; a row of the query `held`."""
 
-    place: int
+    index: int
     seq: int
     started_at: int
     has_key: int
@@ -42,18 +42,18 @@ _decode_held = msgspec.json.Decoder(list[Held]).decode
 
 
 def held(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> list[Held]:
-    """Return those of the leases that are still held, each once."""
+    """Return the leases that are still held, without duplicates."""
     pairs = as_json([(lease.id, lease.token) for lease in leases])
     packed = tx.value(_sql["held"], queue=q.id, leases=pairs, now=tx.now)
     found = _decode_held(packed)
     if len(found) > 1 and len({job.seq for job in found}) < len(found):
-        # One lease was given twice: the first counts.
+        # A lease was given twice: keep the first.
         found = list({job.seq: job for job in reversed(found)}.values())[::-1]
     return found
 
 
-def seqs_by_place(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> dict[int, int]:
-    """Return the row of each lease's job, by the lease's place; lost leases are left out."""
+def seqs_by_index(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> dict[int, int]:
+    """Return the row id of each lease's job, by the lease's index, without lost leases."""
     pairs = as_json([(lease.id, lease.token) for lease in leases])
     found = tx.set_of(_sql["held"], queue=q.id, leases=pairs, now=tx.now)
     return {row[0]: row[1] for row in found}
@@ -62,29 +62,29 @@ def seqs_by_place(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> dict
 def settle(
     tx: Transaction, q: QueueRow, settlements: Sequence[Settlement]
 ) -> tuple[list[Refusal | None], bool]:
-    """Settle; return what became of each, and whether that made work for others."""
+    """Settle jobs; return each settlement's result, and whether other jobs may now run."""
     mine = held(tx, q, [s.lease for s in settlements])
     results: list[Refusal | None] = [None] * len(settlements)
     if len(mine) < len(settlements):
-        results = _refusals(tx, q, settlements, {job.place for job in mine})
+        results = _refusals(tx, q, settlements, {job.index for job in mine})
     counts: Counter[str] = Counter()
     if any(job.has_key for job in mine):
-        job_rows.release_keys(tx, q, [job.seq for job in mine if _is_final(settlements[job.place])])
-    follow_ups = _follow_ups(tx, [(job, settlements[job.place]) for job in mine])
+        job_rows.release_keys(tx, q, [job.seq for job in mine if _is_final(settlements[job.index])])
+    follow_ups = _follow_ups(tx, [(job, settlements[job.index]) for job in mine])
     by_kind: dict[type[Settlement], list[tuple[Held, Any]]] = {}
     for job in mine:
-        settlement = settlements[job.place]
+        settlement = settlements[job.index]
         by_kind.setdefault(type(settlement), []).append((job, settlement))
     for kind, jobs in by_kind.items():
         _SETTLE[kind](tx, q, jobs, counts)
     for queue, new in follow_ups:
         add_all(tx, queue, new)
-    durations = [max(tx.now - job.started_at, 0) for job in mine]  # clocks can go back
+    durations = [max(tx.now - job.started_at, 0) for job in mine]  # the clock may have gone back
     counts["duration_ms"] += sum(durations)
     for bits, n in Counter(map(int.bit_length, durations)).items():
         counts[counters.bucket(bits)] += n
     counters.count(tx, q, counts)
-    given_back = any(not _is_final(settlements[job.place]) for job in mine)
+    given_back = any(not _is_final(settlements[job.index]) for job in mine)
     freed = (q.concurrency is not None or q.key_field is not None) and bool(mine)
     return results, given_back or freed
 
@@ -92,7 +92,7 @@ def settle(
 def _follow_ups(
     tx: Transaction, jobs: Sequence[tuple[Held, Settlement]]
 ) -> list[tuple[QueueRef, list[NewJob]]]:
-    """Return the follow-ups of settlements, by queue, before retention removes any record."""
+    """Return the follow-ups by queue. Call this before retention removes any stored errors."""
     found: list[tuple[QueueRef, list[NewJob]]] = []
     for held_job, settlement in jobs:
         for follow_up in follow_ups_of([settlement]):
@@ -106,7 +106,7 @@ def _follow_ups(
 
 
 def _with_errors(tx: Transaction, data: str, job: Held, settlement: Settlement) -> str:
-    """Return a payload with the errors of all attempts in it."""
+    """Add the errors of all attempts to a payload."""
     rows = tx.rows(_sql["errors"], seq=job.seq, keep=KEPT_ERRORS)
     errors = [AttemptError(*row) for row in rows]
     if isinstance(settlement, Fail):
@@ -120,18 +120,18 @@ def _is_final(settlement: Settlement) -> bool:
 
 
 def _refusals(
-    tx: Transaction, q: QueueRow, settlements: Sequence[Settlement], taken: set[int]
+    tx: Transaction, q: QueueRow, settlements: Sequence[Settlement], accepted: set[int]
 ) -> list[Refusal | None]:
-    """Say of each settlement that was not taken why not."""
+    """Return why each settlement was refused; None for those that were accepted."""
     ids = as_json([s.lease.id for s in settlements])
     present = set(tx.set_of(_sql["present"], queue=q.id, ids=ids))
     return [
         None
-        if place in taken
+        if index in accepted
         else Refusal.LEASE_LOST
         if settlement.lease.id in present
         else Refusal.MISSING
-        for place, settlement in enumerate(settlements)
+        for index, settlement in enumerate(settlements)
     ]
 
 
@@ -142,25 +142,25 @@ def _complete(
     rows = [
         (job.seq, s.result_json)
         for job, s in jobs
-        if s.result_json is not None and not _is_removed(s.keep)
+        if s.result_json is not None and not _removes_at_once(s.keep)
     ]
-    if rows:  # first: what is not kept takes its result along
+    if rows:  # before retention, which removes results together with their jobs
         tx.run(_sql["insert_results"], rows=as_json(rows))
     for keep, group in groupby(jobs, key=lambda pair: pair[1].keep):
         _finish(tx, q, JobState.COMPLETED, [job.seq for job, _ in group], keep)
     event_log.event(
-        tx, q, EventKind.COMPLETED, [s.lease.id for _, s in jobs], _passing_results(jobs)
+        tx, q, EventKind.COMPLETED, [s.lease.id for _, s in jobs], _results_for_waiters(jobs)
     )
 
 
-def _passing_results(jobs: list[tuple[Held, Complete]]) -> list[str | None] | None:
-    """Return the results of jobs that may leave no record: who waits for one reads the event."""
+def _results_for_waiters(jobs: list[tuple[Held, Complete]]) -> list[str | None] | None:
+    """Return the results of jobs that retention may remove, for waiters to read from the event."""
     if all(s.keep is None for _, s in jobs):
         return None
     return [None if s.keep is None else s.result_json or "null" for _, s in jobs]
 
 
-def _is_removed(keep: Keep | None) -> bool:
+def _removes_at_once(keep: Keep | None) -> bool:
     return keep is not None and keep.count == 0
 
 
@@ -168,7 +168,7 @@ def _fail(
     tx: Transaction, q: QueueRow, jobs: list[tuple[Held, Fail]], counts: Counter[str]
 ) -> None:
     counts["failed"] += len(jobs)
-    _write_errors(tx, [(job.seq, s.error) for job, s in jobs if not _is_removed(s.keep)])
+    _write_errors(tx, [(job.seq, s.error) for job, s in jobs if not _removes_at_once(s.keep)])
     for keep, group in groupby(jobs, key=lambda pair: pair[1].keep):
         _finish(tx, q, JobState.FAILED, [job.seq for job, _ in group], keep)
     event_log.event(
@@ -183,8 +183,8 @@ def _fail(
 def _finish(
     tx: Transaction, q: QueueRow, state: JobState, seqs: Sequence[int], keep: Keep | None
 ) -> None:
-    """Move jobs to a final state and keep to what is kept there."""
-    if _is_removed(keep):
+    """Move jobs to a final state and apply the retention."""
+    if _removes_at_once(keep):
         job_rows.remove(tx, seqs)
         return
     tx.run(_sql["finish"], state=state, now=tx.now, seqs=as_json(seqs))
@@ -195,7 +195,7 @@ def _finish(
 
 
 def trim(tx: Transaction, q: QueueRow, state: JobState, keep: Keep) -> None:
-    """Remove finished jobs that are too old, then those that are too many, oldest first."""
+    """Apply a retention: remove jobs that are too old, then the oldest ones in excess."""
     if keep.age_ms is not None:
         before = tx.now - keep.age_ms
         tx.run(_sql["trim_by_age"], queue=q.id, state=state, before=before)
@@ -225,9 +225,9 @@ def _retry(
             (
                 job.seq,
                 tx.now + s.delay_ms if s.delay_ms else None,
-                _direction(s) * (base + place),
+                _direction(s) * (base + index),
             )
-            for place, (job, s) in enumerate(jobs, 1)
+            for index, (job, s) in enumerate(jobs, 1)
         ],
         made=1,
     )
@@ -236,7 +236,7 @@ def _retry(
 
 
 def _direction(retry: Retry) -> int:
-    """Return -1 where a job that is tried again goes before those that wait."""
+    """Return -1 if a retried job goes ahead of the waiting jobs, else 1."""
     options = retry.lease.options
     return -1 if options.lifo and not retry.lease.priority and not retry.delay_ms else 1
 
@@ -245,12 +245,12 @@ def _release(
     tx: Transaction, q: QueueRow, jobs: list[tuple[Held, Release]], _: Counter[str]
 ) -> None:
     base = queue_rows.tickets(tx, len(jobs))
-    # Backwards, so that of jobs given back together the first is the first again.
+    # Numbered backwards, so that jobs released together keep their order.
     _put_back(
         tx,
         [
-            (job.seq, tx.now + s.delay_ms if s.delay_ms else None, -(base + len(jobs) - place))
-            for place, (job, s) in enumerate(jobs)
+            (job.seq, tx.now + s.delay_ms if s.delay_ms else None, -(base + len(jobs) - index))
+            for index, (job, s) in enumerate(jobs)
         ],
         made=0,
     )

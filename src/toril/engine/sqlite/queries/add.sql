@@ -1,5 +1,5 @@
--- Adding. A batch arrives as one JSON array and goes in as one set: each statement is
--- a single step, during which other threads of the program run.
+-- Adding jobs. A batch is passed as one JSON array and inserted as one set, so each statement
+-- takes a single step, during which other threads of the process can run.
 
 -- name: last_sequence
 SELECT sequence FROM producer WHERE queue = :queue AND id = :producer;
@@ -13,7 +13,7 @@ ON CONFLICT DO UPDATE SET sequence = excluded.sequence, seen_at = excluded.seen_
 DELETE FROM producer WHERE queue = :queue AND seen_at < :before;
 
 -- name: insert_jobs
--- Each row: id, state, priority, direction (-1 is before all others), due_at, dedup.
+-- Each row: id, state, priority, direction (-1 puts it ahead of all others), due_at, dedup.
 INSERT INTO job (seq, queue, id, state, priority, position, created_at, due_at, dedup)
 SELECT :base + key + 1, :queue, value->>0, value->>1, value->>2,
        (value->>3) * (:base + key + 1), :now, value->>4, value->>5
@@ -22,7 +22,7 @@ WHERE TRUE  -- lets the parser tell ON CONFLICT from a join
 ON CONFLICT (queue, id) DO NOTHING;
 
 -- name: insert_jobs_alike
--- As `insert_jobs`, where all but the ids is the same. Most batches are such.
+-- Like `insert_jobs`, for jobs that differ only in their ids, as most batches do.
 INSERT INTO job (seq, queue, id, state, priority, position, created_at, due_at, dedup)
 SELECT :base + key + 1, :queue, value, :state, :priority, :direction * (:base + key + 1), :now,
        :due_at, :dedup
@@ -41,14 +41,14 @@ FROM json_each(:bodies)
 WHERE EXISTS (SELECT 1 FROM job WHERE job.seq = :base + key + 1);
 
 -- name: insert_bodies_alike
--- As `insert_bodies`, where all but the data is the same.
+-- Like `insert_bodies`, for bodies that differ only in their data.
 INSERT INTO body (seq, name, data, options)
 SELECT :base + key + 1, :name, value, :options
 FROM json_each(:data)
 WHERE EXISTS (SELECT 1 FROM job WHERE job.seq = :base + key + 1);
 
 -- name: insert_tags
--- Each row: place in the batch, tag.
+-- Each row: index in the batch, tag.
 INSERT INTO tag (queue, tag, seq)
 SELECT :queue, value->>1, :base + (value->>0) + 1
 FROM json_each(:tags)

@@ -1,4 +1,4 @@
--- Counters by the minute.
+-- Counters per minute.
 
 -- name: count
 INSERT INTO metric (queue, minute, what, n)

@@ -1,4 +1,4 @@
--- The record of what happened.
+-- Event records.
 
 -- name: insert_events
 -- Each row: queue, kind, jobs, data, number of jobs.
@@ -9,7 +9,7 @@ SELECT value->>0, :now, value->>1, value->>2, value->>3, value->>4 FROM json_eac
 SELECT last_insert_rowid();
 
 -- name: trim_events
--- What comes before the newest :kept.
+-- Deletes all but the newest :kept events.
 DELETE FROM event WHERE cursor IN (
     SELECT cursor FROM (
         SELECT cursor, sum(n) OVER (ORDER BY cursor DESC) AS newer
@@ -20,7 +20,7 @@ DELETE FROM event WHERE cursor IN (
 SELECT coalesce(max(cursor), 0) FROM event WHERE queue = :queue;
 
 -- name: events_after
--- Each cursor: queue, the last row that was read of it. At most :limit rows of each queue.
+-- Each cursor: queue, the queue's last row that was read. Returns up to :limit rows per queue.
 SELECT found.cursor, found.at, found.queue, found.kind, found.jobs, found.data
 FROM json_each(:cursors) AS wanted
 CROSS JOIN event AS found ON found.queue = wanted.value->>0 AND found.cursor > wanted.value->>1

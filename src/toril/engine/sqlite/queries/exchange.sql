@@ -1,4 +1,4 @@
--- Taking jobs: promote what is due, take what is next.
+-- Fetching jobs: promote due jobs, then lease the next ones.
 
 -- name: next_due
 SELECT min(due_at) FROM job WHERE queue = :queue AND state = 'delayed';
@@ -9,7 +9,7 @@ SELECT json_group_array(json_array(seq, id)) FROM (
     ORDER BY due_at, position LIMIT 1000);
 
 -- name: next
--- Who reads them sorts them: an ORDER BY of the aggregate would sort once more what is sorted.
+-- The caller sorts the rows. ORDER BY in the aggregate would sort the sorted subquery once more.
 SELECT json_group_array(json_array(
     id, name, data, options, created_at, attempts_made, attempts_started + 1, stalls,
     priority, deferred_failure, seq, position))

@@ -1,7 +1,7 @@
--- What people do to jobs.
+-- Operations on jobs by request.
 
 -- name: run_again
--- Each row: seq, position. One without a priority that was added with `lifo` goes first again.
+-- Each row: seq, position. A job without a priority that was added with `lifo` goes first again.
 UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
                position = iif(priority = 0 AND (SELECT body.options->>:lifo FROM body
                                                 WHERE body.seq = job.seq),

@@ -1,14 +1,14 @@
--- Statements about jobs that several rooms need.
+-- Statements on jobs that several modules share.
 
 -- name: find
--- The jobs of these ids that are in one of these states, in the order of the ids.
+-- The jobs with these ids in one of these states, in the order of the ids.
 SELECT json_group_array(json_array(job.seq, job.id) ORDER BY wanted.key)
 FROM json_each(:ids) AS wanted
 CROSS JOIN job ON job.queue = :queue AND job.id = wanted.value
 WHERE job.state IN (SELECT value FROM json_each(:states));
 
 -- name: free_keys
--- Who removes a job by hand wants it gone, and its key with it.
+-- Removing a job on request also frees its deduplication key.
 DELETE FROM dedup WHERE queue = :queue AND (key, job_id) IN (
     SELECT dedup, id FROM job WHERE seq IN (SELECT value FROM json_each(:seqs)));
 

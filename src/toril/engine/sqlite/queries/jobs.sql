@@ -1,4 +1,4 @@
--- Inspection. Each page is read from an index, from where the page before ended.
+-- Inspection. Each page is read from an index, starting where the previous page ended.
 
 -- name: job
 SELECT job.seq, job.id, body.name, body.data, body.options, job.state, job.priority,
@@ -36,7 +36,7 @@ WHERE queue = :queue AND state = 'delayed' AND (due_at, position) > (:a, :b)
 ORDER BY due_at, position LIMIT :limit;
 
 -- name: page_active
--- Sorted here: as many as there are slots in all workers.
+-- Sorted without an index: there are at most as many active jobs as slots in all workers.
 SELECT seq, started_at, seq FROM job
 WHERE queue = :queue AND state = 'active' AND (started_at, seq) > (:a, :b)
 ORDER BY started_at, seq LIMIT :limit;
@@ -48,7 +48,7 @@ WHERE queue = :queue AND state = :state AND finished_at IS NOT NULL
 ORDER BY finished_at DESC, seq DESC LIMIT :limit;
 
 -- name: page_all
--- By id, which for ids that Toril made is the order in which they were added.
+-- Ordered by id. For ids that Toril generated, this is the order in which jobs were added.
 SELECT seq, id, seq FROM job
 WHERE queue = :queue AND id > :a AND state IN (SELECT value FROM json_each(:states))
 ORDER BY id LIMIT :limit;

@@ -1,14 +1,14 @@
--- Lanes: the ready jobs of each key, for queues that have limits by key.
+-- Lanes: the ready jobs of each key, for queues with limits by key.
 
 -- name: assign
--- Each row: place in the batch, key.
+-- Each row: index in the batch, key.
 UPDATE job SET lane = given.key
 FROM (SELECT :base + (value->>0) + 1 AS seq, value->>1 AS key FROM json_each(:rows)) AS given
 WHERE job.seq = given.seq;
 
 -- name: bodies
--- Of jobs that have not finished, some after one. By their numbers: an index of the queue would
--- be read from its beginning for each part.
+-- The bodies of the next unfinished jobs after :after. Reads by seq, because an index on the queue
+-- would be read from its start for each chunk.
 SELECT job.seq, body.data, body.options FROM job CROSS JOIN body ON body.seq = job.seq
 WHERE +job.queue = :queue AND job.seq > :after AND job.finished_at IS NULL
 ORDER BY job.seq LIMIT :limit;
@@ -60,7 +60,7 @@ ON CONFLICT DO UPDATE SET turn = excluded.turn, resting_until = excluded.resting
 SELECT min(resting_until) FROM lane WHERE queue = :queue AND resting_until IS NOT NULL;
 
 -- name: forget_idle
--- A job that becomes ready, or ends, makes its lane anew. A bucket's time is in microseconds.
+-- A job that becomes ready or finishes creates its lane again. Buckets use microseconds.
 DELETE FROM lane WHERE queue = :queue AND turn IS NULL AND resting_until IS NULL
                    AND window_until <= :now;
 

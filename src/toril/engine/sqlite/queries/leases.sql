@@ -1,10 +1,10 @@
--- Leases: renewed, run out, and what handlers report under them.
+-- Renewing leases, rescuing jobs, and storing what handlers report.
 
 -- name: extend
 UPDATE job SET lease_until = :until WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: extend_token
--- All of a fetch whose answer has not arrived yet.
+-- Renews all leases of a fetch whose answer has not arrived yet.
 UPDATE job SET lease_until = :until
 WHERE queue = :queue AND state = 'active' AND lease_token = :token AND lease_until > :now;
 
@@ -15,8 +15,8 @@ SELECT json_group_array(json_array(seq, id, stalls + 1)) FROM (
     ORDER BY lease_until LIMIT 1000);
 
 -- name: rescue
--- Each row: seq, position, whether it is poison. One whose cancellation was asked for is not
--- run again.
+-- Each row: seq, position, whether the job is poison. A job whose cancellation was requested does
+-- not run again.
 UPDATE job SET
     state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
     position = back.position, stalls = stalls + 1, lease_token = NULL, lease_until = NULL,

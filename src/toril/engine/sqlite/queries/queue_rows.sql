@@ -1,4 +1,4 @@
--- Queues: their rows, limits and counts.
+-- Queue rows, limits and counts.
 
 -- name: find
 SELECT id, paused, concurrency, rate_max, rate_per, rate_burst, window_count, window_until,
@@ -51,7 +51,7 @@ SELECT tally.queue, tally.state, tally.n FROM json_each(:queues) AS wanted
 CROSS JOIN tally ON tally.queue = wanted.value;
 
 -- name: with_work
--- The places of the queues that have work, or are gone. Each queue: prefix, name.
+-- The indexes of the queues that have work or no longer exist. Each queue: prefix, name.
 SELECT json_group_array(wanted.key) FROM json_each(:queues) AS wanted
 LEFT JOIN queue ON queue.prefix = wanted.value->>0 AND queue.name = wanted.value->>1
 WHERE queue.id IS NULL
@@ -61,7 +61,7 @@ WHERE queue.id IS NULL
                                   AND job.due_at <= :now);
 
 -- name: rescued
--- Returns a row unless somebody else rescued within that time; a clock may have gone back.
+-- Returns a row unless another rescue ran within :within ms. The clock may have gone back.
 UPDATE queue SET rescued_at = :now
 WHERE id = :queue AND NOT (rescued_at <= :now AND rescued_at > :now - :within)
 RETURNING 1;
@@ -94,14 +94,14 @@ DELETE FROM schedule WHERE queue = :queue;
 DELETE FROM producer WHERE queue = :queue;
 
 -- name: tally_added
--- Jobs :base + 1 to :base + :count, as far as they were added.
+-- Counts the jobs among :base + 1 to :base + :count that were added.
 UPDATE tally SET n = tally.n + new.n
 FROM (SELECT state, count(*) AS n FROM job WHERE seq > :base AND seq <= :base + :count
       GROUP BY state) AS new
 WHERE tally.queue = :queue AND tally.state = new.state;
 
 -- name: tally_moved
--- How many more jobs are in each state now.
+-- The parameters are the changes in the number of jobs in each state.
 UPDATE tally SET n = n + CASE state WHEN 'waiting' THEN :waiting
                                     WHEN 'prioritized' THEN :prioritized
                                     WHEN 'active' THEN :active

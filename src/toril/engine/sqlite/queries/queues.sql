@@ -1,7 +1,7 @@
--- Which jobs of a queue to remove, a chunk at a time.
+-- Selects the jobs of a queue to remove, a chunk at a time.
 
 -- name: ready_seqs
--- None that carries a schedule on; nor do the next.
+-- Leaves out the pending jobs of schedules, as do delayed_seqs and old_seqs.
 SELECT json_group_array(json_array(seq, id)) FROM (
     SELECT seq, id FROM job WHERE queue = :queue AND state IN ('waiting', 'prioritized')
       AND id NOT IN (SELECT job_id FROM schedule WHERE queue = :queue AND job_id IS NOT NULL)
@@ -19,7 +19,7 @@ SELECT json_group_array(json_array(seq, id)) FROM (
     ORDER BY finished_at, seq LIMIT :limit);
 
 -- name: old_seqs
--- Of a state without a finish: since the job was added.
+-- For states of unfinished jobs: the age counts from when the job was added.
 SELECT json_group_array(json_array(seq, id)) FROM (
     SELECT seq, id FROM job WHERE queue = :queue AND state = :state AND created_at <= :before
       AND id NOT IN (SELECT job_id FROM schedule WHERE queue = :queue AND job_id IS NOT NULL)

@@ -1,4 +1,4 @@
--- Schedules: what makes jobs again and again.
+-- Schedule rows.
 
 -- name: find
 SELECT id, cron, every_ms, tz, start_at, end_at, max_jobs, offset_ms, name, data, options,
@@ -29,13 +29,13 @@ UPDATE schedule SET job_id = NULL WHERE queue = :queue AND id = :id;
 -- name: remove
 DELETE FROM schedule WHERE queue = :queue AND id = :id;
 
--- name: carriers
--- Of these jobs, those that carry a schedule on.
+-- name: pending_jobs
+-- Which of these jobs are pending jobs of schedules.
 SELECT json_group_array(job_id) FROM schedule
 WHERE queue = :queue AND job_id IN (SELECT value FROM json_each(:ids));
 
 -- name: known
--- Of these schedules, those that are there.
+-- Which of these schedules exist.
 SELECT json_group_array(id) FROM schedule
 WHERE queue = :queue AND id IN (SELECT value FROM json_each(:ids));
 

@@ -1,7 +1,8 @@
--- Settling: which leases are held, and what becomes of their jobs. Sets in, sets out, as JSON.
+-- Settling jobs whose leases are still held. Statements take and return sets as JSON.
 
 -- name: held
--- Of each lease (id, token) that is still held: its place, job, when it started, its key.
+-- For each lease (id, token) that is still held: its index, the job, when it started, whether it
+-- has a deduplication key, and whether its cancellation was requested.
 SELECT json_group_array(json_array(lease.key, job.seq, job.started_at,
                                    job.dedup IS NOT NULL, job.cancel_requested))
 FROM json_each(:leases) AS lease
@@ -30,8 +31,8 @@ SELECT job.seq, row.value->>1, row.value->>2, row.value->>3, row.value->>4, job.
 FROM json_each(:rows) AS row CROSS JOIN job ON job.seq = row.value->>0;
 
 -- name: forget_old_errors
--- A job that is tried ten thousand times keeps the errors of its last attempts. By age:
--- the numbers begin anew when it is run again by hand.
+-- Keeps the errors of a job's last attempts, as there may be ten thousand. Ordered by age: attempt
+-- numbers start over when a job is run again on request.
 DELETE FROM error WHERE rowid IN (
     SELECT rowid FROM (
         SELECT rowid, row_number() OVER (PARTITION BY seq ORDER BY rowid DESC) AS place
@@ -39,8 +40,8 @@ DELETE FROM error WHERE rowid IN (
     WHERE place > :keep);
 
 -- name: put_back
--- Each row: seq, due_at, position. One whose cancellation was asked for does not wait:
--- the next worker fails it.
+-- Each row: seq, due_at, position. A job whose cancellation was requested does not wait for its
+-- delay: the next worker fails it.
 UPDATE job SET
     state = CASE WHEN back.due_at IS NOT NULL AND cancel_requested = 0 THEN 'delayed'
                  WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,

@@ -1,8 +1,8 @@
--- The store, version 1. Times are milliseconds since 1970; booleans are 0 and 1.
+-- Schema version 1. Times are milliseconds since 1970; booleans are 0 and 1.
 --
--- What changes with every step of a job stands in one narrow table, `job`; what is
--- written once (its payload, its result) stands beside it, so that a step rewrites
--- sixty bytes and not the payload.
+-- Columns that change with every step of a job are in one narrow table, `job`. What is written
+-- only once (its payload, its result) is in other tables, so that a step rewrites sixty bytes
+-- instead of the payload.
 
 CREATE TABLE queue (
     id           INTEGER PRIMARY KEY,
@@ -18,7 +18,7 @@ CREATE TABLE queue (
     CHECK ((rate_max IS NULL) = (rate_per IS NULL))
 ) STRICT;
 
--- One number for every place in line that was ever given out.
+-- The last number handed out. Job rows, positions and the turns of lanes share one sequence.
 CREATE TABLE ticket (n INTEGER NOT NULL) STRICT;
 INSERT INTO ticket VALUES (0);
 
@@ -28,7 +28,7 @@ CREATE TABLE job (
     id               TEXT    NOT NULL,
     state            TEXT    NOT NULL,
     priority         INTEGER NOT NULL,
-    position         INTEGER NOT NULL,  -- in line, within a priority; negative is before all others
+    position         INTEGER NOT NULL,  -- order within a priority; negative goes first
     created_at       INTEGER NOT NULL,
     due_at           INTEGER,
     started_at       INTEGER,
@@ -42,7 +42,7 @@ CREATE TABLE job (
     deferred_failure TEXT,
     dedup            TEXT,
     UNIQUE (queue, id),
-    -- What each state promises. One CASE, because it is looked at with every step of every job.
+    -- What must hold in each state. A single CASE, because it is checked with every step of a job.
     CHECK (CASE state
         WHEN 'active' THEN lease_token IS NOT NULL AND lease_until IS NOT NULL
                        AND due_at IS NULL AND finished_at IS NULL
@@ -62,7 +62,7 @@ CREATE TABLE job (
     END)
 ) STRICT;
 
--- One partial index a state that is scanned, so that a job stands in one of them at a time.
+-- One partial index per kind of scan, so that each job is in only one of them at a time.
 CREATE INDEX job_ready ON job (queue, priority, position)
     WHERE state IN ('waiting', 'prioritized');
 CREATE INDEX job_due ON job (queue, due_at, position) WHERE state = 'delayed';
@@ -103,7 +103,7 @@ CREATE TABLE tag (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tag_of_job ON tag (seq);
 
--- Who holds a deduplication key; without an end, until the job has finished.
+-- The job that holds each deduplication key. Without expires_at, until the job has finished.
 CREATE TABLE dedup (
     queue      INTEGER NOT NULL,
     key        TEXT    NOT NULL,
@@ -112,7 +112,7 @@ CREATE TABLE dedup (
     PRIMARY KEY (queue, key)
 ) STRICT, WITHOUT ROWID;
 
--- The last batch of each producer, so that one that is sent again is recognised.
+-- The last batch of each producer, to recognise a batch that is sent again.
 CREATE TABLE producer (
     queue    INTEGER NOT NULL,
     id       TEXT    NOT NULL,
@@ -121,19 +121,19 @@ CREATE TABLE producer (
     PRIMARY KEY (queue, id)
 ) STRICT, WITHOUT ROWID;
 
--- What happened, a row for each kind and call.
+-- Event records: one row per kind of event and call.
 CREATE TABLE event (
     cursor INTEGER PRIMARY KEY AUTOINCREMENT,
     queue  INTEGER NOT NULL,
     at     INTEGER NOT NULL,
     kind   TEXT    NOT NULL,
-    jobs   TEXT    NOT NULL,  -- ids, a JSON array
-    data   TEXT,              -- what goes with each, a JSON array as long
-    n      INTEGER NOT NULL   -- how many jobs
+    jobs   TEXT    NOT NULL,  -- job ids as a JSON array
+    data   TEXT,              -- data for each job, a JSON array of the same length
+    n      INTEGER NOT NULL   -- the number of jobs
 ) STRICT;
 CREATE INDEX event_of_queue ON event (queue, cursor);
 
--- What happened in each minute: `what` is a counter's name.
+-- Counters per minute; `what` is the counter's name.
 CREATE TABLE metric (
     queue  INTEGER NOT NULL,
     minute INTEGER NOT NULL,
@@ -142,7 +142,7 @@ CREATE TABLE metric (
     PRIMARY KEY (queue, minute, what)
 ) STRICT, WITHOUT ROWID;
 
--- How many jobs are in each state: counting them would take the longer the more there are.
+-- The number of jobs in each state, because counting them takes longer the more there are.
 CREATE TABLE tally (
     queue INTEGER NOT NULL,
     state TEXT    NOT NULL,
@@ -157,8 +157,8 @@ CREATE TRIGGER queue_made AFTER INSERT ON queue BEGIN
         (NEW.id, 'failed', 0);
 END;
 
--- The table of transitions in toril.model.state, once more, where nobody gets round it.
--- All in the WHEN, and comparisons instead of IN, which would build a set for every row.
+-- Enforces the transitions in toril.model.state, where nothing can bypass them. Everything is in
+-- the WHEN, and compares with = because IN would build a set for every row.
 CREATE TRIGGER job_misled AFTER UPDATE OF state ON job
 WHEN OLD.state <> NEW.state AND NOT CASE OLD.state
     WHEN 'active' THEN TRUE
@@ -176,7 +176,8 @@ END BEGIN
     SELECT RAISE(ABORT, 'a job cannot go this way');
 END;
 
--- Who adds, takes or completes jobs counts them by the batch; all other ways are counted here.
+-- Adding, fetching and completing jobs updates the tally once per batch. All other changes of
+-- state are counted here.
 CREATE TRIGGER job_moved AFTER UPDATE OF state ON job
 WHEN OLD.state <> NEW.state AND NEW.state <> 'active' AND NEW.state <> 'completed' BEGIN
     UPDATE tally SET n = n - 1 WHERE queue = OLD.queue AND state = OLD.state;
@@ -194,7 +195,7 @@ CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
 END;
 
 CREATE TRIGGER job_removed_with_key AFTER DELETE ON job WHEN OLD.dedup IS NOT NULL BEGIN
-    -- A key with an end outlives its job.
+    -- A key with an expiry outlives its job.
     DELETE FROM dedup WHERE queue = OLD.queue AND key = OLD.dedup AND job_id = OLD.id
                         AND expires_at IS NULL;
 END;

@@ -1,7 +1,7 @@
--- Schedules: jobs that come again and again.
+-- Schedules: rules by which jobs are added repeatedly.
 
--- What makes jobs again and again. `job_id` is the job that carries it on: the newest, until it is
--- taken. Without one no further job comes.
+-- `job_id` is the schedule's pending job: the newest one, until it is fetched. Without it, no
+-- further job will come.
 CREATE TABLE schedule (
     queue      INTEGER NOT NULL,
     id         TEXT    NOT NULL,
@@ -17,8 +17,8 @@ CREATE TABLE schedule (
     options    TEXT    NOT NULL,
     next_at    INTEGER NOT NULL,
     job_id     TEXT,
-    made       INTEGER NOT NULL,  -- jobs since it was last changed: its limit counts these
-    iterations INTEGER NOT NULL,  -- jobs since it was made
+    made       INTEGER NOT NULL,  -- jobs since the schedule was last changed; max_jobs limits these
+    iterations INTEGER NOT NULL,  -- jobs since the schedule was created
     PRIMARY KEY (queue, id),
     CHECK ((cron IS NULL) <> (every_ms IS NULL))
 ) STRICT, WITHOUT ROWID;

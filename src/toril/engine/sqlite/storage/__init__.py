@@ -1,1 +1,1 @@
-"""The file: connection, schema, transactions, syncing, waking."""
+"""The store's file: connection, schema, transactions, syncing, wake-ups."""

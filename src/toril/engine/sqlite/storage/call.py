@@ -1,4 +1,4 @@
-"""A call on its way to the writer's thread, and its answer on the way back."""
+"""Calls to the writer's thread, and the delivery of their results."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from toril.errors import EngineError
 
 
 class Durability(IntEnum):
-    """What a call needs of its transaction; calls that share one get the most that any needs."""
+    """How durable a call must be. Calls that share a transaction get the highest level of any."""
 
     READ = auto()
     """Changes nothing, and takes no lock that others wait for."""
     COMMITTED = auto()
-    """Returns after commit: it survives the end of the process."""
+    """Returns after commit: the change survives the end of the process."""
     SYNC_LATER = auto()
     """Returns after commit; a future resolves after fsync."""
     SYNCED = auto()
-    """Returns after fsync: it survives a loss of power."""
+    """Returns after fsync: the change survives a loss of power."""
 
 
 class Call:
-    """An operation on its way, and who waits for it."""
+    """An operation for the writer, and the futures of its caller."""
 
     __slots__ = (
         "args",
@@ -69,11 +69,11 @@ class Call:
         self.flush_error: EngineError | None = None
 
     def deliver(self) -> None:
-        """Hand over the result, in the thread that waits for it."""
+        """Resolve the caller's future with the result. Runs in the caller's thread."""
         _resolve(self.future, self.result, self.error)
 
     def deliver_flush(self) -> None:
-        """Say that it is on disk, in the thread that waits for that."""
+        """Resolve the future for the flush. Runs in the caller's thread."""
         result = self.result if self.flushed is self.future else None
         _resolve(self.flushed, result, self.flush_error)
 
@@ -83,7 +83,7 @@ def _resolve(
     result: Any,
     error: BaseException | None,
 ) -> None:
-    if future.done():  # who waited has gone
+    if future.done():  # the caller has been cancelled
         return
     if error is None:
         future.set_result(result)
@@ -92,16 +92,21 @@ def _resolve(
 
 
 def deliver(calls: Sequence[Call], how: Callable[[Call], None] = Call.deliver) -> None:
-    """Hand over results, with one wake-up for each event loop and not one for each call."""
+    """Deliver results with one wake-up per event loop instead of one per call.
+
+    Args:
+        calls: The calls.
+        how: What to run for each call in its caller's thread.
+    """
     by_loop: defaultdict[asyncio.AbstractEventLoop, list[Call]] = defaultdict(list)
     for call in calls:
         if call.loop is None:
             how(call)
         else:
             by_loop[call.loop].append(call)
-    for loop, its in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed while its call was away
-            loop.call_soon_threadsafe(_deliver_all, its, how)
+    for loop, group in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
+            loop.call_soon_threadsafe(_deliver_all, group, how)
 
 
 def _deliver_all(calls: Sequence[Call], how: Callable[[Call], None]) -> None:

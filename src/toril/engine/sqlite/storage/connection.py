@@ -1,4 +1,4 @@
-"""Opening the file: what must be true of it, and its settings."""
+"""Opens the file: checks it, configures the connection, and migrates the schema."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _RETRY_SECONDS = 0.005
 
 
 def connect(path: str, *, create: bool = True) -> apsw.Connection:
-    """Open a store, making it or bringing it up to date.
+    """Open a store, creating it or migrating it to the newest schema.
 
     Args:
         path: The file, or MEMORY.
-        create: Make the file if it is not there.
+        create: Whether to create the file if it does not exist.
 
     Returns:
-        A connection for one thread.
+        A connection for use by one thread.
 
     Raises:
-        EngineError: It cannot be opened, is no Toril store, is damaged, or was written
-            by a newer version. The message says what to do.
+        EngineError: The store cannot be opened, is damaged, is not a Toril store, or was
+            written by a newer version. The message says what to do.
     """
     try:
         check_folder(path)
@@ -42,7 +42,9 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         raise StoreUnavailableError(f"{path!r} cannot be opened: {error}") from error
     try:
         connection.set_busy_timeout(BUSY_MS)
-        version_of(connection, path)  # before anything is changed in a file that is not ours
+        version_of(
+            connection, path
+        )  # before changing anything, as the file may not be a Toril store
         _configure(connection, path)
         migrate(connection, path)
     except apsw.Error as error:
@@ -56,52 +58,53 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
 
 
 def check_folder(path: str) -> None:
-    """Refuse a path that cannot be, with the reason SQLite does not give.
+    """Check that a path can be opened, because SQLite does not say why it cannot.
 
     Raises:
         StoreUnavailableError: The folder is missing, or the path is a folder.
-        StoreReadOnlyError: The folder or the file may not be written.
+        StoreReadOnlyError: The folder or the file is not writable.
     """
     if path == MEMORY:
         return
     file = Path(path)
     folder = file.parent
     if not folder.is_dir():
-        raise StoreUnavailableError(f"{path}: the folder {folder} does not exist; make it first")
+        raise StoreUnavailableError(f"{path}: the folder {folder} does not exist; create it first")
     if file.is_dir():
         raise StoreUnavailableError(f"{path} is a folder; name a file in it")
     target = file if file.exists() else folder
     if not os.access(target, os.W_OK) or not os.access(folder, os.W_OK):
         raise StoreReadOnlyError(
-            f"{path}: {target} may not be written; SQLite needs to write the file and its "
-            "folder. Change the permissions or choose another place"
+            f"{path}: {target} is not writable; SQLite needs to write to the file and its "
+            "folder. Change the permissions or choose another folder"
         )
 
 
 def _configure(connection: apsw.Connection, path: str) -> None:
-    # Other processes hold the lock for a millisecond or so: wait on it in small steps
-    # where the library can, instead of SQLite's own that grow to a tenth of a second.
+    # Other processes hold the lock for about a millisecond. If the library supports it, wait on
+    # the lock itself; SQLite's default sleeps in steps that grow to a tenth of a second.
     if hasattr(connection, "setlk_timeout"):
         connection.setlk_timeout(BUSY_MS, 0)
-    _keep_a_log(connection)
-    # A commit waits for no disk: what was promised is synced by `Syncer` before it is answered.
+    _enable_wal(connection)
+    # Commits do not wait for the disk. `Syncer` syncs the log before durable calls return.
     pragma(connection, "synchronous = NORMAL")
     pragma(connection, f"cache_size = -{PAGE_CACHE_KIB}")
     pragma(connection, "temp_store = MEMORY")
     if path != MEMORY and pragma(connection, "journal_mode") != "wal":
         raise StoreUnavailableError(
-            f"{path}: this file system cannot keep a write-ahead log; put the file on a local disk"
+            f"{path}: this file system does not support a write-ahead log; "
+            "put the file on a local disk"
         )
 
 
-def _keep_a_log(connection: apsw.Connection) -> None:
-    """Switch to a write-ahead log, which SQLite refuses at once while others open the file."""
-    give_up = time.monotonic() + BUSY_MS / 1000
+def _enable_wal(connection: apsw.Connection) -> None:
+    """Switch to a write-ahead log. Retry, because SQLite refuses while others open the file."""
+    deadline = time.monotonic() + BUSY_MS / 1000
     while True:
         try:
             pragma(connection, "journal_mode = WAL")
         except apsw.BusyError:
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(_RETRY_SECONDS)
         else:

@@ -1,4 +1,4 @@
-"""Errors of SQLite and the system as ours, each with a fix."""
+"""Translates errors of SQLite and the operating system, and adds a fix to each."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BUSY_MS = 10_000
 
 
 def translate(error: apsw.Error, path: str, system_errno: int = 0) -> EngineError:
-    """Return an error of SQLite as one of ours, with the way out.
+    """Translate a SQLite error to one of Toril's, with a fix.
 
     Args:
-        error: What apsw raised.
-        path: The store.
-        system_errno: What the system answered last, as the connection tells it.
+        error: The error that apsw raised.
+        path: The store's file.
+        system_errno: The connection's last system error number.
     """
     no_room = system_errno in _NO_ROOM or _disk_is_full(path)
     if isinstance(error, apsw.IOError | apsw.CantOpenError) and no_room:
@@ -39,19 +39,19 @@ def translate(error: apsw.Error, path: str, system_errno: int = 0) -> EngineErro
 
 
 def translate_os(error: OSError, path: str) -> EngineError:
-    """Return an error of the system, met while syncing, as one of ours.
+    """Translate a system error during a sync to one of Toril's.
 
     Args:
-        error: What the system said.
+        error: The system error.
         path: The file.
     """
     if error.errno in _NO_ROOM:
-        return StoreFullError(f"{path}: the disk is full; what was written last may be lost")
-    return StoreUnavailableError(f"{path}: what was written last may be lost: {error}")
+        return StoreFullError(f"{path}: the disk is full; the last writes may be lost")
+    return StoreUnavailableError(f"{path}: the last writes may be lost: {error}")
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""SQLite says "full" only of the first."""
+"""System errors for a full disk. SQLite reports only the first of them as "full"."""
 
 _FULL = "{path}: the disk is full; make room. Nothing was written"
 
@@ -65,7 +65,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[apsw.Error], ...], type[EngineError], str]
     (
         (apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError),
         StoreReadOnlyError,
-        "{path}: may not be written; change the permissions",
+        "{path} is not writable; change the permissions",
     ),
     (
         (apsw.NotADBError,),
@@ -75,7 +75,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[apsw.Error], ...], type[EngineError], str]
     (
         (apsw.CorruptError,),
         StoreCorruptError,
-        "{path} is damaged ({error}); restore a backup, or save with `sqlite3 {path} .recover`",
+        "{path} is damaged ({error}); restore a backup, or try `sqlite3 {path} .recover`",
     ),
     (
         (apsw.CantOpenError, apsw.IOError),
@@ -86,7 +86,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[apsw.Error], ...], type[EngineError], str]
 
 
 def _disk_is_full(path: str) -> bool:
-    """Whether an I/O error means that there is no room: SQLite does not always say so."""
+    """Return whether the disk is full, which SQLite reports as an I/O error in some cases."""
     try:
         room = os.statvfs(Path(path).parent)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The schema's steps, and bringing a store up to date."""
+"""Schema migrations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import apsw
 
 from toril.errors import StoreCorruptError, StoreVersionError
 
-APPLICATION_ID = 0x546F726C  # "Torl", in the file's header: `file` and we tell ours by it
+APPLICATION_ID = 0x546F726C  # "Torl": identifies Toril stores in the file's header
 
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 
 
 def migrations() -> dict[int, str]:
-    """Return the schema's steps by the version each leads to."""
+    """Return the migration scripts by the schema version that each leads to."""
     found = {}
     for file in (files("toril.engine.sqlite") / "schema").iterdir():
         if match := _MIGRATION.fullmatch(file.name):
@@ -24,18 +24,18 @@ def migrations() -> dict[int, str]:
 
 
 def pragma(connection: apsw.Connection, text: str) -> object:
-    """Run a PRAGMA and return the one value it answers with, if any."""
+    """Run a PRAGMA and return its value, if any."""
     row = connection.execute(f"PRAGMA {text}").fetchone()
     return row[0] if row else None
 
 
 def migrate(connection: apsw.Connection, path: str) -> None:
-    """Run the schema's steps that a store lacks."""
+    """Run the migrations that a store lacks."""
     steps = migrations()
     newest = max(steps)
     if version_of(connection, path) == newest:
         return
-    connection.execute("BEGIN IMMEDIATE")  # two processes may have found a new file at once
+    connection.execute("BEGIN IMMEDIATE")  # another process may be migrating it too
     try:
         version = version_of(connection, path)
         for step, script in steps.items():
@@ -51,11 +51,11 @@ def migrate(connection: apsw.Connection, path: str) -> None:
 
 
 def version_of(connection: apsw.Connection, path: str) -> int:
-    """Return the store's version; 0 is an empty file.
+    """Return the store's schema version; 0 for an empty file.
 
     Raises:
-        StoreCorruptError: It is another program's.
-        StoreVersionError: It is newer than this program.
+        StoreCorruptError: The file is another program's database.
+        StoreVersionError: The store was written by a newer Toril.
     """
     newest = max(migrations())
     version = pragma(connection, "user_version")
@@ -65,8 +65,8 @@ def version_of(connection: apsw.Connection, path: str) -> int:
         )
     if version > newest:
         raise StoreVersionError(
-            f"{path} was written by a newer Toril (its store is version {version}, this one "
-            f"knows {newest}); upgrade this Toril, or name another file"
+            f"{path} was written by a newer Toril (its store has version {version}, this one "
+            f"supports up to {newest}); upgrade this Toril, or name another file"
         )
     return version
 
@@ -76,6 +76,6 @@ def _is_ours(connection: apsw.Connection) -> bool:
 
 
 def _may_be_ours(connection: apsw.Connection) -> bool:
-    """Whether it is ours, or empty and about to be."""
+    """Return whether the file is a Toril store, or empty and about to become one."""
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return _is_ours(connection) or (tables is not None and tables[0] == 0)

@@ -1,4 +1,4 @@
-"""The store of one engine: its file, the writer's thread, and the wake-ups."""
+"""The storage of one engine: the file, the writer's thread, and wake-ups."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ R = TypeVar("R")
 
 
 class Storage:
-    """What an engine's parts run their operations on.
+    """Runs the operations of an engine's parts.
 
     Attributes:
         path: The file; None if everything is in memory.
-        clock: The store's time.
-        wake: Wakes whoever waits, after commits.
-        writer: Runs operations, many to a commit.
+        clock: The store's clock.
+        wake: Wakes waiters after commits.
+        writer: Runs operations, many per commit.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Storage:
         create: bool,
         before_commit: Callable[[Transaction], None],
     ) -> None:
-        """Prepare; `open` opens the file.
+        """Create a storage without opening the file; `open` does that.
 
         Args:
             path: The file; None keeps everything in memory.
-            clock: The store's time.
-            create: Make the file if it does not exist.
-            before_commit: Called with each transaction that writes, at its end.
+            clock: The store's clock.
+            create: Whether to create the file if it does not exist.
+            before_commit: Called with each transaction, just before its commit.
         """
         self.path = None if path is None else str(Path(path).absolute())
         self.clock = clock
@@ -62,21 +62,21 @@ class Storage:
 
     @property
     def location(self) -> str:
-        """The URL of the store."""
+        """The store's URL."""
         return "memory://" if self.path is None else f"sqlite:///{quote(self.path)}"
 
     async def open(self) -> None:
-        """Open the file, after a close too."""
+        """Open the file. A closed storage can be opened again."""
         if self._closed:
             self._closed = False
             self._set_up()
         await self.writer.start()
 
     async def close(self) -> None:
-        """Finish what is under way and close the file."""
+        """Finish pending calls and close the file."""
         self._closed = True
         await self.writer.stop()
-        self.wake.close()  # after the writer: the last commits wake others too
+        self.wake.close()  # after the writer, whose last commits also wake others
 
     async def read(
         self,
@@ -93,7 +93,7 @@ class Storage:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Run an operation; return when it would survive a loss of power."""
+        """Run an operation; return once its changes survive a loss of power."""
         return await self.writer.synced(operation, *args, **kwargs)
 
     async def each_chunk(
@@ -102,7 +102,10 @@ class Storage:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> int:
-        """Run an operation until it returns 0; return the sum, so that nobody waits for long."""
+        """Run an operation until it returns 0; return the sum.
+
+        Working in chunks keeps transactions short, so that nobody else waits for long.
+        """
         total = 0
         while done := await self.synced(operation, *args, **kwargs):
             total += done

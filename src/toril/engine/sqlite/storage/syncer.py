@@ -1,8 +1,8 @@
-"""The thread that brings commits to the disk, while the writer goes on with the next.
+"""The thread that syncs commits to disk while the writer continues with the next ones.
 
-A commit is in the log when the writer has made it, and survives the end of the process. What
-was promised has to survive a loss of power, too: who waits for it hears of it only after the
-log was synced. One sync serves all commits that came before it.
+Once the writer has committed, the change is in the log and survives the end of the process.
+Durable calls must survive a loss of power too, so they return only after the log is synced. One
+sync covers all commits before it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from toril.engine.sqlite.storage.errors import translate_os
 from toril.errors import EngineError
 
 Flushed: TypeAlias = Callable[[EngineError | None], None]
-"""Called in the syncer's thread when a commit is on the disk, or with why it may not be."""
+"""Called in the syncer's thread with None once a commit is on disk, else with an error."""
 
 
 class Syncer:
-    """Syncs one log, as often as it can and as seldom as it may."""
+    """Syncs one log, as soon as possible, with as few syncs as possible."""
 
     def __init__(self, log: str) -> None:
         """Start the thread.
 
         Args:
-            log: The write-ahead log. It is opened when the first commit is in it.
+            log: The write-ahead log. It is opened after the first commit.
         """
         self._log = log
         self._file: int | None = None
@@ -37,7 +37,7 @@ class Syncer:
         self._thread.start()
 
     def sync(self, flushed: Flushed) -> None:
-        """Bring all that was committed until now to the disk, then call a function.
+        """Flush everything committed so far to disk, then call a function.
 
         Args:
             flushed: The function.
@@ -45,30 +45,30 @@ class Syncer:
         self._commits.put(flushed)
 
     def close(self) -> None:
-        """Sync what is left, and end the thread."""
+        """Sync the remaining commits and stop the thread."""
         self._commits.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        going_on = True
-        while going_on:
+        running = True
+        while running:
             waiting = self._take()
-            going_on = waiting[-1] is not None
+            running = waiting[-1] is not None
             calls = [flushed for flushed in waiting if flushed is not None]
             if calls:
-                self._serve(calls)
+                self._flush(calls)
         if self._file is not None:
             os.close(self._file)
 
     def _take(self) -> list[Flushed | None]:
-        """Wait for a commit, and take all that came with it; None is the last of all."""
+        """Wait for a commit and take all that are queued. A final None stops the thread."""
         found = [self._commits.get()]
         with contextlib.suppress(Empty):
             while found[-1] is not None:
                 found.append(self._commits.get_nowait())
         return found
 
-    def _serve(self, calls: Sequence[Flushed]) -> None:
+    def _flush(self, calls: Sequence[Flushed]) -> None:
         error: EngineError | None = None
         try:
             self._sync()
@@ -80,7 +80,7 @@ class Syncer:
 
     def _sync(self) -> None:
         if self._file is None:
-            # SQLite holds its locks on other files: to open and close this one is safe.
+            # Opening and closing this file is safe: SQLite holds its locks on other files.
             self._file = os.open(self._log, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
-        # The log's length counts, its times do not: as SQLite itself syncs.
+        # The log's length matters but its timestamps do not. SQLite itself syncs like this.
         getattr(os, "fdatasync", os.fsync)(self._file)

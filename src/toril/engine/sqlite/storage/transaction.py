@@ -1,4 +1,4 @@
-"""What an operation sees while it runs: the connection, the time, and what to announce."""
+"""The transaction that an operation runs in: the connection, the time, and who to wake."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ _decode = msgspec.json.Decoder().decode
 
 
 def as_json(value: Any) -> str:
-    """Return what a statement is to unpack with json_each()."""
+    """Encode a value for a statement that unpacks it with json_each()."""
     return _encode(value).decode()
 
 
 class Transaction:
-    """One transaction of the writer. Operations that arrived together share it.
+    """One transaction of the writer. Operations that arrive together share it.
 
     Attributes:
-        now: The store's time when it began, in milliseconds since 1970.
-        work: Queues in which there may be new work for others.
-        events: Queues in which something happened that others may follow.
-        record: What happened, as rows that are stored before the commit.
+        now: The store's time at the start, in milliseconds since 1970.
+        work: Queues in which there may be new work for other workers.
+        events: Queues that have new event records.
+        record: Event records, as rows to store before the commit.
     """
 
     __slots__ = ("_cursor", "events", "now", "record", "work")
 
     def __init__(self, connection: apsw.Connection, now: int) -> None:
-        """Begin to keep track; BEGIN is the writer's."""
+        """Wrap a connection on which the writer has already run BEGIN.
+
+        Args:
+            connection: The connection.
+            now: The store's time, in milliseconds since 1970.
+        """
         self._cursor = connection.cursor()
         self.now = now
         self.work: set[QueueRef] = set()
@@ -42,13 +47,13 @@ class Transaction:
         self.record: list[Sequence[Any]] = []
 
     def run(self, sql: str, **params: Any) -> int:
-        """Run a statement that answers nothing; return how many rows it changed."""
+        """Run a statement without a result; return how many rows it changed."""
         self._cursor.execute(sql, params)
         return self._cursor.connection.changes()
 
     def row(self, sql: str, **params: Any) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
-        # All rows are fetched: a statement that is not at its end would bar the commit.
+        # Fetch all rows: a statement that has not finished would block the commit.
         rows = self._cursor.execute(sql, params).fetchall()
         return rows[0] if rows else None
 
@@ -62,17 +67,17 @@ class Transaction:
         return row[0] if row else None
 
     def set_of(self, sql: str, **params: Any) -> list[Any]:
-        """Return a set that a statement packed into one JSON array.
+        """Return a set of rows that a statement packs into one JSON array.
 
-        One step of the statement for the whole set: the interpreter's lock is taken
-        again once, and not once a row while a busy event loop holds it.
+        The statement takes a single step for the whole set. The thread therefore reacquires the
+        GIL once instead of once per row, which matters while an event loop is busy.
         """
         found: list[Any] = _decode(self.value(sql, **params))
         return found
 
 
 Operation: TypeAlias = Callable[..., Any]
-"""A function of a Transaction and its own arguments. It may run twice: when one of the
-operations that share a transaction fails, all are undone and each runs again alone."""
+"""A function of a Transaction and further arguments. It may run twice: if one of the operations
+that share a transaction fails, all are rolled back and each runs again on its own."""
 
 Rows: TypeAlias = Sequence[Sequence[Any]]

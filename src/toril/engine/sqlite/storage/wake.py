@@ -1,8 +1,8 @@
-"""Waking who waits: other coroutines of this process, and other processes on the file.
+"""Wakes waiters: coroutines of this process, and other processes that use the file.
 
-SQLite tells nobody that a file has changed. So each process that waits binds a datagram
-socket in a folder beside the file, and each process that has committed something others
-may wait for sends a few bytes to every socket there. Nobody polls; see
+SQLite does not notify anyone when a file changes. So each process that waits binds a datagram
+socket in a folder next to the file, and each process that commits something others may wait for
+sends a few bytes to every socket there. This avoids polling; see
 docs/adr/0004-wake-up-by-datagram.md.
 """
 
@@ -27,10 +27,10 @@ from toril.model.ids import new_id
 from toril.model.job import QueueRef
 
 SAFETY_SECONDS = 5.0
-"""A datagram may be lost when a buffer is full: whoever waits looks again after this time."""
+"""How long a waiter waits before it checks again: a datagram may be lost if a buffer is full."""
 
 _POLL_SECONDS = 0.02
-"""The same where the system has no datagram sockets in the file system."""
+"""The same, on systems without datagram sockets in the file system."""
 
 _MAX_ADDRESS = 100  # bytes; sockaddr_un has room for 108 on Linux and 104 elsewhere
 _MAX_MESSAGE = 65_536
@@ -39,7 +39,7 @@ _END_SECONDS = 1.0
 
 
 class Topic(StrEnum):
-    """What somebody can wait for."""
+    """What a waiter can wait for."""
 
     WORK = "work"
     EVENT = "event"
@@ -50,17 +50,17 @@ _Waiter: TypeAlias = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class Wake:
-    """The bell of one store: ring it after a commit, wait for it when idle."""
+    """The wake-ups of one store: `notify` after a commit, `wait` when idle."""
 
     def __init__(self, path: str | None) -> None:
-        """Prepare, without touching the disk.
+        """Create the wake-ups without touching the disk.
 
         Args:
-            path: The store's file; None where no other process can be on it.
+            path: The store's file; None if no other process can use the store.
         """
         self._folder = None if path is None else _folder_for(path)
         self._lock = threading.Lock()
-        self._rings: defaultdict[_Key, int] = defaultdict(int)
+        self._generations: defaultdict[_Key, int] = defaultdict(int)
         self._waiters: defaultdict[_Key, dict[_Waiter, None]] = defaultdict(dict)
         self._sockets: dict[Topic, tuple[socket.socket, Path]] = {}
         self._sender: socket.socket | None = None
@@ -70,31 +70,34 @@ class Wake:
 
     @property
     def lost_after(self) -> float | None:
-        """Seconds after which to look for what no ring told of; None if no ring can be lost."""
+        """Seconds after which to check for lost wake-ups; None if none can be lost."""
         return None if self._folder is None else self._longest
 
     def token(self, topic: Topic, queue: QueueRef) -> WakeToken:
-        """Return a token that changes with each ring; take it before looking for work."""
+        """Return a token that changes with each wake-up; take it before checking for work."""
         if topic not in self._sockets and self._folder is not None:
             self._listen(topic)
-        return WakeToken(self._rings[topic, queue])
+        return WakeToken(self._generations[topic, queue])
 
     async def wait(
         self, topic: Topic, tokens: Mapping[QueueRef, WakeToken], timeout: float | None
     ) -> None:
-        """Return at the next ring in any of some queues, or after a timeout.
+        """Wait for the next wake-up in any of some queues, or until a timeout.
 
         Args:
-            topic: What is waited for.
-            tokens: The queues, each with its token from before the last look.
-            timeout: In seconds; None is without end. A ring may be lost: see `lost_after`.
+            topic: The topic.
+            tokens: The queues, each with its token from before the last check.
+            timeout: The timeout in seconds; None waits forever. A wake-up may be lost; see
+                `lost_after`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         waiter = (loop, future)
         keys = [(topic, queue) for queue in tokens]
         with self._lock:
-            if self._closed or any(self._rings[topic, q] != token for q, token in tokens.items()):
+            if self._closed or any(
+                self._generations[topic, q] != token for q, token in tokens.items()
+            ):
                 return
             for key in keys:
                 self._waiters[key][waiter] = None
@@ -109,17 +112,17 @@ class Wake:
                     if key in self._waiters:
                         self._waiters[key].pop(waiter, None)
 
-    def ring(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
-        """Wake everybody who waits for a topic in some queues, here and elsewhere."""
+    def notify(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
+        """Wake all waiters for a topic in some queues, in this and in other processes."""
         names = list(queues)
         if not names:
             return
-        self.ring_here(topic, names)
+        self.notify_local(topic, names)
         if self._folder is not None:
-            self._ring_elsewhere(topic, "\n".join(f"{q.prefix}:{q.name}" for q in names).encode())
+            self._notify_others(topic, "\n".join(f"{q.prefix}:{q.name}" for q in names).encode())
 
     def close(self) -> None:
-        """Stop listening and let everybody go who waits."""
+        """Stop listening and release all waiters."""
         with self._lock:
             if self._closed:
                 return
@@ -128,34 +131,34 @@ class Wake:
             addresses = [address for _, address in self._sockets.values()]
             self._sockets.clear()
         for topic, queue in keys:
-            self.ring_here(topic, [queue])
+            self.notify_local(topic, [queue])
         for address in addresses:
             self._send(os.fspath(address), b"")  # ends the listener's recv()
             address.unlink(missing_ok=True)
         for thread in self._threads:
             thread.join(_END_SECONDS)
         for topic in Topic if addresses else ():
-            self._ring_elsewhere(topic, b"")  # clears away the sockets of the dead
+            self._notify_others(topic, b"")  # removes the sockets of dead processes
         if self._sender is not None:
             self._sender.close()
         if self._folder is not None:
-            with contextlib.suppress(OSError):  # another process listens there still
+            with contextlib.suppress(OSError):  # another process still listens there
                 self._folder.rmdir()
 
-    def ring_here(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
-        """Wake everybody in this process who waits for a topic in some queues."""
+    def notify_local(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
+        """Wake this process's waiters for a topic in some queues."""
         with self._lock:
             waiting: list[_Waiter] = []
             for queue in queues:
-                self._rings[topic, queue] += 1
+                self._generations[topic, queue] += 1
                 waiting += self._waiters.pop((topic, queue), ())
         for loop, future in waiting:
             with contextlib.suppress(RuntimeError):  # its loop has been closed
                 loop.call_soon_threadsafe(_finish, future)
 
-    def _ring_elsewhere(self, topic: Topic, message: bytes) -> None:
+    def _notify_others(self, topic: Topic, message: bytes) -> None:
         own = self._sockets.get(topic)
-        if self._folder is None or not _is_own(self._folder):  # nobody has ever waited
+        if self._folder is None or not _is_own(self._folder):  # no process has ever waited
             return
         try:
             entries = list(os.scandir(self._folder))
@@ -171,10 +174,10 @@ class Wake:
             self._sender.settimeout(0)
         try:
             self._sender.sendto(message, address)
-        except ConnectionRefusedError:  # its process died without unlinking it
+        except ConnectionRefusedError:  # the process died without removing its socket
             if Path(address).is_socket():
                 Path(address).unlink(missing_ok=True)
-        except OSError:  # gone meanwhile, or its buffer is full and it will wake anyway
+        except OSError:  # the socket is gone, or its buffer is full: its process wakes anyway
             return
 
     def _listen(self, topic: Topic) -> None:
@@ -182,18 +185,18 @@ class Wake:
             if topic in self._sockets or self._closed or self._folder is None:
                 return
             found = _bind(self._folder, topic)
-            if found is None:  # no such sockets here: look again and again
+            if found is None:  # no datagram sockets here: poll instead
                 self._longest = _POLL_SECONDS
                 return
             self._sockets[topic] = found
             listener, _ = found
         thread = threading.Thread(
-            target=self._hear, args=(topic, listener), name=f"toril-wake-{topic}", daemon=True
+            target=self._receive, args=(topic, listener), name=f"toril-wake-{topic}", daemon=True
         )
         self._threads.append(thread)
         thread.start()
 
-    def _hear(self, topic: Topic, listener: socket.socket) -> None:
+    def _receive(self, topic: Topic, listener: socket.socket) -> None:
         with listener:
             while not self._closed:
                 try:
@@ -201,11 +204,11 @@ class Wake:
                 except OSError:
                     return
                 names = [line.partition(":") for line in message.decode().splitlines()]
-                self.ring_here(topic, [QueueRef(prefix, name) for prefix, _, name in names])
+                self.notify_local(topic, [QueueRef(prefix, name) for prefix, _, name in names])
 
 
 def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:
-    """Return a socket and its address in a folder; None where there can be none."""
+    """Bind a socket in a folder and return it with its address; None if that is impossible."""
     for _ in range(_BIND_TRIES):  # another process may remove the folder as it closes
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -228,7 +231,7 @@ def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether a folder is one and no link, and ours where anybody could have made it."""
+    """Return whether a path is a folder, not a link, and in /tmp also owned by this user."""
     try:
         found = folder.lstat()
     except OSError:
@@ -243,7 +246,7 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 
 def _folder_for(path: str) -> Path:
-    """Return where the sockets are: beside the file, or in /tmp where its path is too long."""
+    """Return the folder for sockets: next to the file, or in /tmp if that path is too long."""
     beside = Path(f"{path}-wake")
     if len(os.fsencode(beside)) + 30 <= _MAX_ADDRESS:
         return beside

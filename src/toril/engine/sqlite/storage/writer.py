@@ -1,10 +1,9 @@
-"""The one thread that holds the connection, and the commits that calls share.
+"""The thread that owns the connection and groups calls into commits.
 
-Calls queue up while a transaction commits; the next transaction takes all of them. So
-the cost of a commit is shared by everybody who waits for it, and grows with nobody. What
-has to be on the disk is handed to the syncer, and the next transaction begins meanwhile.
-An operation that fails takes nobody along: the transaction is undone and each of its
-operations runs again in one of its own.
+Calls queue up while a transaction commits, and the next transaction takes all of them, so they
+share the cost of its commit. Commits that must be on disk are handed to the syncer, and the
+next transaction begins in the meantime. A failing operation does not affect the others: the
+transaction is rolled back, and each of its operations runs again in a transaction of its own.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from toril.errors import EngineError, StoreUnavailableError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MOST_CALLS = 500  # that share a commit
+_MOST_CALLS = 500  # per commit
 
 
 class Writer:
-    """Runs operations on one connection in one thread, many to a commit."""
+    """Runs operations on one connection in one thread, many per commit."""
 
     def __init__(
         self,
@@ -47,14 +46,14 @@ class Writer:
         create: bool,
         before_commit: Callable[[Transaction], None],
     ) -> None:
-        """Prepare; `start` opens the file.
+        """Create a writer without opening the file; `start` does that.
 
         Args:
             path: The store's file, or ":memory:".
-            clock: The store's time.
-            wake: Rung after commits.
-            create: Make the file if it is not there.
-            before_commit: Called with each transaction that writes, at its end.
+            clock: The store's clock.
+            wake: Notified after commits.
+            create: Whether to create the file if it does not exist.
+            before_commit: Called with each transaction, just before its commit.
         """
         self._path = path
         self._create = create
@@ -70,10 +69,10 @@ class Writer:
         self._syncer: Syncer | None = None
 
     async def start(self) -> None:
-        """Open the store in the thread that will keep it, unless it is open.
+        """Start the thread and open the store, unless it is already open.
 
         Raises:
-            EngineError: It cannot be opened; a later call tries again.
+            EngineError: The store cannot be opened. A later call tries again.
         """
         with self._lock:
             if self._closed:
@@ -95,7 +94,7 @@ class Writer:
         self._ready = True
 
     async def stop(self) -> None:
-        """Finish the calls that are under way, close the file and end the thread."""
+        """Finish pending calls, close the file and stop the thread."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._ready, self._closed = False, True
@@ -110,7 +109,7 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Run an operation that changes nothing, without the lock that writers take."""
+        """Run an operation that changes nothing, without taking the write lock."""
         result: R = await self._submit(operation, args, kwargs, Durability.READ)
         return result
 
@@ -120,9 +119,10 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Run an operation in the next transaction; return when it is committed.
+        """Run an operation in the next transaction; return once it is committed.
 
-        A loss of power may undo it: fit for what can simply be done again, like a fetch.
+        A loss of power may undo it. Use this for operations that can simply be repeated, such
+        as a fetch.
         """
         result: R = await self._submit(operation, args, kwargs, Durability.COMMITTED)
         return result
@@ -133,7 +133,7 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Like `committed`, but return when it would survive a loss of power too."""
+        """Like `committed`, but return once the changes also survive a loss of power."""
         result: R = await self._submit(operation, args, kwargs, Durability.SYNCED)
         return result
 
@@ -143,10 +143,11 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> tuple[R, asyncio.Future[Any]]:
-        """Like `committed`, and say later when it would survive a loss of power.
+        """Like `committed`, but also return a future for when it survives a loss of power.
 
         Returns:
-            The result, and a future that resolves then; it fails if the disk does.
+            The result, and a future that resolves once the changes are on disk. The future fails
+            if syncing fails.
         """
         if not self._ready:
             await self.start()
@@ -161,7 +162,7 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Like `read`, from a thread that may block."""
+        """Like `read`, for threads that may block."""
         result: R = self._submit_blocking(operation, args, kwargs, Durability.READ)
         return result
 
@@ -171,7 +172,7 @@ class Writer:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Like `committed`, from a thread that may block."""
+        """Like `committed`, for threads that may block."""
         result: R = self._submit_blocking(operation, args, kwargs, Durability.COMMITTED)
         return result
 
@@ -200,7 +201,7 @@ class Writer:
         return await call.future  # type: ignore[misc]
 
     def _put(self, call: Call) -> None:
-        with self._lock:  # no call may come after the one that ends the thread
+        with self._lock:  # no call may follow the None that stops the thread
             if not self._ready:
                 raise self._is_closed()
             self._calls.put(call)
@@ -211,7 +212,7 @@ class Writer:
     def _run(self, opened: concurrent.futures.Future[None]) -> None:
         try:
             connection = connect(self._path, create=self._create)
-        except Exception as error:  # noqa: BLE001 - it belongs to who waits for the store
+        except Exception as error:  # noqa: BLE001 - passed on to the caller of `start`
             opened.set_exception(error)
             return
         opened.set_result(None)
@@ -220,10 +221,10 @@ class Writer:
                 self._commit(connection, calls)
             if self._syncer is not None:
                 self._syncer.close()
-        self._refuse_the_rest()
+        self._refuse_remaining()
 
-    def _refuse_the_rest(self) -> None:
-        """Fail the calls that came after the end: who waits for them must hear of it."""
+    def _refuse_remaining(self) -> None:
+        """Fail the calls that came too late, so that their callers do not wait forever."""
         left: list[Call] = []
         while not self._calls.empty():
             call = self._calls.get_nowait()
@@ -233,7 +234,7 @@ class Writer:
         deliver(left)
 
     def _take(self) -> list[Call]:
-        """Wait for a call, and take all that came with it. None are left at the end."""
+        """Wait for a call and take all that are queued. An empty list stops the thread."""
         calls: list[Call] = []
         call = self._calls.get()
         while call is not None:
@@ -254,19 +255,19 @@ class Writer:
             connection.execute(
                 "BEGIN DEFERRED" if durability is Durability.READ else "BEGIN IMMEDIATE"
             )
-        except apsw.Error as error:  # it concerns all alike: no use to try it for each
+        except apsw.Error as error:  # it would fail for each call alone, too
             for call in calls:
                 call.error = self._translated(error, connection.system_errno)
             deliver(calls)
             return
         try:
-            # Read now: other processes may have held the lock for long.
+            # Read the clock only now: other processes may have held the lock for a long time.
             transaction = Transaction(connection, self._clock.wall_ms())
             for call in calls:
                 call.result = call.operation(transaction, *call.args, **call.kwargs)
             self._before_commit(transaction)
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the call
+        except Exception as error:  # noqa: BLE001 - passed on to the caller
             errno = connection.system_errno
             self._roll_back(connection)
             if len(calls) > 1:
@@ -288,13 +289,13 @@ class Writer:
     def _flushed(
         self, to_flush: Sequence[Call], transaction: Transaction, error: EngineError | None = None
     ) -> None:
-        """Tell callers that a transaction is as durable as they asked for, or will not be."""
+        """Tell callers that a transaction is on disk, or why it may not be; then wake waiters."""
         for call in to_flush:
             call.flush_error = error
-        # Resolve callers before waking waiters: a job's producer hears of it before its worker.
+        # Resolve callers before waking waiters, so a job's producer is told before its worker.
         deliver(to_flush, Call.deliver_flush)
-        self._wake.ring(Topic.WORK, transaction.work)
-        self._wake.ring(Topic.EVENT, transaction.events)
+        self._wake.notify(Topic.WORK, transaction.work)
+        self._wake.notify(Topic.EVENT, transaction.events)
 
     def _translated(self, error: Exception, errno: int) -> Exception:
         if not isinstance(error, apsw.Error):
@@ -304,6 +305,6 @@ class Writer:
         return ours
 
     def _roll_back(self, connection: apsw.Connection) -> None:
-        if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+        if connection.in_transaction:  # on a full disk SQLite rolls back by itself
             with contextlib.suppress(apsw.Error):
                 connection.execute("ROLLBACK")

@@ -1,8 +1,8 @@
--- Adding the jobs of a batch one by one. Stands within add.lua.
+-- Adding the jobs of a batch one by one. Inserted into add.lua.
 -- needs: here, events, place, deduplicate
 
--- What became of a job of a batch that was added before.
-local function standing(id, key_id)
+-- Returns the answer for a job of a batch that was added before.
+local function added_before(id, key_id)
     if key_id and call('EXISTS', JOB .. id) == 0 then
         local holder = call('GET', JOB .. 'de:' .. key_id)
         if holder then

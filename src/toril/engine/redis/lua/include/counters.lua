@@ -1,9 +1,9 @@
--- Counters by the minute: BullMQ's points, and our own.
+-- Counters per minute: BullMQ's data points, and Toril's own.
 
 local MINUTE = math.floor(NOW / 60000)
 -- constant: KEPT_MINUTES
 
--- Our own hash of the minute. Returns whether it is the first of its name in this minute.
+-- Adds to Toril's hash of the minute. Returns whether this is the counter's first in the minute.
 local function count(name, n)
     local key = OWN .. 'minute:' .. MINUTE
     if call('HINCRBY', key, name, n) == n then
@@ -13,7 +13,7 @@ local function count(name, n)
     return false
 end
 
--- Jobs that ended: BullMQ pushes a point when the first job of a later minute ends.
+-- Counts jobs that ended. BullMQ pushes a data point when the first job of a later minute ends.
 local function count_ended(kind, n)
     local key = JOB .. 'metrics:' .. kind
     local before = call('HINCRBY', key, 'count', n) - n

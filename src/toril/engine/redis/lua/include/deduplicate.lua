@@ -1,8 +1,8 @@
--- Deduplication keys: which job counts for a new one.
+-- Deduplication keys: which existing job stands in for a new one.
 -- needs: here, events, store, parents, forget
 
 -- rule: ttl (ms, 0: none), extend, replace.
--- Returns the id of the job that counts instead; nothing where the new one is to be added.
+-- Returns the id of the job that holds the key, or nil if the new job should be added.
 local function holder_of(q, id, rule, key_id)
     local key = q.base .. 'de:' .. key_id
     local holder = call('GET', key)
@@ -10,7 +10,7 @@ local function holder_of(q, id, rule, key_id)
         set_owner(key, id, rule.ttl)
         return nil
     end
-    -- Its key too: another job may have got the id of a holder that is gone.
+    -- Check the job's key too: the holder may be gone, and another job may have its id.
     if rule.replace and call('HGET', q.base .. holder, 'deid') == key_id
         and call('ZREM', q.delayed, holder) == 1 then
         forget(q, holder)
@@ -30,8 +30,8 @@ local function holder_of(q, id, rule, key_id)
         set_owner(key, id, rule.ttl)
         return nil
     end
-    -- If a replacing job finds its holder running, the time runs on: otherwise a steady stream of
-    -- adds would keep out the one that is to follow.
+    -- If a replacing job finds the holder running, the ttl is not extended: otherwise a steady
+    -- stream of adds would keep the next job out forever.
     if rule.extend and rule.ttl > 0 and not rule.replace then
         set_owner(key, holder, rule.ttl)
     end

@@ -1,5 +1,5 @@
--- Recording what happened. Node.js ignores fields it does not know (`toril`, `error`): they say
--- what BullMQ's own events leave open.
+-- Event records. The fields `toril` and `error` add what BullMQ's own events leave out; Node.js
+-- ignores unknown fields.
 -- needs: here
 local function emit(q, ...)
     call('XADD', q.events, '*', 'event', ...)

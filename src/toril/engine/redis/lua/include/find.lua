@@ -1,8 +1,9 @@
--- Where a job is. Of a job that stands in no set, its lock or the list tells.
+-- Finding a job's state. For a job in no sorted set, its lock or the active list decides.
 -- needs: here
 local SETS = {'completed', 'failed', 'delayed', 'prioritized', 'waiting-children'}
 
--- Returns the state, and the score where it stands in a set; nothing where there is no such job.
+-- Returns the state, and for a job in a sorted set also its score and the set's key; nil if the job
+-- does not exist.
 local function state_of(q, id)
     local base = q.base
     if call('EXISTS', base .. id) == 0 then
@@ -20,11 +21,11 @@ local function state_of(q, id)
     return 'waiting'
 end
 
--- Takes a job that is not active out of where it stands.
+-- Removes a job that is not active from its list or set.
 local function take_out(q, id, state, set)
     if set then
         call('ZREM', set, id)
     elseif call('LREM', q.wait, -1, id) == 0 then
-        call('LREM', q.base .. 'paused', -1, id)  -- an old BullMQ's
+        call('LREM', q.base .. 'paused', -1, id)  -- used by old BullMQs
     end
 end

@@ -1,8 +1,8 @@
--- What the end of a job brings, however it came about.
+-- The effects of a job's end, whatever its outcome.
 -- needs: events, ready, store, parents, forget
 
--- A deduplication key without an end is held until its job has finished. What was added
--- meanwhile under BullMQ's keepLastIfActive takes its turn now.
+-- Frees a deduplication key. Without a ttl, a key is held until its job has finished. A job that
+-- was held back by BullMQ's keepLastIfActive is added now.
 local function free_key(id, key_id)
     local key = JOB .. 'de:' .. key_id
     local left = call('PTTL', key)
@@ -17,7 +17,7 @@ local function free_key(id, key_id)
     local counted = tostring(call('INCR', ID))
     local next_id = job[4] or counted
     call('DEL', waiting)
-    if call('EXISTS', JOB .. next_id) == 1 then  -- another job has got the id meanwhile
+    if call('EXISTS', JOB .. next_id) == 1 then  -- another job has this id by now
         emit(HERE, 'duplicated', 'jobId', next_id)
         return
     end
@@ -46,9 +46,10 @@ local function free_key(id, key_id)
     end
 end
 
--- Takes away what is not kept: of those that are too old the oldest thousand. Ages in ms.
+-- Removes finished jobs that retention does not keep. Of those past the age (ms), the oldest
+-- thousand are removed.
 local function trim_finished(set, age, count)
-    -- From the newest to the oldest, as BullMQ does: parents that wait for them go on in this order.
+    -- From newest to oldest, as in BullMQ: parents that wait for these jobs continue in this order.
     local function forget_all(old)
         for n = #old, 1, -1 do
             forget(HERE, old[n])

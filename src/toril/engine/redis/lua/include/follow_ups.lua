@@ -1,11 +1,11 @@
--- Follow-ups: jobs that are added in the same step as the settlement they come with, and only if
--- that is accepted. Stands within exchange.lua.
+-- Follow-ups: jobs added in the same step as a settlement, and only if it is accepted. Inserted
+-- into exchange.lua.
 -- needs: here, events, ready, place, deduplicate, unsuccessful
 
-local FOLLOW_UP_WIDTH = 16  -- arguments, but for the tags
+local FOLLOW_UP_WIDTH = 16  -- arguments without the tags
 
--- The follow-ups behind an argument, in their order; and the numbers of the settlements that have
--- one that is given errors.
+-- Returns the follow-ups after an argument, in order, and the set of the numbers of settlements
+-- with a follow-up that receives errors.
 local function read_follow_ups(last)
     local found, wants_errors, at = {}, {}, last + 1
     while at <= #ARGV do
@@ -31,8 +31,8 @@ local function read_follow_ups(last)
     return found, wants_errors
 end
 
--- Notes the errors that jobs have so far: retention may take them away with the jobs.
-local function note_errors(wants_errors, jobs)
+-- Reads the errors that jobs have so far, because retention may remove the jobs.
+local function read_errors(wants_errors, jobs)
     for _, job in ipairs(jobs) do
         if wants_errors[job.number] then
             job.errors = call('HGET', job.key, 'errors') or ''
@@ -40,7 +40,7 @@ local function note_errors(wants_errors, jobs)
     end
 end
 
--- An object with the newest errors of a job's attempts in it.
+-- Returns a JSON object with the newest errors of a job's attempts added to it.
 local function with_errors(data, job)
     local errors = job.errors
     if job.last_error then
@@ -51,7 +51,7 @@ local function with_errors(data, job)
 end
 
 local function when(delay, due)
-    if due == -1 then  -- a delay from now on
+    if due == -1 then  -- the delay starts now
         return NOW + tonumber(delay), delay
     elseif due > NOW then
         return due, due - NOW
@@ -59,8 +59,8 @@ local function when(delay, due)
     return 0, '0'
 end
 
--- accepted: by the number of each settlement that was accepted, its job with its last error.
--- Returns whether jobs of this queue became ready, and whether some are delayed.
+-- accepted: maps each accepted settlement's number to its job, which has its last error.
+-- Returns whether jobs of this queue became ready, and whether any are delayed.
 local function add_follow_ups(follow_ups, accepted)
     local others, ready_here, delayed_here = {}, false, false
     for _, new in ipairs(follow_ups) do

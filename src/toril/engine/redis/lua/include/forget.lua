@@ -1,8 +1,8 @@
--- Removing jobs and all that is theirs.
+-- Removing jobs and all their keys.
 -- needs: here, parents
 
--- Takes a job's record away; the list or set that it stands in is the caller's.
--- by_hand: its deduplication key goes, too.
+-- Removes a job's keys; the caller removes the job from its list or set.
+-- by_hand: also free its deduplication key.
 local function forget(q, id, by_hand)
     local key = q.base .. id
     local job = call('HMGET', key, 'deid', 'parentKey', 'opts')

@@ -1,12 +1,12 @@
--- Queues as tables, so that one function serves this queue and others that a script reaches: a
--- parent's, or a follow-up's.
+-- Queues as tables, so that one function serves this queue and other queues that a script reaches:
+-- a parent's or a follow-up's.
 
 local HERE = {
     base = JOB, own = OWN, meta = META, wait = WAIT, active = ACTIVE, prioritized = PRIORITIZED,
     pc = PC, delayed = DELAYED, failed = FAILED, events = EVENTS, marker = MARKER, id = ID,
 }
 
--- base: what stands before the names of a queue's keys, "<prefix>:<queue>:".
+-- base: the prefix of a queue's keys, "<prefix>:<queue>:".
 local function queue_at(base)
     if base == JOB then
         return HERE

@@ -1,15 +1,16 @@
--- Putting jobs in lanes, and taking them out in turn.
+-- Putting jobs into lanes, and taking them out in turn.
 -- needs: lanes, rates
 
 local PIECE, PIECES_BYTES, SORTED_AT_ONCE = 32, 1000000, CHUNK
 
 local rule = call('HMGET', LIMITS, 'by', 'key_max', 'key_per', 'key_burst', 'key_concurrency')
 local FIELD = rule[1]
-local IS_PLAIN = FIELD and string.find(FIELD, '^[%w_.-]+$')  -- JSON spells it in no other way
+local IS_PLAIN = FIELD and string.find(FIELD, '^[%w_.-]+$')  -- has only one spelling in JSON
 local KEY_MAX, KEY_PER, KEY_BURST = tonumber(rule[2]), tonumber(rule[3]), tonumber(rule[4])
 local KEY_CONCURRENCY = tonumber(rule[5])
 
--- The value of the field in text that is JSON, as a key; nothing where there is none.
+-- Returns the value of the limits' field in JSON text as a key, or nil if there is none.
+-- inside: look for the field in this member of the JSON object.
 local function key_in(text, inside)
     if (inside or IS_PLAIN) and not string.find(text, '"' .. (inside or FIELD) .. '"', 1, true) then
         return nil
@@ -30,7 +31,7 @@ local function key_in(text, inside)
     end
 end
 
--- Some of the jobs that are ready and in no lane yet.
+-- Returns some of the ready jobs that are not in a lane yet.
 local function unsorted()
     local ids = call('LRANGE', WAIT, -PIECE, -1)
     if #ids == 0 then
@@ -60,7 +61,7 @@ local function enter_lane(id, job)
     end
 end
 
--- Puts jobs in their lanes; returns whether some are left.
+-- Puts ready jobs into their lanes; returns whether any are left.
 local function sort()
     local sorted, bytes = 0, 0
     while sorted < SORTED_AT_ONCE and bytes < PIECES_BYTES do
@@ -73,7 +74,7 @@ local function sort()
             if job[1] then
                 enter_lane(id, job)
                 bytes = bytes + #job[1]
-            else  -- it was removed behind our back, or is an old BullMQ's marker
+            else  -- removed by another client, or an old BullMQ's marker
                 call('ZREM', PRIORITIZED, id)
             end
         end
@@ -89,7 +90,7 @@ local function rejoin_rested()
     end
 end
 
--- Whether a key's limits keep its next job back; its lane is put where it waits for them.
+-- Returns whether a key's limits hold back its next job; if so, its lane becomes full or rests.
 local function is_held_back(key)
     if key == '' then
         return false
@@ -117,11 +118,11 @@ local function first_of(key)
         if call('ZREM', PRIORITIZED, found[1]) == 1 then
             return found[1], found[2]
         end
-        -- somebody else took it, or moved it
+        -- another client took or moved it
     end
 end
 
--- Takes ids out of the lanes, one of each in turn.
+-- Takes ids out of the lanes, one per lane in turn.
 local function pick_in_turn(most)
     local ids = {}
     rejoin_rested()
@@ -146,12 +147,12 @@ local function pick_in_turn(most)
     return ids
 end
 
--- Whether a fetch would find a job, or one to put in its lane.
+-- Returns whether a fetch would find a job, in a lane or not yet in one.
 local function has_ready()
     return call('EXISTS', RING) == 1 or has_unsorted()
 end
 
--- When the first lane has rested.
+-- Returns when the first resting lane may continue.
 local function rested_at()
     local first = call('ZRANGE', RESTING, 0, 0, 'WITHSCORES')
     return first[2] and tonumber(first[2])

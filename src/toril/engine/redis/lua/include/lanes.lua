@@ -1,22 +1,24 @@
--- Limits by key. The jobs of a key stand in a lane, and the lanes take turns.
+-- Limits by key. The ready jobs of a key form a lane, and the lanes take turns.
 --
--- A job in a lane stands in `prioritized` still, where BullMQ finds it, at a score below zero:
--- what is in no lane yet is told from that, and what somebody took away is missed there.
--- A lane that has jobs is in one of three: the ring of those whose turn comes, those that rest
--- until their rate allows, those that have as many jobs running as they may.
+-- A job in a lane is also in `prioritized`, where BullMQ finds it, with a score below zero. The
+-- score tells it from jobs that are not in a lane yet, and a missing entry shows that another
+-- client took the job.
+-- A lane with jobs is in one of three places: in the ring of lanes that take turns, among the lanes
+-- that rest until their rate limit allows more, or among the full ones, which have as many jobs
+-- running as allowed.
 
 local RING, RESTING, FULL = OWN .. 'ring', OWN .. 'resting', OWN .. 'full'
 local RUNNING, TURN = OWN .. 'running', OWN .. 'turn'
 local LANE, LOAD, RATE = OWN .. 'lane:', OWN .. 'load:', OWN .. 'rate:'
 local LANE_STEP = 2 ^ 31  -- between two priorities; 2^32 would leave no room below zero
-local IN_LANES = 2 ^ 53   -- what a place is moved by to be a score
+local IN_LANES = 2 ^ 53   -- subtracted from a place in a lane to get the score
 
 local function join_ring(key)
     call('ZADD', RING, call('INCR', TURN), key)
 end
 
--- A job of a key does not run any more. Returns the place that it had in its lane, if it did
--- run, and whether that lets another one run.
+-- Stops counting a job as running for its key. Returns the place that it had in its lane, if it was
+-- running, and whether another job of the key may run now.
 local function unload(id)
     local record = call('HGET', RUNNING, id)
     if not record then
@@ -30,14 +32,14 @@ local function unload(id)
     return tonumber(place), false
 end
 
--- Lets all lanes be looked at again: their limits are new.
+-- Puts all lanes back into the ring, because their limits have changed.
 local function rejoin_all()
     for _, key in ipairs(call('ZRANGE', RESTING, 0, -1)) do join_ring(key) end
     for _, key in ipairs(call('SMEMBERS', FULL)) do join_ring(key) end
     call('DEL', RESTING, FULL)
 end
 
--- Forgets which job is of which key.
+-- Removes all lanes and what is counted for their keys.
 local function clear_lanes()
     local keys = {RING, RESTING, FULL, RUNNING, TURN}
     local function add(key)

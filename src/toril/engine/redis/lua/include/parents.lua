@@ -1,7 +1,7 @@
--- Parents, which may be in other queues: a job tells its parent how it ended.
+-- Parents, which may be in other queues: what a child's end means for its parent.
 -- needs: here, events, ready
 
-local function tell_ready(q, id)
+local function announce_ready(q, id)
     if not is_closed(q) then mark(q) end
     emit(q, 'waiting', 'jobId', id, 'prev', 'waiting-children')
 end
@@ -11,7 +11,7 @@ local function ready_parent(q, id, key)
     local priority, delay = tonumber(job[1]) or 0, tonumber(job[2]) or 0
     if delay > 0 then
         local due = NOW + delay
-        call('ZADD', q.delayed, due * 0x1000, id)  -- BullMQ gives parents no place in their ms
+        call('ZADD', q.delayed, due * 0x1000, id)  -- as BullMQ: no counter within the ms
         emit(q, 'delayed', 'jobId', id, 'delay', due)
         mark_due(q)
         return
@@ -21,7 +21,7 @@ local function ready_parent(q, id, key)
     else
         call('RPUSH', q.wait, id)
     end
-    tell_ready(q, id)
+    announce_ready(q, id)
 end
 
 local function ready_waiting_parent(q, id, key)
@@ -30,7 +30,7 @@ local function ready_waiting_parent(q, id, key)
     end
 end
 
--- Where a parent is: its queue, its id, and how it takes the failure of this child.
+-- Returns a parent's queue, its id, and the options for this child's failure.
 local function parent_of(key, described)
     if described then
         local parent = cjson.decode(described)
@@ -90,19 +90,19 @@ local function child_failed(child, parent_key, described, reason)
     end
 end
 
--- A child that is removed is waited for no more.
+-- The parent stops waiting for a child that is removed.
 local function child_removed(child, parent_key)
     if call('SREM', parent_key .. ':dependencies', child) == 1
         and call('SCARD', parent_key .. ':dependencies') == 0 then
         local q, id = parent_of(parent_key)
         if call('ZREM', q.base .. 'waiting-children', id) == 1 then
             call('RPUSH', q.wait, id)
-            tell_ready(q, id)
+            announce_ready(q, id)
         end
     end
 end
 
--- A child that ended is run again: its parent waits for it as before.
+-- The parent waits again for a finished child that is run again.
 local function child_runs_again(child, parent_key, prev)
     if call('EXISTS', parent_key) == 0 then
         return

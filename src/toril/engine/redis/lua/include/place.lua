@@ -1,8 +1,8 @@
--- Adding one job that is not there: to its place in line, or among the delayed.
+-- Adding one new job, as ready or delayed.
 -- needs: here, events, ready, store
 
--- job: id, name, data, opts, delay, due (0: at once), priority, lifo, tags, key_id (its
---   deduplication key).
+-- job: id, name, data, opts, delay, due (0: now), priority, lifo, tags, key_id (its deduplication
+--   key).
 -- Returns whether it is delayed.
 local function place(q, job)
     if job.key_id then

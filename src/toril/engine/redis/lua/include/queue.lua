@@ -1,18 +1,18 @@
--- What every script knows of its queue.
+-- What every script needs: the keys of its queue, the time, and helpers.
 -- KEYS: all keys of the queue, in the order of QueueKeys.all in keys.py.
 -- constant: KEPT_EVENTS
 -- constant: CHUNK
 local call = redis.call
 local META, ID, WAIT, ACTIVE, PRIORITIZED, PC, DELAYED, CHILDREN, COMPLETED, FAILED, EVENTS,
       MARKER, STALLED, LIMITER, PRODUCERS, CANCELS = unpack(KEYS)
-local JOB = string.sub(META, 1, -5)        -- what stands before a job's id in its key
-local OWN = string.sub(PRODUCERS, 1, -10)  -- what stands before the keys that are not BullMQ's
-local LIMITS = OWN .. 'limits'             -- those that BullMQ does not know
+local JOB = string.sub(META, 1, -5)        -- the prefix of BullMQ's keys and of jobs' keys
+local OWN = string.sub(PRODUCERS, 1, -10)  -- the prefix of Toril's own keys
+local LIMITS = OWN .. 'limits'             -- the limits that BullMQ does not support
 
 local time = call('TIME')
-local NOW = time[1] * 1000 + math.floor(time[2] / 1000)  -- ms; the server's clock rules
+local NOW = time[1] * 1000 + math.floor(time[2] / 1000)  -- ms, by the server's clock
 
--- As text for the hot path: Redis prints each number that it is given as an argument anew.
+-- Numbers as text, for the hot path: Redis formats a number each time it is an argument.
 local NOW_TEXT = string.format('%d', NOW)
 local texts = {}
 local function text(n)
@@ -24,8 +24,8 @@ local function text(n)
     return known
 end
 
--- Calls a command with a list; before it stands a key, or nothing. Lua's stack holds some 8,000
--- values, so that long lists go in pieces. Returns the sum of the answers.
+-- Calls a command with a list of arguments, after a key if given. Lua's stack holds about 8,000
+-- values, so long lists are split. Returns the sum of the answers.
 local function in_pieces(command, key, list)
     local sum = 0
     for first = 1, #list, 5000 do

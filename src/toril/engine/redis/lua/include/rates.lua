@@ -1,6 +1,6 @@
--- Rates: a fixed window, or a token bucket kept as the time at which it is full again.
+-- Rate limits: a fixed window, or a token bucket stored as the time at which it is full again.
 
--- Returns how many jobs may start now, and when there is room for another if not all may.
+-- Returns how many jobs may start now, and when one more than that may start.
 local function left_of(key, max, per, burst)
     if not burst then
         local left = max - (tonumber(call('GET', key)) or 0)
@@ -8,7 +8,7 @@ local function left_of(key, max, per, burst)
     end
     local step = per / max
     local full_at = math.max(tonumber(call('GET', key)) or 0, NOW)
-    -- What is a hair short of a whole job by rounding is one.
+    -- Rounding may leave slightly less than a whole job: count it as one.
     local left = math.floor(burst - (full_at - NOW) / step + 1e-6)
     return left, math.ceil(full_at - (burst - left - 1) * step)
 end

@@ -1,11 +1,11 @@
--- Putting jobs where workers find them.
+-- Making jobs ready or delayed, and waking workers.
 -- needs: here
 
 local function mark(q)
     call('ZADD', q.marker, 0, '0')
 end
 
--- Whether workers may take nothing: the queue is paused, or at its concurrency limit.
+-- Returns whether workers may fetch nothing: the queue is paused, or at its concurrency limit.
 local function is_closed(q)
     local limits = call('HMGET', q.meta, 'paused', 'concurrency')
     if limits[1] then
@@ -21,7 +21,7 @@ local function mark_due(q)
     end
 end
 
--- Jobs due in the same millisecond keep their order: a counter of 12 bits.
+-- Jobs due in the same millisecond keep their order through a counter of 12 bits.
 local function due_score(q, due)
     local least, most = due * 0x1000, due * 0x1000 + 0xFFF
     local last = call('ZREVRANGEBYSCORE', q.delayed, most, least, 'WITHSCORES', 'LIMIT', 0, 1)
@@ -37,7 +37,7 @@ local function push_prioritized(q, id, priority)
     call('ZADD', q.prioritized, priority * 0x100000000 + turn, id)
 end
 
--- Behind those of its priority.
+-- Puts a job after the others of its priority.
 local function push(q, id, priority)
     if priority > 0 then
         push_prioritized(q, id, priority)
@@ -46,12 +46,13 @@ local function push(q, id, priority)
     end
 end
 
--- Whether a job's options say that it goes before those that wait.
+-- Returns whether a job's options put it before those already waiting.
 local function is_lifo(opts)
     return opts and string.find(opts, '"lifo":true', 1, true) and cjson.decode(opts).lifo == true
 end
 
--- A job that runs again: as when it was added, but behind those of its priority.
+-- Makes a job ready to run again. As when it was added, lifo puts it first, but a job with a
+-- priority always goes after the others of its priority.
 local function push_again(q, id, priority, opts)
     if priority == 0 and is_lifo(opts) then
         call('RPUSH', q.wait, id)
@@ -60,7 +61,7 @@ local function push_again(q, id, priority, opts)
     end
 end
 
--- Before those of its priority.
+-- Puts a job before the others of its priority.
 local function push_first(q, id, priority)
     if priority > 0 then
         call('ZADD', q.prioritized, priority * 0x100000000, id)

@@ -1,7 +1,8 @@
--- Making a schedule's next job.
+-- Creating a schedule's next job.
 -- needs: events, ready, store, schedules
 
--- Returns whether there was no such job yet. `opts` lacks what the job's time decides.
+-- Returns whether the job was created; it may exist already. `opts` lacks the options that depend
+-- on the job's time.
 local function add_turn(schedule, due, name, data, opts, priority, lifo)
     local id = string.format('repeat:%s:%d', schedule, due)
     if call('EXISTS', JOB .. id) == 1 then

@@ -1,13 +1,13 @@
--- Schedules: what makes a job again and again.
+-- Schedules: jobs that repeat.
 local SCHEDULES = JOB .. 'repeat'
 
--- Returns whose job one is, and when it was due; nothing where it is no schedule's.
+-- Returns the schedule's id and the due time of a schedule's job; nil for other jobs.
 local function turn_of(id)
     return string.match(id, '^repeat:(.+):(%d+)$')
 end
 
--- The one job that carries a schedule on until it is taken: without it the schedule would stop.
-local function carries_schedule(id)
+-- Returns whether this is its schedule's pending job. Without it the schedule would stop.
+local function is_pending_job(id)
     local schedule, due = turn_of(id)
     return schedule and call('ZSCORE', SCHEDULES, schedule) == due
 end

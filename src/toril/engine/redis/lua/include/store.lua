@@ -1,4 +1,4 @@
--- Storing a job and putting it in line.
+-- Storing a job, its tags and its deduplication key.
 -- needs: here, events, ready
 
 local function set_owner(key, id, ttl)
@@ -15,7 +15,7 @@ local function index_tags(q, id, tags)
     end
 end
 
--- Further fields of the job's hash follow the priority, each with its value.
+-- Further fields of the job's hash follow the priority, as pairs of field and value.
 local function store(q, id, name, data, opts, delay, priority, ...)
     call('HSET', q.base .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', NOW,
          'delay', delay, 'priority', priority, ...)

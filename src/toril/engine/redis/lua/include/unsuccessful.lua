@@ -1,9 +1,8 @@
--- Attempts that did not succeed: failed for good, tried again, given back.
--- Stands within exchange.lua.
+-- Settling attempts that did not succeed: fail, retry, release. Inserted into exchange.lua.
 
 -- constant: KEPT_ERRORS
 
--- The last of a JSON array's values, as such an array without its brackets.
+-- Returns the last values of a JSON array; both arrays are without brackets.
 local function last_of(list, most)
     local all, kept = cjson.decode('[' .. list .. ']'), {}
     for n = math.max(1, #all - most + 1), #all do
@@ -12,8 +11,8 @@ local function last_of(list, most)
     return table.concat(kept, ',')
 end
 
--- Adds an error to those that the job has: to BullMQ's list of tracebacks and to our own. It
--- reads the job's options, too.
+-- Adds an error to a job: to BullMQ's list of tracebacks, and to Toril's list of errors. Also sets
+-- job.opts.
 local function add_error(job, reason, traceback, error)
     local known = call('HMGET', job.key, 'stacktrace', 'errors', 'opts')
     local stack = string.sub(known[1] or '[]', 2, -2)
@@ -38,7 +37,7 @@ end
 
 local function fail(jobs, count, age)
     for _, job in ipairs(jobs) do
-        local reason, traceback, error, told, attempts = unpack(ARGV, job.at, job.at + 4)
+        local reason, traceback, error, event_error, attempts = unpack(ARGV, job.at, job.at + 4)
         if job.key_id then free_key(job.id, job.key_id) end
         if job.parent_key then
             child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
@@ -49,9 +48,10 @@ local function fail(jobs, count, age)
             add_error(job, reason, traceback, with_times(job, error))
             call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
             call('HDEL', job.key, 'defa')
-            call('ZADD', FAILED, NOW, job.id)  -- at once: a child may fail after its parent
+            call('ZADD', FAILED, NOW, job.id)  -- now: a child may fail later in this run
         end
-        emit(HERE, 'failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active', 'error', told)
+        emit(HERE, 'failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active',
+             'error', event_error)
         if job.made + 1 >= tonumber(attempts) then
             emit(HERE, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
         end
@@ -60,7 +60,8 @@ local function fail(jobs, count, age)
     failed = failed + #jobs
 end
 
--- A job whose cancellation was asked for does not wait: the next worker fails it.
+-- Returns whether a job's cancellation was requested. If so, marks the job, so that the next worker
+-- fails it; such a job is not delayed.
 local function is_cancelled(job)
     if has_cancels and call('SISMEMBER', CANCELS, job.id) == 1 then
         call('HSET', job.key, 'defa', 'cancelled on request')
@@ -84,17 +85,17 @@ end
 
 local function retry(jobs)
     for _, job in ipairs(jobs) do
-        local reason, traceback, error, told, delay = unpack(ARGV, job.at, job.at + 4)
+        local reason, traceback, error, event_error, delay = unpack(ARGV, job.at, job.at + 4)
         add_error(job, reason, traceback, with_times(job, error))
         call('HSET', job.key, 'atm', job.made + 1)
         is_cancelled(job)
         delay = tonumber(delay)
-        put_back(job, delay, delay == 0 and push_again or push, 'error', told)
+        put_back(job, delay, delay == 0 and push_again or push, 'error', event_error)
     end
     retried = retried + #jobs
 end
 
--- Backwards, so that of jobs given back together the first is the first again.
+-- Backwards, so that jobs released together keep their order.
 local function release(jobs)
     for n = #jobs, 1, -1 do
         local job = jobs[n]

@@ -109,7 +109,7 @@ async def test_a_worker_goes_on_at_the_new_master_when_the_old_one_is_killed(
     assert results == list(range(300))
     assert max(ran.values()) == 1
     assert counts["completed"] == sum(counts.values()) == len(ran)
-    told = f"connected to the new master 127.0.0.1:{group.replica.port}"
+    told = f"connected to the new primary 127.0.0.1:{group.replica.port}"
     assert 1 <= caplog.text.count(told) <= 2  # the loop's connection, and the heartbeat's
 
 
@@ -130,7 +130,7 @@ async def test_a_worker_leaves_a_master_that_does_not_know_that_it_was_replaced(
         before = await manager.add_job("q", data=1)
         assert await before.result(timeout=10) == 1
         await demote(group)
-        await until(lambda: "is not the master any more; connected" in caplog.text)
+        await until(lambda: "is no longer the primary; connected" in caplog.text)
         assert group.master.ask("ROLE").startswith("master")  # it does not know yet
         after = await manager.add_job("q", data=2)
         async with asyncio.timeout(4):  # a marker that nobody waits for costs five
@@ -163,7 +163,7 @@ async def test_a_call_that_the_old_master_refuses_is_sent_to_the_new_one(
     name_as_master(group, group.replica.port)
     await engine.add(QUEUE, [job("b")])
     assert sum((await engine.queues.counts(QUEUE)).values()) == 2
-    assert "connected to the new master" in caplog.text
+    assert "connected to the new primary" in caplog.text
 
 
 def name_as_master(group: WatchedServers, port: int) -> None:
@@ -201,13 +201,15 @@ async def test_a_server_that_says_it_is_a_replica_is_not_taken_for_the_master(
 ) -> None:
     group.replica.stop()
     group.master.ask("REPLICAOF", "127.0.0.1", group.replica.port)
-    with pytest.raises(StoreUnavailableError, match="says that it is a slave"):
+    with pytest.raises(
+        StoreUnavailableError, match="should be the primary, but its role is 'slave'"
+    ):
         await engine.open()
 
 
 async def test_a_service_that_the_sentinels_do_not_know_is_named(group: WatchedServers) -> None:
     engine = open_engine(group.url.replace(f"/{SERVICE}", "/jbos"))
-    with pytest.raises(ConfigurationError, match=r"watches no 'jbos'; did you mean 'jobs'\?"):
+    with pytest.raises(ConfigurationError, match=r"does not watch 'jbos'; did you mean 'jobs'\?"):
         await engine.open()
     await engine.close()
 

@@ -16,12 +16,14 @@ from tests.conformance.support import QUEUE, fail, job, retry
 from tests.engine.sqlite.support import batch, exchange, opened, raw
 from toril.engine.contract.hot_path import Note
 from toril.engine.sqlite.queries import load
-from toril.engine.sqlite.storage.connection import APPLICATION_ID, connect, migrations, pragma
+from toril.engine.sqlite.storage.connection import connect
+from toril.engine.sqlite.storage.migrations import APPLICATION_ID, migrations, pragma
 from toril.model.options import Deduplication, Keep
 from toril.model.settlement import Complete
 from toril.model.state import STORED, TRANSITIONS, JobState
 
 PACKAGE = files(toril.engine.sqlite)
+ROOM = Path(toril.engine.sqlite.__file__).parent
 QUERY_FILES = sorted(
     file.name.removesuffix(".sql")
     for file in (PACKAGE / "queries").iterdir()
@@ -70,9 +72,7 @@ def test_every_named_query_is_one_statement_of_the_schema(
 
 
 def test_every_named_query_is_run_by_somebody() -> None:
-    code = "".join(
-        file.read_text(encoding="utf-8") for file in PACKAGE.iterdir() if file.name.endswith(".py")
-    )
+    code = "".join(file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py"))
     patterns = set(re.findall(r'\[f"(\w+)\{\w+\}"\]', code))  # for example forget_{what}
     unused = [
         name

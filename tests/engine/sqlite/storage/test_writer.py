@@ -50,7 +50,7 @@ async def held_up(engine: SqliteEngine) -> AsyncIterator[None]:
         busy.set()
         free.wait()
 
-    holding = asyncio.create_task(engine._writer.read(hold))
+    holding = asyncio.create_task(engine._storage.writer.read(hold))
     await asyncio.to_thread(busy.wait)
     try:
         yield
@@ -71,9 +71,9 @@ async def test_calls_that_wait_together_share_a_transaction(engine: SqliteEngine
     def itself(tx: Transaction) -> Transaction:
         return tx
 
-    shared = await together(engine, *(engine._writer.write(itself) for _ in range(20)))
+    shared = await together(engine, *(engine._storage.writer.synced(itself) for _ in range(20)))
     assert len(set(map(id, shared))) == 1
-    alone = [await engine._writer.write(itself) for _ in range(3)]
+    alone = [await engine._storage.writer.synced(itself) for _ in range(3)]
     assert len({id(tx) for tx in (*alone, shared[0])}) == 4
 
 
@@ -120,14 +120,14 @@ async def test_a_call_that_fails_takes_nobody_along(engine: SqliteEngine) -> Non
 
 async def test_what_a_failing_call_had_written_is_undone(engine: SqliteEngine) -> None:
     def add_and_fail(tx: Transaction) -> None:
-        add.add(tx, QUEUE, batch(5, prefix="lost"), Batch("producer", 1))
+        add.add_all(tx, QUEUE, batch(5, prefix="lost"), Batch("producer", 1))
         raise ConflictError("on second thoughts")
 
     tail = await tail_of(engine, QUEUE)
     answers = await together(
         engine,
         engine.add(QUEUE, [job("kept")]),
-        engine._writer.write(add_and_fail),
+        engine._storage.writer.synced(add_and_fail),
         engine.add(QUEUE, [job("kept-too")]),
     )
     assert isinstance(answers[1], ConflictError)
@@ -149,9 +149,9 @@ async def test_an_operation_that_fails_for_any_reason_is_told_to_who_asked(
 
     answers = await together(
         engine,
-        engine._writer.write(broken),
+        engine._storage.writer.synced(broken),
         engine.add(QUEUE, [job("a")]),
-        engine._writer.write(bad_sql),
+        engine._storage.writer.synced(bad_sql),
     )
     assert isinstance(answers[0], ZeroDivisionError)
     assert isinstance(answers[2].__cause__, apsw.SQLError)
@@ -219,7 +219,7 @@ class Disk:
 
     def __init__(self, engine: SqliteEngine, path: Path) -> None:
         self._log = path.with_name(f"{path.name}-wal")
-        self._syncer = engine._writer._syncer
+        self._syncer = engine._storage.writer._syncer
         assert self._syncer is not None
         self._real = self._syncer._sync
         self._syncer._sync = self._sync
@@ -294,7 +294,7 @@ async def test_who_adds_waits_for_the_disk_and_who_takes_does_not(
     disk.may_sync.clear()
     adding = asyncio.create_task(engine.add(QUEUE, [job("a")]))
     taken = await taken_while(engine)
-    assert not add.done()
+    assert not adding.done()
     disk.may_sync.set()
     async with asyncio.timeout(PROMPT):
         await adding

@@ -14,7 +14,7 @@ import pytest
 
 from tests.engine.sqlite.support import program
 
-MOUNT = 'mount -t tmpfs -o size=512k tmpfs "$0" && exec "$@" "$0" tmpfs'
+MOUNT = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@" "$0" tmpfs'
 
 
 @cache
@@ -50,6 +50,11 @@ async def test_a_full_disk_refuses_jobs_whole_and_takes_them_once_there_is_room(
     assert "jobs.db: the disk is full; make room. Nothing was written" in working["refused"]
     assert working["while full"] == 3 + 20 * accepted
     assert working["together"] == ["StoreFullError"]
+
+    # A settlement whose follow-ups find no room is refused with them, and holds once they do.
+    assert working["settled while full"].startswith("StoreFullError: ")
+    assert working["follow-ups while full"] == 0
+    assert working["follow-ups"] == 20
 
     # The batch that was refused is not taken for one that is sent again.
     assert working["again"] == ["created"]

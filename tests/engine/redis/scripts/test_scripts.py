@@ -18,6 +18,7 @@ from toril.model.outcome import CANCEL_REASON, STALL_REASON
 from toril.model.state import STORED, JobState
 
 PACKAGE = files(toril.engine.redis)
+ROOM = Path(toril.engine.redis.__file__).parent
 LUA = PACKAGE / "lua"
 SCRIPTS = sorted(f.name.removesuffix(".lua") for f in LUA.iterdir() if f.name.endswith(".lua"))
 PIECES = sorted(f.name.removesuffix(".lua") for f in (LUA / "include").iterdir())
@@ -57,9 +58,7 @@ def test_every_script_includes_what_it_uses_and_no_more(name: str) -> None:
 
 def test_every_piece_is_included_and_every_script_is_run() -> None:
     assert {one for name in SCRIPTS for one in INCLUDED.findall(text_of(name))} == set(PIECES)
-    code = "".join(
-        f.read_text(encoding="utf-8") for f in PACKAGE.iterdir() if f.name.endswith(".py")
-    )
+    code = "".join(f.read_text(encoding="utf-8") for f in ROOM.rglob("*.py"))
     assert [name for name in SCRIPTS if f'"{name}"' not in code] == []
 
 
@@ -106,7 +105,7 @@ def test_no_job_can_be_called_what_a_queues_own_keys_are() -> None:
 
 
 def test_the_scripts_are_in_the_wheel(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, check=True, cwd=root, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from importlib.resources import files
 from typing import Any
 
 import apsw
@@ -29,24 +30,29 @@ INTENDED = {
     ("exchange", "next"): "job_ready",
     ("exchange", "next_due"): "job_due",
     ("exchange", "due"): "job_due",
-    ("exchange", "expired"): "job_active",
-    ("exchange", "held"): "sqlite_autoindex_job_1",  # queue, id
-    ("exchange", "trim_by_count"): "job_finished",
-    ("exchange", "trim_by_age"): "job_finished",
-    ("control", "ready_seqs"): "job_ready",
-    ("control", "delayed_seqs"): "job_due",
-    ("control", "finished_seqs"): "job_finished",
-    ("inspect", "page_ready"): "job_ready",
-    ("inspect", "page_due"): "job_due",
-    ("inspect", "page_active"): "job_active",
-    ("inspect", "page_finished"): "job_finished",
-    ("inspect", "page_all"): "sqlite_autoindex_job_1",
-    ("inspect", "logs"): "log_of_job",
-    ("inspect", "errors_of"): "error_of_job",
-    ("record", "events_after"): "event_of_queue",
+    ("leases", "expired"): "job_active",
+    ("settle", "held"): "sqlite_autoindex_job_1",  # queue, id
+    ("settle", "trim_by_count"): "job_finished",
+    ("settle", "trim_by_age"): "job_finished",
+    ("queues", "ready_seqs"): "job_ready",
+    ("queues", "delayed_seqs"): "job_due",
+    ("queues", "finished_seqs"): "job_finished",
+    ("jobs", "page_ready"): "job_ready",
+    ("jobs", "page_due"): "job_due",
+    ("jobs", "page_active"): "job_active",
+    ("jobs", "page_finished"): "job_finished",
+    ("jobs", "page_all"): "sqlite_autoindex_job_1",
+    ("jobs", "logs"): "log_of_job",
+    ("jobs", "errors_of"): "error_of_job",
+    ("events", "events_after"): "event_of_queue",
 }
 
 BIG = "job|body|result|progress|error|log|tag|event|metric|dedup"
+FILES = sorted(
+    file.name.removesuffix(".sql")
+    for file in files("toril.engine.sqlite.queries").iterdir()
+    if file.name.endswith(".sql")
+)
 SCAN = re.compile(rf"\bSCAN (?:{BIG})\b(?! VIRTUAL)")
 
 
@@ -71,11 +77,7 @@ def test_a_query_uses_the_index_made_for_it(store: apsw.Connection, file: str, n
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [
-        (file, name)
-        for file in ("add", "exchange", "queue", "inspect", "record", "control")
-        for name in load(file)
-    ],
+    [(file, name) for file in FILES for name in load(file)],
 )
 def test_no_query_walks_through_a_table(store: apsw.Connection, file: str, name: str) -> None:
     # `SCAN job` in `next` is the part of the line that was read from its index.

@@ -68,6 +68,6 @@ async def test_a_user_that_may_run_no_script_is_told_so(user) -> None:
     url = user("~*", "+ping", "+time")
     assert "+eval +evalsha" in (await found(url))["permissions"].message
     manager = QueueManager(url, settings=Settings())
-    with pytest.raises(StoreUnavailableError, match="`toril doctor` tells what the ACL lacks"):
+    with pytest.raises(StoreUnavailableError, match="`toril doctor` shows what the ACL lacks"):
         await manager.add_job("q")
     await manager.shutdown()

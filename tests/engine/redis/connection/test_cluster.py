@@ -8,17 +8,21 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.conformance.support import QUEUE, job
+from tests.conformance.support import PROMPT, QUEUE, job
 from tests.redis_groups import Cluster
 from tests.redis_server import RedisServer, free_port
 from tests.worker.waiting import until
 from toril import JobContext, QueueManager, Settings, WorkerSettings
 from toril.application.stores import open_engine
 from toril.engine.contract.engine import Engine
+from toril.engine.contract.hot_path import Fetch
 from toril.engine.redis.connection.slots import hash_tag, slot_of, slot_of_queue
 from toril.engine.redis.scripts.keys import QUEUES
 from toril.errors import ConfigurationError, EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
+from toril.model.options import Keep
+from toril.model.settlement import Complete
+from toril.queues.results import Results
 
 PREFIX = "{shop}"
 SLOT = slot_of(PREFIX)
@@ -132,7 +136,7 @@ async def test_a_slot_moves_while_a_worker_takes_jobs_out_of_it(
     await work.all_ran_once(300)
     handle = await work.manager.add_job("q", data=300)
     assert await handle.result(timeout=10) == 300
-    assert f"slot {SLOT} has moved to 127.0.0.1:{move.target.port}" in caplog.text
+    assert f"hash slot {SLOT} has moved to 127.0.0.1:{move.target.port}" in caplog.text
     assert "the cluster is moving these keys" in caplog.text
 
 
@@ -219,6 +223,50 @@ async def test_queues_of_other_nodes_live_on_while_one_is_away(
         there.start()
         cluster.wait_until_whole()
     assert sum((await engine.queues.counts(QUEUE)).values()) == 1
+
+
+async def test_results_in_queues_of_many_slots_come_to_those_who_wait(
+    cluster: Cluster, engine: Engine
+) -> None:
+    elsewhere = open_engine(cluster.url)
+    queues = [QueueRef(f"{{{n}}}", "q") for n in range(12)]
+    assert len({cluster.owner(slot_of_queue(queue)).port for queue in queues}) > 1
+    results = Results(lambda: engine)
+    waiting = []
+    for queue in queues:
+        await elsewhere.add(queue, [job("a")])
+        waiting.append(asyncio.create_task(results.of(queue, "a")))
+    await until(lambda: len(next(iter(results._followers.values()))._cursors) == len(queues))
+    for queue in queues:
+        (lease,) = (await elsewhere.exchange(queue, [], Fetch(1, "worker", 30_000))).leases
+        # It leaves no record: its event has to tell.
+        await elsewhere.exchange(queue, [Complete(lease, '"done"', Keep(count=0))], None)
+    async with asyncio.timeout(PROMPT):
+        found = await asyncio.gather(*waiting)
+    assert [ending.result_json for ending in found if ending] == ['"done"'] * len(queues)
+    await elsewhere.close()
+
+
+async def test_a_job_in_a_queue_of_any_slot_wakes_its_waiter(
+    cluster: Cluster, engine: Engine
+) -> None:
+    elsewhere = open_engine(cluster.url)
+    # Several queues of each slot, so that they share what waits for them.
+    queues = [QueueRef(f"{{{slot}}}", f"q{n:02}") for slot in range(2) for n in range(20)]
+    waiting = {}
+    for queue in queues:
+        answer = await engine.exchange(queue, [], Fetch(1, "worker", 30_000))
+        waiting[queue] = asyncio.create_task(engine.wait(queue, None, answer.token))
+    await asyncio.sleep(0.1)
+    for queue in (queues[0], queues[19], queues[20], queues[39]):
+        await elsewhere.add(queue, [job("a")])
+        async with asyncio.timeout(PROMPT):
+            await waiting[queue]
+    assert sum(not task.done() for task in waiting.values()) == len(queues) - 4
+    for task in waiting.values():
+        task.cancel()
+    await asyncio.gather(*waiting.values(), return_exceptions=True)
+    await elsewhere.close()
 
 
 async def test_any_node_tells_of_the_others(cluster: Cluster) -> None:

@@ -78,7 +78,7 @@ async def test_workers_that_carry_the_same_job_on_at_once_make_one_next_job(
 ) -> None:
     due = await engine.schedules.upsert(QUEUE, HOURLY)
     job = (f"repeat:hourly:{due}", due + 3_600_000, '{"repeat":{"every":3600000}}', 0, 0)
-    answers = [await script("advance").run(wire, keys_of(QUEUE).all, *job) for _ in range(3)]
+    answers = [await wire.evaluate(script("advance"), keys_of(QUEUE).all, *job) for _ in range(3)]
     assert answers == [[1], [0], [0]]
     assert await iterations(engine) == 2
 

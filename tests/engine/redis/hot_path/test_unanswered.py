@@ -54,7 +54,7 @@ async def test_who_gets_no_reply_at_all_is_told_that_it_is_not_known(
 async def test_an_add_is_in_doubt_when_its_reply_was_lost_and_nobody_can_be_asked_again(
     far: RedisEngine, engine: RedisEngine, proxy: Proxy
 ) -> None:
-    await far.counts(QUEUE)
+    await far.queues.counts(QUEUE)
     proxy.lose_replies_to(b"a-job", times=1)
     proxy.shut_the_door()
     with pytest.raises(StoreBusyError, match="before the reply came"):
@@ -84,11 +84,11 @@ async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
 async def test_a_server_that_does_not_answer_is_given_up_in_time(
     far: RedisEngine, proxy: Proxy
 ) -> None:
-    await far.counts(QUEUE)
+    await far.queues.counts(QUEUE)
     proxy.hold = True
     async with asyncio.timeout(10):  # far from the minute that a client with retries takes
         with pytest.raises(StoreBusyError, match=r"no reply within 0\.5 s"):
-            await far.counts(QUEUE)
+            await far.queues.counts(QUEUE)
 
 
 async def test_a_wait_on_a_connection_that_went_silent_is_given_up_in_time(
@@ -107,10 +107,10 @@ async def test_a_connection_that_was_cut_is_opened_again(far: RedisEngine, proxy
     await far.add(QUEUE, [job("a")])
     proxy.cut()
     with contextlib.suppress(StoreBusyError, StoreUnavailableError):
-        await far.counts(QUEUE)
+        await far.queues.counts(QUEUE)
     added = await far.add(QUEUE, [job("b")])
     assert added[0].status is AddStatus.CREATED
-    assert sum((await far.counts(QUEUE)).values()) == 2
+    assert sum((await far.queues.counts(QUEUE)).values()) == 2
 
 
 async def test_an_exchange_that_was_to_make_up_for_a_lost_one_may_be_lost_as_well(

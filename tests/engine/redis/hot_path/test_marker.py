@@ -18,7 +18,7 @@ async def idle(engine: RedisEngine) -> asyncio.Task[None]:
     waiting = asyncio.create_task(engine.wait(QUEUE, None, 0))
 
     async def is_blocked() -> bool:
-        clients = await engine._home.connections.call("CLIENT", "LIST")
+        clients = await engine._sessions.current().connections.call("CLIENT", "LIST")
         return "cmd=bzpopmin" in clients
 
     await until(is_blocked)
@@ -46,10 +46,10 @@ async def test_a_marker_that_comes_when_all_who_wait_were_cancelled_is_put_back(
 ) -> None:
     await engine.queues.register(QUEUE)
     waiting = await idle(engine)
-    watch = engine._home.watch(QUEUE)
-    for future in watch._waiting:
+    marker = engine._sessions.current().listeners.marker(QUEUE)
+    for future in marker._waiting:
         future.cancel()
-    assert not watch._tell()
+    assert not marker.wake()
     await asyncio.gather(waiting, return_exceptions=True)
 
 
@@ -58,7 +58,7 @@ async def test_who_was_told_and_is_cancelled_leaves_the_word_to_the_next(
 ) -> None:
     await engine.queues.register(QUEUE)
     waiting = await idle(engine)
-    assert engine._home.watch(QUEUE)._tell()
+    assert engine._sessions.current().listeners.marker(QUEUE).wake()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -1,4 +1,4 @@
-"""Looking now and then for work that no wake-up told of, for all idle queues in one query."""
+"""Checks now and then for work whose wake-up was lost, for all idle queues in one query."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from toril.errors import EngineError
 from toril.model.job import QueueRef
 
 
-class Lookout:
-    """Looks for lost wake-ups while somebody on this event loop waits for work."""
+class SafetyCheck:
+    """Makes up for lost wake-ups while a worker on this event loop waits for work."""
 
     def __init__(self, storage: Storage) -> None:
-        """Prepare.
+        """Use a storage. Checks begin with the first wait.
 
         Args:
             storage: The engine's storage.
@@ -26,18 +26,18 @@ class Lookout:
         self._storage = storage
         self._waiting: Counter[QueueRef] = Counter()
         self._timer: asyncio.TimerHandle | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
 
     @contextmanager
     def watching(self, queue: QueueRef) -> Iterator[None]:
-        """Look for work in a queue meanwhile.
+        """Check a queue for work while the context is open.
 
         Args:
             queue: The queue.
         """
         self._waiting[queue] += 1
-        if self._timer is None and self._looking is None:
-            self._look_later()
+        if self._timer is None and self._checking is None:
+            self._check_later()
         try:
             yield
         finally:
@@ -45,7 +45,7 @@ class Lookout:
             if not self._waiting[queue]:
                 del self._waiting[queue]
 
-    def _look_later(self) -> None:
+    def _check_later(self) -> None:
         seconds = self._storage.wake.lost_after
         if seconds is not None and self._waiting:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._start)
@@ -53,22 +53,22 @@ class Lookout:
     def _start(self) -> None:
         self._timer = None
         if self._waiting:
-            self._looking = asyncio.get_running_loop().create_task(self._look())
+            self._checking = asyncio.get_running_loop().create_task(self._check())
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         try:
-            with suppress(EngineError):  # whoever works on a queue hears of it
+            with suppress(EngineError):  # the queue's worker sees the error itself
                 found = await self._storage.read(queue_rows.with_work, list(self._waiting))
-                self._storage.wake.ring_here(Topic.WORK, found)
+                self._storage.wake.notify_local(Topic.WORK, found)
         finally:
-            self._looking = None
-        self._look_later()
+            self._checking = None
+        self._check_later()
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)

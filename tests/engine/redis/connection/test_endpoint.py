@@ -30,7 +30,7 @@ def test_a_url_names_a_server(url: str, wanted: Endpoint) -> None:
     assert parse(url) == wanted
 
 
-def test_a_url_names_sentinels_and_the_master_that_they_watch() -> None:
+def test_a_url_names_sentinels_and_the_primary_that_they_watch() -> None:
     place = target.parse(
         "rediss+sentinel://ada:p%40ss@one:7000,two/jobs/3"
         "?sentinel_user=eve&sentinel_password=s&ca=/ca.pem&timeout=5"
@@ -42,7 +42,7 @@ def test_a_url_names_sentinels_and_the_master_that_they_watch() -> None:
             Endpoint(host="two", port=26_379, user="eve", password="s", **both),
         ),
         service="jobs",
-        master=Endpoint(database=3, user="ada", password="p@ss", **both),
+        primary=Endpoint(database=3, user="ada", password="p@ss", **both),
     )
 
 
@@ -59,20 +59,23 @@ def test_a_url_names_nodes_of_a_cluster(end: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://host/one", "'one' in the URL is no database's number"),
+        ("redis://host/one", "'one' in the URL is not a database number; write"),
         ("redis://host:99999", "port"),
         ("redis://host:port", "port"),
         ("redis://host?tiemout=3", "did you mean 'timeout'"),
-        ("redis://host?timeout=soon", "give a number of seconds"),
-        ("redis://host?timeout=-1", "give a number of seconds"),
-        ("redis://host?timeout=inf", "give a number of seconds"),
-        ("unix://", "names no socket"),
-        ("redis+sentinel://host:26379", "names no service; write .*26379/mymaster"),
-        ("redis+sentinel://host/jobs/one", "'one' in the URL is no database's number"),
+        (
+            "redis://host?timeout=soon",
+            "timeout in the URL must be a number of seconds > 0, not 'soon'",
+        ),
+        ("redis://host?timeout=-1", "must be a number of seconds > 0, not '-1'"),
+        ("redis://host?timeout=inf", "must be a number of seconds > 0, not 'inf'"),
+        ("unix://", "has no socket path"),
+        ("redis+sentinel://host:26379", "has no service name; .* write .*26379/mymaster"),
+        ("redis+sentinel://host/jobs/one", "'one' in the URL is not a database number; write"),
         ("redis+sentinel://host/jobs?sentinel_pasword=x", "did you mean 'sentinel_password'"),
         ("redis+sentinel://one,two:99999/jobs", "port"),
-        ("redis+cluster://host:7000/1", "a cluster has database 0 alone"),
-        ("redis+cluster://host?sentinel_user=x", "'sentinel_user' in the URL is unknown"),
+        ("redis+cluster://host:7000/1", "a cluster has only database 0"),
+        ("redis+cluster://host?sentinel_user=x", "unknown parameter 'sentinel_user' in the URL"),
         ("redis+claster://host", r"redis\+sentinel://.* and redis\+cluster://"),
     ],
 )
@@ -117,5 +120,5 @@ def test_a_mistake_in_a_url_does_not_give_away_its_password(url: str) -> None:
 
 def test_a_certificate_that_cannot_be_read_is_named() -> None:
     endpoint = parse("rediss://host?ca=/nowhere.pem")
-    with pytest.raises(ConfigurationError, match="certificate"):
+    with pytest.raises(ConfigurationError, match="cannot read a certificate"):
         endpoint.tls_context()

@@ -27,7 +27,7 @@ from tests.engine.sqlite.support import (
     total,
 )
 from toril.engine.sqlite import SqliteEngine
-from toril.engine.sqlite.storage.connection import APPLICATION_ID, migrations
+from toril.engine.sqlite.storage.migrations import APPLICATION_ID, migrations
 from toril.errors import (
     EngineError,
     StoreBusyError,
