@@ -71,7 +71,7 @@ def check(out, files, *, gone=()):
         data = from_text(file["source"]).read_bytes()
         copy = from_text(file["target"]).read_bytes()
         assert file["sha256"] == hashlib.sha256(data).hexdigest()
-        assert (file["size"], file["pressed"]) == (len(data), len(copy))
+        assert (file["size"], file["compressed"]) == (len(data), len(copy))
         assert file["lines"] == data.count(b"\n")
         assert gzip.decompress(copy) == data
     assert summary["bytes_in"] == sum(path.stat().st_size for path in files)
@@ -124,7 +124,7 @@ def test_a_terminal_shows_a_bar(toril, tree):
     assert "━" in shown.shown
 
 
-def test_output_within_the_folder_is_not_pressed(toril, tree):
+def test_output_within_the_folder_is_not_compressed(toril, tree):
     inside = toril.folder / "tree"
     shutil.copytree(tree / "deep", inside)
     files = files_of(inside)
@@ -155,18 +155,18 @@ def test_settings_that_drop_jobs_do_not_spoil_the_summary(toril, tree):
     check(toril.folder / "out", files_of(tree / "deep"))
 
 
-def pressed(program, count, running):
-    """Wait until so many files are pressed."""
+def compressed(program, count, running):
+    """Wait until so many files are compressed."""
     copies = program.folder / "out" / "files"
     while len(list(copies.rglob("*.gz"))) < count:
         running.wait(0.01)
 
 
 def begun(program, tree, *options):
-    """Start the demo, and wait until it has pressed some more files."""
+    """Start the demo, and wait until it has compressed some more files."""
     before = len(list((program.folder / "out" / "files").rglob("*.gz")))
     running = program.start("demo", str(tree), "--out", "out", *options)
-    pressed(program, before + 5, running)
+    compressed(program, before + 5, running)
     return running
 
 
@@ -223,7 +223,7 @@ def test_a_signal_at_any_moment_costs_nothing(toril, tree, seed):
     drawn = random.Random(seed)
     running = toril.start("demo", str(tree), "--out", "out")
     running.wait(drawn.uniform(0.05, 0.3))  # while it starts
-    pressed(toril, drawn.randrange(len(files_of(tree)) // 2), running)
+    compressed(toril, drawn.randrange(len(files_of(tree)) // 2), running)
     running.signal([signal.SIGINT, signal.SIGKILL][seed % 2])
     assert running.result() in {130, -signal.SIGKILL, -signal.SIGINT}
     assert toril("demo", str(tree), "--out", "out").code == 0

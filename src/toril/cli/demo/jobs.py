@@ -14,14 +14,14 @@ from toril.queues.context import JobContext
 from toril.queues.queue import Queue
 
 QUEUE = "toril-demo"
-FILE_JOB = "press-file"
+FILE_JOB = "compress-file"
 CALL_JOB = "call-service"
 PARTIAL = ".part"
 _BLOCK = 1 << 20
 _CALLS_THAT_FAIL = 2
 
 
-def press_file(source: str, target: str) -> dict[str, Any]:
+def compress_file(source: str, target: str) -> dict[str, Any]:
     """Write a compressed copy of a file. It keeps a CPU busy, so it runs in a process.
 
     Args:
@@ -37,12 +37,12 @@ def press_file(source: str, target: str) -> dict[str, Any]:
     partial = finished.with_name(f".{os.getpid()}{PARTIAL}")
     with from_text(source).open("rb") as plain:
         finished.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as copy, GzipFile("", "wb", 6, copy, mtime=0) as pressed:
+        with partial.open("wb") as copy, GzipFile("", "wb", 6, copy, mtime=0) as compressed:
             while block := plain.read(_BLOCK):
                 digest.update(block)
                 size += len(block)
                 lines += block.count(b"\n")
-                pressed.write(block)
+                compressed.write(block)
     partial.replace(finished)
     return {
         "source": source,
@@ -50,7 +50,7 @@ def press_file(source: str, target: str) -> dict[str, Any]:
         "size": size,
         "lines": lines,
         "sha256": digest.hexdigest(),
-        "pressed": finished.stat().st_size,
+        "compressed": finished.stat().st_size,
     }
 
 
@@ -77,6 +77,7 @@ def register(manager: QueueManager) -> Queue:
         manager: The manager.
     """
     queue = manager.register_queue(QUEUE)
-    queue.task(FILE_JOB, run_in="process", attempts=2, backoff=Backoff.fixed("300ms"))(press_file)
+    pause = Backoff.fixed("300ms")
+    queue.task(FILE_JOB, run_in="process", attempts=2, backoff=pause)(compress_file)
     queue.task(CALL_JOB, attempts=3, backoff=Backoff.exponential("200ms"))(call_service)
     return queue

@@ -80,7 +80,7 @@ async def summarize(queue: Queue, seconds: float, ended: int) -> Summary:
         wait_ms=_percentiles([_between(job.created_ms, job.started_ms) for job in done]),
         run_ms=_percentiles([_between(job.started_ms, job.finished_ms) for job in done]),
         bytes_in=sum(file["size"] for file in files),
-        bytes_out=sum(file["pressed"] for file in files),
+        bytes_out=sum(file["compressed"] for file in files),
         lines=sum(file["lines"] for file in files),
         files=files,
     )
