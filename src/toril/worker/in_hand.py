@@ -70,11 +70,13 @@ class InHand:
         attempts = [Attempt(lease, now, resolved) for lease in leases]
         self.running.update(dict.fromkeys(attempts))
         self._heartbeat.hold(attempts)
-        is_last = self._last_chance.applies_to
-        self._begin([attempt for attempt in attempts if not is_last(attempt.lease)])
-        for attempt in attempts:
-            if is_last(attempt.lease):
-                self._last_chance.set_aside(attempt)
+        suspects = self._last_chance.among(attempts)
+        if not suspects:
+            self._begin(attempts)
+            return
+        self._begin([attempt for attempt in attempts if attempt not in suspects])
+        for attempt in suspects:
+            self._last_chance.set_aside(attempt)
 
     def _begin(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
@@ -111,5 +113,6 @@ class InHand:
     def on_end(self, attempt: Attempt) -> None:
         """Remove an attempt, because its handler is no longer running."""
         self.running.pop(attempt, None)
-        self._last_chance.ended(attempt)
+        if self._slots.suspect is attempt:
+            self._last_chance.ended()
         self._ended()

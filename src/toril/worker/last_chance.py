@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from toril.model.job import Lease
 from toril.worker.attempt import Attempt
 from toril.worker.slots import Slots
 
@@ -40,9 +39,14 @@ class LastChance:
         self._begin = begin
         self._release = release
 
-    def applies_to(self, lease: Lease) -> bool:
-        """Whether a job is on its last chance."""
-        return lease.stalls >= self._stalls and lease.deferred_failure is None
+    def among(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Return the attempts at jobs that are on their last chance."""
+        limit = self._stalls
+        return [
+            attempt
+            for attempt in attempts
+            if attempt.lease.stalls >= limit and attempt.lease.deferred_failure is None
+        ]
 
     def set_aside(self, attempt: Attempt) -> None:
         """Keep an attempt for later, or release it if another one is already kept."""
@@ -56,7 +60,6 @@ class LastChance:
         if not attempt.dispatched:
             self._begin([attempt])
 
-    def ended(self, attempt: Attempt) -> None:
-        """Make room for the next last-chance job, if this attempt was one."""
-        if self._slots.suspect is attempt:
-            self._slots.suspect = None
+    def ended(self) -> None:
+        """Make room for the next last-chance job."""
+        self._slots.suspect = None

@@ -94,6 +94,7 @@ class Pump:
         remote = engine.capabilities.remote
         self._is_narrow = slots.total < (_SPLIT_FROM_REMOTE if remote else _SPLIT_FROM)
         self._chunk = slots.total if self._is_narrow else -(-slots.total // 2)
+        self._poke = asyncio.Event()
         self._idle = Idle(engine, ref, shared.clock, self._on_idle_changed)
         publisher = Publisher(ref, shared.bus, shared.statistics)
         self._settlements = Settlements(
@@ -103,10 +104,9 @@ class Pump:
             retry_delay=shared.retry_delay,
             heartbeat=shared.heartbeat,
             publisher=publisher,
-            changed=self.poke,
+            changed=self._poke.set,
         )
         self.in_hand = self._in_hand(routes, publisher)
-        self._poke = asyncio.Event()
         self._stopping = False
         self._forsaken = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
