@@ -198,7 +198,7 @@ async def test_a_parent_that_ends_before_its_children_has_failed(node, parents, 
     open_child = child(0, delay=3_600_000)
     await node.flow("add", parent(open_child, failing(1, continueParentOnFailure=True)))
 
-    with pytest.raises(NodeError, match=r"pending|not ended"):
+    with pytest.raises(NodeError, match=r"pending|not finished"):
         await parents.finished("parent")
 
 

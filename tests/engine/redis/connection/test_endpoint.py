@@ -76,7 +76,7 @@ def test_a_url_names_nodes_of_a_cluster(end: str) -> None:
         ("redis+sentinel://one,two:99999/jobs", "port"),
         ("redis+cluster://host:7000/1", "a cluster has only database 0"),
         ("redis+cluster://host?sentinel_user=x", "unknown parameter 'sentinel_user' in the URL"),
-        ("redis+claster://host", r"redis\+sentinel://.* and redis\+cluster://"),
+        ("redis+claster://host", r"redis\+sentinel://.* or redis\+cluster://"),
     ],
 )
 def test_what_is_wrong_with_a_url_is_named(url: str, message: str) -> None:
