@@ -81,7 +81,7 @@ class InHand:
     def _begin(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
             attempt.dispatched = True
-        self._publisher.started([attempt.lease for attempt in attempts])
+        self._publisher.started(attempts)
         self.starter.put(attempts)
         if self._spawns:
             self.starter.spawn()

@@ -16,6 +16,7 @@ from toril.model.events import (
 )
 from toril.model.job import Lease, QueueRef
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.worker.attempt import Attempt
 from toril.worker.statistics import Statistics
 
 _logger = logging.getLogger("toril.worker")
@@ -36,11 +37,11 @@ class Publisher:
         self._bus = bus
         self._statistics = statistics
 
-    def started(self, leases: Sequence[Lease]) -> None:
+    def started(self, attempts: Sequence[Attempt]) -> None:
         """Publish that attempts start."""
         if self._bus.wants(JobStarted):
-            for lease in leases:
-                self._bus.emit(JobStarted(self._queue, lease))
+            for attempt in attempts:
+                self._bus.emit(JobStarted(self._queue, attempt.lease))
 
     def settled(self, settlements: Sequence[tuple[Settlement, float]]) -> None:
         """Publish accepted settlements, each with its attempt's duration in seconds."""

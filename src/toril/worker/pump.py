@@ -138,7 +138,7 @@ class Pump:
     @property
     def drained(self) -> bool:
         """Whether the pump has nothing in hand and no job is due within the burst horizon."""
-        in_hand = self.in_hand.running or self._settlements or self._in_flight
+        in_hand = self.in_hand.running or self._settlements.to_send or self._in_flight
         return not in_hand and not self._idle.has_work_soon
 
     def poke(self) -> None:
@@ -209,10 +209,9 @@ class Pump:
 
     @property
     def _is_finished(self) -> bool:
-        in_hand = (
-            self._settlements or self._in_flight or (self.in_hand.running and not self._forsaken)
-        )
-        return self._stopping and not in_hand
+        if not self._stopping or self._settlements.to_send or self._in_flight:
+            return False
+        return self._forsaken or not self.in_hand.running
 
     @property
     def _should_exchange(self) -> bool:
@@ -220,9 +219,10 @@ class Pump:
         if self._idle.is_resting or len(self._in_flight) == _MAX_IN_FLIGHT:
             return False
         share = min(self._slots.share(self), self._chunk) if self.hungry else 0
+        to_send = len(self._settlements.to_send)
         if self._in_flight:
-            return max(len(self._settlements), share) >= max(self._chunk // 2, _WORTH_A_CALL)
-        return bool(self._settlements or share)
+            return max(to_send, share) >= max(self._chunk // 2, _WORTH_A_CALL)
+        return bool(to_send or share)
 
     def _next_exchange(self) -> tuple[list[Done], int]:
         """Return the settlements of the next exchange and the number of jobs to request."""
@@ -241,7 +241,7 @@ class Pump:
         self._poke.set()
 
     def _after_exchange(self) -> None:
-        if not self._settlements and not self._in_flight:
+        if self._slots.suspect and not self._settlements.to_send and not self._in_flight:
             self.in_hand.start_suspect()
         if self._idle.is_idle and not self.in_hand.running:
             self._shared.quiet.set()
@@ -261,13 +261,16 @@ class Pump:
             await self._idle.rest(error)
             return
         self._idle.recovered()
-        self._settlements.answered(done, answer)
+        is_behind = self._settlements.answered(done, answer)
         if fetch is not None:
+            was_idle = self._idle.is_idle
             self._idle.answered(answer, room, may_wait=not self._stopping)
-            self._slots.update(self)
-            self._slots.give(room - len(answer.leases), self)
+            if was_idle or self._idle.is_idle:
+                self._slots.update(self)
+                self._slots.give(room - len(answer.leases), self)
             self.in_hand.start(answer.leases)
-        await self._settlements.catch_up()
+        if is_behind:
+            await self._settlements.catch_up()
 
     def _on_idle_changed(self) -> None:
         self._slots.update(self)

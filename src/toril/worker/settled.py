@@ -36,7 +36,11 @@ Done: TypeAlias = tuple[Attempt, Settlement, float]
 
 
 class Settlements:
-    """The settlements of one queue that the store has not accepted yet."""
+    """The settlements of one queue that the store has not accepted yet.
+
+    Attributes:
+        to_send: The settlements that the next exchange sends.
+    """
 
     def __init__(
         self,
@@ -68,11 +72,8 @@ class Settlements:
         self._publisher = publisher
         self._changed = changed
         self._loop = asyncio.get_running_loop()
-        self._done: list[Done] = []
+        self.to_send: list[Done] = []
         self._unflushed: dict[asyncio.Future[None], None] = {}
-
-    def __len__(self) -> int:
-        return len(self._done)
 
     def resolved(self, attempt: Attempt, outcome: Outcome) -> None:
         """Turn an attempt's outcome into a settlement."""
@@ -82,7 +83,7 @@ class Settlements:
             return
         if self._hooks:
             settlement = self._with_follow_ups(settlement)
-        self._done.append((attempt, settlement, self._loop.time() - attempt.started))
+        self.to_send.append((attempt, settlement, self._loop.time() - attempt.started))
         self._changed()
 
     def _with_follow_ups(self, settlement: Settlement) -> Settlement:
@@ -103,17 +104,21 @@ class Settlements:
 
     def take(self) -> list[Done]:
         """Remove and return the settlements to send."""
-        done, self._done = self._done, []
+        done, self.to_send = self.to_send, []
         return done
 
     def put_back(self, done: list[Done]) -> None:
         """Keep settlements that could not be sent for the next exchange."""
-        self._done = done + self._done
+        self.to_send = done + self.to_send
 
-    def answered(self, done: Sequence[Done], answer: Exchange) -> None:
-        """Process the store's answer: publish accepted settlements once they are flushed."""
+    def answered(self, done: Sequence[Done], answer: Exchange) -> bool:
+        """Process the store's answer: publish accepted settlements once they are flushed.
+
+        Returns:
+            Whether too many answers have not been flushed; then `catch_up` should be awaited.
+        """
         if not done:
-            return
+            return False
         accepted = done
         if any(answer.results):
             accepted = []
@@ -130,6 +135,7 @@ class Settlements:
         else:
             self._unflushed[answer.flushed] = None
             answer.flushed.add_done_callback(partial(self._on_flushed, accepted))
+        return len(self._unflushed) > _MAX_UNFLUSHED
 
     def _fail_for_children(self, attempt: Attempt, refusal: Refusal) -> None:
         """Settle a job again that cannot complete because of its children.
@@ -165,8 +171,8 @@ class Settlements:
         self._publisher.lost(attempt.lease)
 
     async def catch_up(self) -> None:
-        """Wait for the disk if too many answers have not been flushed."""
-        if len(self._unflushed) > _MAX_UNFLUSHED:
+        """Wait until the oldest answer that has not been flushed is on disk."""
+        if self._unflushed:
             await asyncio.wait([next(iter(self._unflushed))])
 
     async def flushed(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from toril.engine.contract.hot_path import Exchange, Fetch, Refusal, WakeToken
 from toril.engine.redis.hot_path.add import key_of, placing
@@ -31,7 +33,7 @@ _KEPT_BY_REDIS = WakeToken(0)  # a marker stays until a client takes it
 _NO_RULE = ("", 0, 0, 0)
 
 
-class Packed(NamedTuple):
+class Packed(msgspec.Struct, frozen=True, gc=False):
     """Settlements as arguments of the script.
 
     Attributes:

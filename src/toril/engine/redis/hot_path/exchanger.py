@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from itertools import count
-from typing import Any, NamedTuple
+from itertools import chain, count
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from toril.engine.contract.hot_path import Exchange, Fetch
@@ -23,7 +24,7 @@ from toril.model.settlement import Settlement
 _NEVER_RAN = (StoreUnavailableError, StoreFullError, StoreReadOnlyError)
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The answer to an exchange, and what else the script reported.
 
     Attributes:
@@ -121,7 +122,7 @@ class Exchanger:
 
 def _rest(call: _Call, packed: Packed) -> list[Any]:
     """Return the script's arguments that follow the lease time; see lua/exchange.lua."""
-    lost = [text for pair in call.lost.items() for text in pair]
+    lost = list(chain.from_iterable(call.lost.items()))
     last = 7 + len(lost) + len(packed.settlements)
     return [len(call.lost), last, *lost, *packed.settlements, *packed.follow_ups]
 
