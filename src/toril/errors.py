@@ -11,6 +11,7 @@
     │   ├── StoreBusyError            it did not answer in time; also a TimeoutError
     │   ├── StoreFullError            it has no room left; nothing was written
     │   ├── StoreReadOnlyError        it is not writable
+    │   ├── StoreRejectedError        it cannot do this with what it holds; do not repeat it
     │   ├── StoreCorruptError         it is damaged, or not a Toril store
     │   └── StoreVersionError         it was written by a newer Toril
     ├── PayloadLostError          a large payload is missing from its store, or damaged
@@ -93,6 +94,10 @@ class StoreFullError(EngineError):
 
 class StoreReadOnlyError(EngineError):
     """The store is not writable."""
+
+
+class StoreRejectedError(EngineError):
+    """The store cannot carry out this call with what it holds. Repeating the call does not help."""
 
 
 class StoreCorruptError(EngineError):

@@ -12,6 +12,9 @@ from toril import (
     EngineError,
     JobState,
     LeaseLost,
+    QueueManager,
+    ResultTimeoutError,
+    Settings,
     StoreBusyError,
     StoreFullError,
     StoreUnavailableError,
@@ -259,3 +262,37 @@ async def test_many_threads_and_loops_on_one_engine_lose_nothing(manager, queue,
     assert sorted(done) == list(range(150))
     last = await queue.add(data=150)
     await until_state(last, JobState.COMPLETED)
+
+
+class TakesNoSettlements(SqliteEngine):
+    """An engine that answers fetches, but refuses settlements for as long as it is told to."""
+
+    is_refusing = True
+
+    async def exchange(self, queue, settlements, fetch):
+        if settlements and self.is_refusing:
+            raise StoreUnavailableError("settlements are refused")
+        return await super().exchange(queue, settlements, fetch)
+
+
+async def test_a_worker_whose_settlements_fail_takes_no_further_jobs(settings):
+    engine = TakesNoSettlements(None)
+    manager = QueueManager(engine=engine, settings=Settings())
+    queue = manager.register_queue("q")
+    started = []
+
+    @queue.task
+    async def task(n: int) -> int:
+        started.append(n)
+        return n
+
+    handles = [await task.enqueue(n) for n in range(100)]
+    worker = await manager.start_workers(settings=settings(concurrency=4))
+    with pytest.raises(ResultTimeoutError):
+        await handles[0].result(1)
+    assert len(started) <= 8  # two exchanges were in flight when the first one failed
+
+    engine.is_refusing = False
+    assert [await handle.result(20) for handle in handles] == list(range(100))
+    assert (worker.statistics.completed, worker.statistics.lost) == (100, 0)
+    await manager.shutdown()

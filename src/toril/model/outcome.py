@@ -76,6 +76,7 @@ class ErrorKind(StrEnum):
     EXPIRED = "Expired"
     FOLLOW_UP_REFUSED = "FollowUpRefused"
     NO_HANDLER = "HandlerNotFound"
+    OUTCOME_REJECTED = "OutcomeRejected"
     PAYLOAD_LOST = "PayloadLost"
     PROCESS_DIED = "ProcessDied"
     STALLED = "Stalled"

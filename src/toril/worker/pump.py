@@ -133,7 +133,10 @@ class Pump:
     @property
     def hungry(self) -> bool:
         """Whether the pump expects to find work for a free slot."""
-        return not (self._idle.is_idle or self._idle.is_resting or self._stopping)
+        idle = self._idle
+        return not (
+            idle.is_idle or idle.is_resting or self._stopping or self._settlements.are_failing
+        )
 
     @property
     def drained(self) -> bool:
@@ -226,7 +229,8 @@ class Pump:
 
     def _next_exchange(self) -> tuple[list[Done], int]:
         """Return the settlements of the next exchange and the number of jobs to request."""
-        room = 0 if self._stopping else self._slots.take(self, self._chunk)
+        closed = self._stopping or self._settlements.are_failing
+        room = 0 if closed else self._slots.take(self, self._chunk)
         return self._settlements.take(), room
 
     def _send(self) -> None:
@@ -256,10 +260,11 @@ class Pump:
             settlements = [settlement for _, settlement, _ in done]
             answer = await self._engine.exchange(self._ref, settlements, fetch)
         except EngineError as error:
-            self._settlements.put_back(done)
+            self._settlements.failed(done, error)
             self._slots.give(room, self)
             await self._idle.rest(error)
             return
+        were_failing = self._settlements.are_failing
         self._idle.recovered()
         is_behind = self._settlements.answered(done, answer)
         if fetch is not None:
@@ -269,6 +274,8 @@ class Pump:
                 self._slots.update(self)
                 self._slots.give(room - len(answer.leases), self)
             self.in_hand.start(answer.leases)
+        elif were_failing:
+            self._slots.update(self)
         if is_behind:
             await self._settlements.catch_up()
 

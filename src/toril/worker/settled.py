@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Exchange, Refusal
-from toril.errors import UnsupportedError
+from toril.errors import EngineError, StoreRejectedError, UnsupportedError
 from toril.model.job import QueueRef
 from toril.model.outcome import (
     Discarded,
@@ -40,6 +40,8 @@ class Settlements:
 
     Attributes:
         to_send: The settlements that the next exchange sends.
+        are_failing: Whether the last exchange with settlements failed. Until one succeeds, the
+            worker fetches no jobs: it could not settle them either.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Settlements:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self.to_send: list[Done] = []
+        self.are_failing = False
+        self._one_by_one = 0  # how many settlements to send alone, to find the one that fails
         self._unflushed: dict[asyncio.Future[None], None] = {}
 
     def resolved(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -104,12 +108,50 @@ class Settlements:
 
     def take(self) -> list[Done]:
         """Remove and return the settlements to send."""
-        done, self.to_send = self.to_send, []
+        if self._one_by_one:
+            self._one_by_one -= 1
+            done, self.to_send = self.to_send[:1], self.to_send[1:]
+        else:
+            done, self.to_send = self.to_send, []
         return done
 
-    def put_back(self, done: list[Done]) -> None:
-        """Keep settlements that could not be sent for the next exchange."""
-        self.to_send = done + self.to_send
+    def failed(self, done: list[Done], error: EngineError) -> None:
+        """Keep settlements that the store did not accept for the next exchange.
+
+        If the store rejects them because of what it holds, they are sent one by one, so that the
+        one at fault does not hold up the others. Its job fails instead.
+
+        Args:
+            done: The settlements.
+            error: Why the exchange failed.
+        """
+        self.are_failing = self.are_failing or bool(done)
+        if not isinstance(error, StoreRejectedError):
+            self.to_send = done + self.to_send
+        elif len(done) == 1:
+            self.to_send = [*self._instead_of(done[0], error), *self.to_send]
+        else:
+            self.to_send = done + self.to_send
+            self._one_by_one = len(done)
+
+    def _instead_of(self, rejected: Done, error: EngineError) -> list[Done]:
+        """Return what to send instead of a rejected settlement."""
+        attempt, settlement, duration = rejected
+        lease = attempt.lease
+        if isinstance(settlement, Fail) and settlement.error.type == ErrorKind.OUTCOME_REJECTED:
+            _logger.error(
+                "%s %s cannot be settled at all, and runs again when its lease has run out: %s",
+                lease.name,
+                lease.id,
+                error,
+            )
+            self._lost(attempt)
+            return []
+        message = f"the store rejected the job's outcome: {error}"
+        self._one_by_one += 1
+        return [
+            (attempt, Fail(lease, error_of(lease, ErrorKind.OUTCOME_REJECTED, message)), duration)
+        ]
 
     def answered(self, done: Sequence[Done], answer: Exchange) -> bool:
         """Process the store's answer: publish accepted settlements once they are flushed.
@@ -119,6 +161,7 @@ class Settlements:
         """
         if not done:
             return False
+        self.are_failing = False
         accepted = done
         if any(answer.results):
             accepted = []

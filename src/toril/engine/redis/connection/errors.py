@@ -12,6 +12,7 @@ from toril.errors import (
     StoreBusyError,
     StoreFullError,
     StoreReadOnlyError,
+    StoreRejectedError,
     StoreUnavailableError,
 )
 from toril.model.job import QueueRef
@@ -44,7 +45,12 @@ _KINDS: dict[str, tuple[type[EngineError], str]] = {
         StoreUnavailableError,
         "{location}: the user may not do this; `toril doctor` shows what the ACL lacks: {error}",
     ),
+    "WRONGTYPE": (
+        StoreRejectedError,
+        "{location}: another program put something else at a key of the queue: {error}",
+    ),
 }
+_IN_SCRIPT = "user_script"  # in every error that a script raised itself
 
 
 _ELSEWHERE = frozenset({"ASK", "MOVED", "UNBLOCKED"})
@@ -102,5 +108,6 @@ def translate(error: ReplyError, location: str) -> EngineError:
     code = code_of(error)
     if code == "ERR" and "OOM" in text:  # out of memory in the middle of a script
         code = "OOM"
-    kind, message = _KINDS.get(code, (EngineError, "{location}: {error}"))
+    unknown = StoreRejectedError if _IN_SCRIPT in text else EngineError
+    kind, message = _KINDS.get(code, (unknown, "{location}: {error}"))
     return kind(message.format(location=location, error=text))

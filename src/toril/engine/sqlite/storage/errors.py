@@ -14,6 +14,7 @@ from toril.errors import (
     StoreCorruptError,
     StoreFullError,
     StoreReadOnlyError,
+    StoreRejectedError,
     StoreUnavailableError,
 )
 
@@ -66,6 +67,11 @@ _TRANSLATIONS: tuple[tuple[tuple[type[apsw.Error], ...], type[EngineError], str]
         (apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError),
         StoreReadOnlyError,
         "{path} is not writable; change the permissions",
+    ),
+    (
+        (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError),
+        StoreRejectedError,
+        "{path}: the store cannot hold this ({error})",
     ),
     (
         (apsw.NotADBError,),
