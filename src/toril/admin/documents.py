@@ -37,7 +37,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "name": job.name,
         "state": job.state,
         "priority": job.priority,
-        "data": job.data,
+        "data": _read(job.data_json),
         "options": codec.decode(encode_options(job.options)),
         "created_at": iso(job.created_ms),
         "due_at": iso(job.due_ms),
@@ -46,8 +46,8 @@ def job_document(job: Job) -> dict[str, Any]:
         "attempts_made": job.attempts_made,
         "attempts_started": job.attempts_started,
         "stalled": job.stalls,
-        "progress": job.progress,
-        "result": job.result,
+        "progress": _read(job.progress_json),
+        "result": _read(job.result_json),
         "worker": job.worker,
         "cancel_requested": job.cancel_requested,
         "errors": [
@@ -61,6 +61,14 @@ def job_document(job: Job) -> dict[str, Any]:
             for error in job.errors
         ],
     }
+
+
+def _read(text: str | None) -> Any:
+    """Return JSON text as a value; text that another program wrote and that is no JSON as it is."""
+    try:
+        return None if text is None else codec.decode(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def queue_document(metrics: QueueMetrics, info: QueueInfo) -> dict[str, Any]:

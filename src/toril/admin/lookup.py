@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from toril.application.manager import QueueManager
+from toril.engine.contract.rules import no_such_job
 from toril.errors import ConfigurationError, NotFoundError, did_you_mean
 from toril.model.job import DEFAULT_PREFIX, QueueRef
 from toril.queues.queue import Queue
@@ -25,6 +28,25 @@ async def existing(manager: QueueManager, name: str) -> Queue:
         hint = did_you_mean(name, await names(manager))
         raise NotFoundError(f"there is no queue {name!r} in {manager.engine.location}; {hint}")
     return manager.queue(wanted)
+
+
+async def raw_job(queue: Queue, job_id: str) -> dict[str, Any]:
+    """Return all that the store holds for a job, as it is, even if the job cannot be read.
+
+    Args:
+        queue: The queue.
+        job_id: The job's id.
+
+    Returns:
+        The store's own names and values.
+
+    Raises:
+        NotFoundError: The store holds nothing for the job.
+    """
+    found = await queue.engine.jobs.raw(queue.ref, job_id)
+    if found is None:
+        raise no_such_job(queue.ref, job_id)
+    return found
 
 
 async def names(manager: QueueManager) -> list[str]:

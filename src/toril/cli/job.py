@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from toril.admin.documents import job_document
-from toril.admin.lookup import existing
+from toril.admin.lookup import existing, raw_job
 from toril.cli.console import (
     age,
     out,
@@ -95,13 +95,18 @@ def _short(text: str) -> str:
 @job.command()
 @queue_argument
 @click.argument("job_id", metavar="ID")
+@click.option("--raw", is_flag=True, help="Show what the store holds for it, as it is.")
 @json_option
 @store_options
 @runs
-async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> None:
+async def show(queue: str, job_id: str, url: str | None, *, raw: bool, as_json: bool) -> None:
     """Show everything about a job."""
     async with opened(url) as manager:
-        found = await (await existing(manager, queue)).handle(job_id).job()
+        where = await existing(manager, queue)
+        if raw:
+            _print_raw(await raw_job(where, job_id), as_json=as_json)
+            return
+        found = await where.handle(job_id).job()
     if as_json:
         print_json(job_document(found))
         return
@@ -134,6 +139,13 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
         )
         if error.stack:
             print_lines(error.stack.rstrip())
+
+
+def _print_raw(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        print_facts(found.items())
 
 
 def _payload(found: Job) -> str | None:

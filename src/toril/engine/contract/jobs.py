@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -65,6 +65,14 @@ class Jobs(Protocol):
             tag: Only jobs with this tag, in the order in which they were added.
             limit: Maximum number of jobs.
             cursor: From the previous page.
+        """
+        ...
+
+    async def raw(self, queue: QueueRef, job_id: str) -> dict[str, Any] | None:
+        """Return all that the store holds for a job, unread: for people, and for broken jobs.
+
+        Returns:
+            The engine's own names and values; None if there is nothing.
         """
         ...
 

@@ -9,7 +9,7 @@ import msgspec
 
 from toril.engine.contract.jobs import Ending, Page
 from toril.engine.contract.rules import cannot_change, foreign_cursor, no_such_job
-from toril.engine.redis.job_hash import ending_of, job_of
+from toril.engine.redis.job_hash import ending_of, job_of, raw_of
 from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import as_json
 from toril.engine.redis.session import Session, Sessions
@@ -74,6 +74,10 @@ class RedisJobs:
             if len(found) == limit:
                 break
         return Page(found, as_json(at))
+
+    async def raw(self, queue: QueueRef, job_id: str) -> dict[str, Any] | None:
+        found = await self._run("raw", queue, job_id)
+        return raw_of(found) if found else None
 
     async def logs(
         self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000

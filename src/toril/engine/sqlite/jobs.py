@@ -19,6 +19,11 @@ from toril.model.state import STORED, JobState
 
 _sql = load("jobs")
 
+_RAW = (
+    "seq", "id", "name", "data", "options", "state", "priority", "position", "created_at", "due_at",
+    "started_at", "finished_at", "attempts_made", "attempts_started", "stalls", "lease_token",
+    "lease_until", "cancel_requested", "progress", "result",
+)  # fmt: skip
 _END = 2**62
 _LEAST = -_END
 _MOST_READS = 50  # reads for one page, each as long as a page, if few jobs have the name
@@ -51,6 +56,9 @@ class SqliteJobs:
         return await self._storage.read(
             _page, queue, states=states, name=name, tag=tag, limit=limit, cursor=cursor
         )
+
+    async def raw(self, queue: QueueRef, job_id: str) -> dict[str, Any] | None:
+        return await self._storage.read(_raw, queue, job_id)
 
     async def logs(
         self, queue: QueueRef, job_id: str, *, start: int = 0, limit: int = 1000
@@ -94,6 +102,13 @@ def _get(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[Job | Non
     seqs = dict(tx.rows(_sql["seqs_of_ids"], queue=q.id, ids=as_json(ids)))
     jobs = _jobs(tx, queue, list(seqs.values()))
     return [jobs.get(seqs.get(index, -1)) for index in range(len(ids))]
+
+
+def _raw(tx: Transaction, queue: QueueRef, job_id: str) -> dict[str, Any] | None:
+    """Return the columns of a job's rows, with the result and the progress if there are any."""
+    q = queue_rows.find(tx, queue)
+    row = q and tx.row(_sql["raw"], queue=q.id, id=job_id)
+    return dict(zip(_RAW, row, strict=True)) if row else None
 
 
 def _jobs(tx: Transaction, queue: QueueRef, seqs: Sequence[int]) -> dict[int, Job]:

@@ -11,6 +11,15 @@ CROSS JOIN job ON job.seq = wanted.value
 JOIN body ON body.seq = job.seq
 ORDER BY wanted.key;
 
+-- name: raw
+SELECT job.seq, job.id, body.name, body.data, body.options, job.state, job.priority, job.position,
+       job.created_at, job.due_at, job.started_at, job.finished_at, job.attempts_made,
+       job.attempts_started, job.stalls, job.lease_token, job.lease_until, job.cancel_requested,
+       (SELECT value FROM progress WHERE progress.seq = job.seq),
+       (SELECT value FROM result WHERE result.seq = job.seq)
+FROM job JOIN body ON body.seq = job.seq
+WHERE job.queue = :queue AND job.id = :id;
+
 -- name: seqs_of_ids
 SELECT wanted.key, job.seq FROM json_each(:ids) AS wanted
 CROSS JOIN job ON job.queue = :queue AND job.id = wanted.value;
