@@ -252,3 +252,15 @@ async def test_no_event_is_one_that_node_cannot_read(theirs, ours, heard, work, 
     await heard("completed", jobId=last.id)
 
     assert not theirs.all_heard("error")
+
+
+@pytest.mark.parametrize("most", [0, 1, 5])
+async def test_a_stream_that_keeps_few_events_still_tells_how_jobs_end(
+    server, theirs, ours, heard, work, most
+):
+    server.ask("HSET", "bull:q:meta", "opts.maxLenEvents", most)
+    await work()
+
+    for n in range(10):
+        handle = await ours.add("echo", n)
+        assert (await heard("completed", jobId=handle.id))["returnvalue"] == n

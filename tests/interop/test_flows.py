@@ -326,3 +326,32 @@ async def test_many_children_that_end_at_the_same_time_release_their_parent_once
     result = await parents.finished("parent")
     assert sorted(value["n"] for value in result["values"]) == list(range(100))
     assert len(parents.all_heard("waiting", jobId="parent")) == 1
+
+
+async def test_a_job_that_runs_already_becomes_the_child_of_a_flow(node, parents, ours, gate, work):
+    await parents.work()
+    await work()
+    await ours.add("hold", job_id="mon")
+    await until(lambda: gate.held)
+
+    running = child(0, name="hold", data={}) | {"opts": {"jobId": "mon"}}
+    await node.flow("add", parent(running))
+    assert await parents.state("parent") == "waiting-children"
+    gate.release()
+
+    assert (await parents.finished("parent"))["values"] == ["released"]
+
+
+async def test_a_job_that_runs_already_fails_its_new_parent(node, parents, ours, gate, work):
+    await work("q", "parents")
+    await ours.add("hold", job_id="mon", attempts=1)
+    await until(lambda: gate.held)
+    running = child(0, name="hold", data={}) | {
+        "opts": {"jobId": "mon", "failParentOnFailure": True}
+    }
+    await node.flow("add", parent(running))
+
+    await ours.handle("mon").cancel()
+
+    with pytest.raises(NodeError, match="child bull:q:mon failed"):
+        await parents.finished("parent")

@@ -298,3 +298,35 @@ async def test_only_as_many_stack_traces_are_kept_as_node_asked_for(theirs, ours
 
     await theirs.finished(job_id)
     assert len((await theirs.look(job_id))["stacktrace"]) == 2
+
+
+async def test_numbers_that_are_not_whole_stop_no_worker(theirs, ours, work):
+    odd = await theirs.add("echo", {"n": 1}, timestamp=1_700_000_000_000.25, delay=12.7)
+    good = [await theirs.add("echo", {"n": n}) for n in range(3)]
+
+    await work()
+
+    assert await theirs.finished(odd) == {"n": 1}
+    assert [await theirs.finished(job_id) for job_id in good] == [{"n": n} for n in range(3)]
+    assert (await ours.get(odd)).created_ms == 1_700_000_000_000
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_tags_that_are_one_word_keep_no_job_from_ending(theirs, ours, work, kept):
+    await theirs.follow()
+    await work()
+
+    odd = await theirs.add("echo", {"n": 1}, tags="urgent", removeOnComplete=not kept)
+    good = await theirs.add("echo", {"n": 2})
+
+    assert (await theirs.heard("completed", jobId=odd))["returnvalue"] == {"n": 1}
+    assert await theirs.finished(good) == {"n": 2}
+    assert await theirs.call("getJobState", odd) == ("completed" if kept else "unknown")
+
+
+async def test_a_job_in_no_list_is_unknown_to_both(server, theirs, ours):
+    job_id = await theirs.add("echo")
+    server.ask("LREM", "bull:q:wait", 0, job_id)
+
+    assert await theirs.state(job_id) == "unknown"
+    assert (await ours.get(job_id)).state is JobState.UNKNOWN

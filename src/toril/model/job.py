@@ -69,8 +69,6 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
         stalls: How often the job's worker died.
         priority: 0 means no priority; 1 runs first.
         deferred_failure: Why the job must fail without running; None if it may run.
-        is_tied: Whether the job's end may affect other jobs, because it holds a deduplication
-            key or has a parent.
     """
 
     queue: QueueRef
@@ -86,7 +84,6 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     stalls: int
     priority: int
     deferred_failure: str | None
-    is_tied: bool = True
 
     @property
     def options(self) -> JobOptions:

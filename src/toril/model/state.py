@@ -21,13 +21,15 @@ class JobState(StrEnum):
     ACTIVE = "active"
     COMPLETED = "completed"
     FAILED = "failed"
-    # The two states below appear only in listings and in the registry: waiting in a paused
-    # queue, and failed with a dead letter. No engine stores them.
+    # No engine stores the states below. They appear only in listings and in the registry: waiting
+    # in a paused queue, and failed with a dead letter. A job of an unknown state is in none of its
+    # queue's lists and sets, because a program ended or failed between two commands.
     PAUSED = "paused"
     DEAD = "dead"
+    UNKNOWN = "unknown"
 
 
-STORED = frozenset(JobState) - {JobState.PAUSED, JobState.DEAD}
+STORED = frozenset(JobState) - {JobState.PAUSED, JobState.DEAD, JobState.UNKNOWN}
 """The states that engines store."""
 
 FINAL = frozenset({JobState.COMPLETED, JobState.FAILED})

@@ -61,8 +61,9 @@ def test_states_are_called_what_bullmq_calls_them():
         "failed",
         "paused",
         "dead",
+        "unknown",
     ]
 
 
 def test_what_only_listings_show_is_not_stored():
-    assert set(JobState) - STORED == {JobState.PAUSED, JobState.DEAD}
+    assert set(JobState) - STORED == {JobState.PAUSED, JobState.DEAD, JobState.UNKNOWN}

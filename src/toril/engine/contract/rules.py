@@ -18,6 +18,9 @@ KEPT_MINUTES = 14 * 24 * 60
 CHUNK = 1000
 """Jobs that one step removes or moves, so that other calls do not wait long."""
 
+LATEST = 8_640_000_000_000_000
+"""The latest time that programs in all languages can show, in ms: that of a Date in JavaScript."""
+
 PRODUCER_IDLE_MS = 24 * 60 * 60 * 1000
 """How long a producer's last sequence number is remembered."""
 
@@ -29,6 +32,7 @@ LUA_CONSTANTS = {
     "KEPT_ERRORS": KEPT_ERRORS,
     "KEPT_MINUTES": KEPT_MINUTES,
     "CHUNK": CHUNK,
+    "LATEST": LATEST,
     "PRODUCER_IDLE_MS": PRODUCER_IDLE_MS,
     "PRODUCERS_CHECKED_EVERY": PRODUCERS_CHECKED_EVERY,
 }

@@ -15,6 +15,7 @@ from toril.engine.redis.session import Sessions
 from toril.model.job import QueueRef
 
 _IGNORED = "-"
+_OWN = {kind.value: kind for kind in EventKind}
 _STREAM_ID = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
 
@@ -83,7 +84,7 @@ def _record(at: int, fields: dict[str, str]) -> EventRecord | None:
     own = fields.get("toril")
     if own == _IGNORED:
         return None
-    kind = _kind(fields) if own is None else EventKind(own)
+    kind = _kind(fields) if own is None else _OWN.get(own)
     if kind is None:
         return None
     return EventRecord(kind, fields.get("jobId", ""), at, _data(kind, fields))

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from toril.engine.contract.jobs import Ending
+from toril.engine.contract.rules import LATEST
+from toril.engine.redis.scripts.values import whole
 from toril.model import codec
 from toril.model.job import AttemptError, Job, QueueRef
 from toril.model.job_options import decode_options
@@ -48,7 +50,7 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
     """
     job_id, state_name, score, cancel, *values = found
     state = JobState(state_name)
-    field = dict(zip(FIELDS, values, strict=True))
+    field = dict(zip(FIELDS, values or [None] * len(FIELDS), strict=True))
     result = field["returnvalue"] if state is JobState.COMPLETED else None
     return Job(
         queue=queue,
@@ -57,14 +59,14 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
         data_json=field["data"] or "null",
         options=decode_options(field["opts"] or "{}"),
         state=state,
-        priority=_number(field["priority"]),
-        created_ms=_number(field["timestamp"]),
-        due_ms=int(float(score)) // _DUE_STEP if state is JobState.DELAYED else None,
+        priority=whole(field["priority"]),
+        created_ms=whole(field["timestamp"]),
+        due_ms=_due(score) if state is JobState.DELAYED else None,
         started_ms=_time(field["processedOn"]),
         finished_ms=_time(field["finishedOn"]),
-        attempts_made=_number(field["atm"] or field["attemptsMade"]),
-        attempts_started=_number(field["ats"]),
-        stalls=_number(field["stc"]),
+        attempts_made=whole(field["atm"] or field["attemptsMade"]),
+        attempts_started=whole(field["ats"]),
+        stalls=whole(field["stc"]),
         progress_json=field["progress"],
         result_json=None if result == "null" else result,
         errors=errors_of(field),
@@ -73,15 +75,12 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
     )
 
 
-def _number(text: str | None) -> int:
-    try:
-        return int(float(text or 0))
-    except ValueError:
-        return 0
+def _due(score: str) -> int:
+    return int(min(max(float(score) / _DUE_STEP, 0), LATEST))
 
 
 def _time(text: str | None) -> int | None:
-    return None if text is None else _number(text)
+    return None if text is None else min(whole(text), LATEST)
 
 
 def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:
@@ -96,9 +95,9 @@ def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:
         return known
     try:
         stack = str(codec.decode(field["stacktrace"] or "[]")[-1])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         stack = ""
-    attempt = max(_number(field["atm"] or field["attemptsMade"]), 1)
+    attempt = max(whole(field["atm"] or field["attemptsMade"]), 1)
     ended = _time(field["finishedOn"])
     return (*known, AttemptError(attempt, "Error", reason, stack, ended_ms=ended))
 
@@ -108,7 +107,7 @@ def _own_errors(text: str | None) -> tuple[AttemptError, ...]:
         return ()
     try:
         return _decode_errors(f"[{text}]")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ()
 
 
@@ -127,3 +126,27 @@ def ending_of(found: Any) -> Ending | None:
             return Ending(JobState.FAILED, error=known[-1] if known else None)
         case _:
             return None
+
+
+def raw_of(found: list[Any]) -> dict[str, Any]:
+    """Return all keys of a job as a document.
+
+    Args:
+        found: The keys as lua/raw.lua returns them.
+
+    Returns:
+        The fields of the job's hash, and each further key by its suffix. If the job's key holds no
+        hash, its type and values are in "type" and "values".
+    """
+    raw: dict[str, Any] = {}
+    for suffix, kind, values in found:
+        value: Any = values
+        if kind == "hash":
+            value = dict(zip(values[::2], values[1::2], strict=True))
+        elif kind == "string":
+            value = values[0]
+        if suffix:
+            raw[suffix] = value
+        else:
+            raw |= value if kind == "hash" else {"type": kind, "values": value}
+    return raw

@@ -13,6 +13,7 @@ from toril.engine.contract.rules import CHUNK, KEPT_MINUTES, check_cleanable
 from toril.engine.redis.registration import register
 from toril.engine.redis.scripts.keys import QUEUES, keys_of
 from toril.engine.redis.scripts.script import as_json
+from toril.engine.redis.scripts.values import whole
 from toril.engine.redis.session import Session, Sessions
 from toril.model.job import QueueRef
 from toril.model.limits import NO_LIMITS, KeyLimits, Limits, RateLimit
@@ -145,7 +146,7 @@ async def _overview(
 
 def _overview_of(queue: QueueRef, answer: Sequence[Any], window_ms: int) -> QueueOverview:
     meta, own, counts, counters = answer
-    totals = {name: int(total) for name, total in _pairs(counters).items()}
+    totals = {name: whole(total) for name, total in _pairs(counters).items()}
     return QueueOverview(
         _info(queue, _pairs(meta), _pairs(own)),
         dict(zip(_COUNTED, counts, strict=True)),
@@ -176,8 +177,10 @@ def _by_key(own: Mapping[str, str]) -> KeyLimits | None:
 
 
 def _rate(most: str | None, per: str | None, burst: str | None = None) -> RateLimit | None:
-    return RateLimit(int(most), int(per) / 1000, _number(burst)) if most and per else None
+    if not whole(most) or not whole(per):
+        return None
+    return RateLimit(whole(most), whole(per) / 1000, whole(burst) or None)
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text else None
+    return whole(text) or None

@@ -11,6 +11,7 @@ from toril.engine.contract.hot_path import Exchange, Fetch, Refusal, WakeToken
 from toril.engine.redis.hot_path.add import key_of, placing
 from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import as_json
+from toril.engine.redis.scripts.values import whole
 from toril.model.job import AttemptError, Lease, QueueRef
 from toril.model.options import Keep
 from toril.model.settlement import (
@@ -118,9 +119,8 @@ def _fields(settlement: Settlement) -> tuple[Any, ...]:
     lease = settlement.lease
     match settlement:
         case Complete():
-            # For a job without ties, this spares the script a read of the job's hash.
-            known = ("", "") if lease.is_tied else (lease.attempts_made, lease.started_ms)
-            return lease.id, lease.token, settlement.result_json or "null", *known
+            result = settlement.result_json or "null"
+            return lease.id, lease.token, result, lease.attempts_made
         case Fail():
             return lease.id, lease.token, *_error(settlement.error), lease.options.attempts
         case Retry():
@@ -185,9 +185,7 @@ def unpack(
 
 def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[Any]) -> Lease:
     """Return a lease, from the fields that FIELDS in lua/exchange.lua lists."""
-    name, data, options, added, made, made_before, starts, stalls, priority, failure, at = fields[
-        :11
-    ]
+    name, data, options, added, made, made_before, starts, stalls, priority, failure, at = fields
     return Lease(
         queue,
         job_id,
@@ -195,14 +193,13 @@ def _lease(queue: QueueRef, now: int, job_id: str, token: str, fields: Sequence[
         name,
         data or "null",
         options or "{}",
-        int(added or now),
-        int(at or now),
-        int(made or made_before or 0),  # older BullMQs store attemptsMade
-        int(starts or 0),
-        int(stalls or 0),
-        int(priority or 0),
+        whole(added) or now,
+        whole(at) or now,
+        whole(made or made_before),  # older BullMQs store attemptsMade
+        whole(starts),
+        whole(stalls),
+        whole(priority),
         failure,
-        any(fields[11:]),
     )
 
 

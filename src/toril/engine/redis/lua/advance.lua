@@ -14,24 +14,21 @@
 
 local function advance(id, due, opts, priority, lifo)
     local schedule = turn_of(id)
-    local rule = schedule and is_pending_job(id) and call('HMGET', JOB .. 'repeat:' .. schedule,
-                                                            'name', 'data')
+    local rule = schedule and is_pending_job(id) and try('HMGET', JOB .. 'repeat:' .. schedule,
+                                                           'name', 'data')
     if not rule or not rule[1] then
         return 0
     end
     if not add_turn(schedule, due, rule[1], rule[2] or '{}', opts, priority, lifo) then
         return -1
     end
-    call('HINCRBY', JOB .. 'repeat:' .. schedule, 'ic', 1)
+    try('HINCRBY', JOB .. 'repeat:' .. schedule, 'ic', 1)
     return 1
 end
 
-local answers, any_created = {}, false
+local answers = {}
 for at = 1, #ARGV, 5 do
-    local answer = advance(ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3]),
-                           ARGV[at + 4] == '1')
-    answers[#answers + 1] = answer
-    any_created = any_created or answer == 1
+    answers[#answers + 1] = advance(ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2],
+                                    tonumber(ARGV[at + 3]), ARGV[at + 4] == '1')
 end
-if any_created then trim_events(HERE) end
 return answers

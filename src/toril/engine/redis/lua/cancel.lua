@@ -21,17 +21,18 @@ local REASON, ERROR, EVENT_ERROR, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local function fail_waiting(id, state, set)
     local key = JOB .. id
-    local job = call('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent')
+    local job = try('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent')
     take_out(HERE, id, state, set)
     if job[4] then free_key(id, job[4]) end
     if job[5] and job[5] ~= '' then child_failed(key, job[5], job[6], REASON) end
     local error = string.sub(ERROR, 1, -2) ..
-        string.format(',"attempt":%d,"ended_ms":%d}', (tonumber(job[1]) or 0) + 1, NOW)
-    local stack = job[3] and job[3] ~= '[]' and string.sub(job[3], 1, -2) .. ',' or '['
-    call('HSET', key, 'failedReason', REASON, 'finishedOn', NOW, 'delay', 0,
+        string.format(',"attempt":%d,"ended_ms":%d}', whole(job[1]) + 1, NOW)
+    local stack = string.match(job[3] or '', '^%[(.+)%]$')
+    stack = stack and '[' .. stack .. ',' or '['
+    try('HSET', key, 'failedReason', REASON, 'finishedOn', NOW, 'delay', 0,
          'errors', job[2] and job[2] .. ',' .. error or error,
          'stacktrace', stack .. TRACEBACK .. ']')
-    call('HDEL', key, 'defa')
+    try('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
     emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', EVENT_ERROR)
 end
@@ -61,5 +62,4 @@ end
 for _, id in ipairs(waiting) do
     emit(HERE, 'cancelled', 'jobId', id)
 end
-if #waiting > 0 then trim_events(HERE) end
 return waiting

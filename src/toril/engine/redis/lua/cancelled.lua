@@ -7,7 +7,7 @@ local found = {}
 if call('EXISTS', CANCELS) == 1 then
     for at = 1, #ARGV, 2 do
         if call('SISMEMBER', CANCELS, ARGV[at]) == 1
-            and call('GET', JOB .. ARGV[at] .. ':lock') == ARGV[at + 1] then
+            and call('MGET', JOB .. ARGV[at] .. ':lock')[1] == ARGV[at + 1] then
             found[#found + 1] = (at - 1) / 2
         end
     end

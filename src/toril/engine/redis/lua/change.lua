@@ -20,7 +20,7 @@ if moves and (state == 'active' or state == 'waiting-children') then return stat
 if ARGV[4] == '1' then
     call('HSET', key, 'data', ARGV[5])
 end
-local priority = tonumber(call('HGET', key, 'priority')) or 0
+local priority = whole(call('HGET', key, 'priority'))
 if ARGV[2] ~= '' then
     priority = tonumber(ARGV[2])
     call('HSET', key, 'priority', priority)
@@ -39,4 +39,3 @@ elseif moves and not (ARGV[3] == '' and state == 'delayed') then
     if not is_closed(HERE) then mark(HERE) end
 end
 emit(HERE, 'changed', 'jobId', id)
-trim_events(HERE)

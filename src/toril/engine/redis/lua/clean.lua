@@ -40,7 +40,7 @@ for _, id in ipairs(ids) do
         break
     end
     checked = checked + 1
-    local added = not finished and tonumber(call('HGET', JOB .. id, 'timestamp')) or 0
+    local added = finished and 0 or whole(try('HGET', JOB .. id, 'timestamp'))
     if added <= BEFORE and (finished or not is_pending_job(id)) then
         old[#old + 1] = id
     end
@@ -58,7 +58,6 @@ for _, id in ipairs(old) do
 end
 if #old > 0 then
     emit(HERE, 'cleaned', 'count', #old)
-    trim_events(HERE)
 end
 local ended = checked == #ids and #ids < (finished and math.min(MOST, CHECK) or CHECK)
 return {ended and -1 or SKIP + checked - #old, unpack(old)}

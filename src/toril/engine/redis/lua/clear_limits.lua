@@ -3,6 +3,7 @@
 -- Returns: how many jobs were put back.
 -- include: queue
 -- include: here
+-- include: events
 -- include: ready
 -- include: lanes
 

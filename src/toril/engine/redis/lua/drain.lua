@@ -60,5 +60,4 @@ drain_list(WAIT, 'wait')
 if removed < MOST then drain_list(JOB .. 'paused', 'wait') end  -- used by old BullMQs
 if removed < MOST then drain_set(PRIORITIZED, 'prioritized') end
 if removed == 0 and ARGV[1] == '1' then drain_set(DELAYED, 'delayed') end
-if removed > 0 then trim_events(HERE) end
 return removed

@@ -6,7 +6,7 @@
 
 local found = {}
 for n, id in ipairs(ARGV) do
-    local job = call('HMGET', JOB .. id, 'timestamp', 'finishedOn', 'returnvalue', 'failedReason',
+    local job = try('HMGET', JOB .. id, 'timestamp', 'finishedOn', 'returnvalue', 'failedReason',
                      'errors')
     if not job[1] then
         found[n] = false

@@ -5,8 +5,7 @@
 --   exchange: its record, its token; then runs of settlements of one kind, each: kind, number of
 --   settlements, count and age (ms) of the retention (each may be empty); for each settlement: id,
 --   token, and
---   complete: result (JSON); attempts made and start time (ms), or two empty arguments if the job
---     has a deduplication key or a parent;
+--   complete: result (JSON); attempts made;
 --   fail: reason, traceback (JSON text), error (JSON), error for event records (JSON), attempts;
 --   retry: as fail, but with the delay (ms) instead of the attempts;
 --   release: delay (ms);
@@ -41,11 +40,13 @@ if call('EXISTS', CANCELS, STALLED, LIMITS) > 0 then
 end
 local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration',
                     'opts.maxLenEvents')
-local MOST_RUNNING, MOST_EVENTS = tonumber(limits[2]), limits[5]
-if not MOST_EVENTS then
-    MOST_EVENTS = KEPT_EVENTS
-    call('HSET', META, 'opts.maxLenEvents', MOST_EVENTS)
+local MOST_RUNNING, MAX, DURATION = tonumber(limits[2]), tonumber(limits[3]), whole(limits[4])
+local is_limited = MAX and DURATION > 0
+if not limits[5] then
+    call('HSET', META, 'opts.maxLenEvents', KEPT_EVENTS)
 end
+-- Before the first event: with a small limit, nobody would see this exchange's events.
+call('XTRIM', EVENTS, 'MAXLEN', '~', tonumber(limits[5]) and whole(limits[5]) or KEPT_EVENTS)
 
 local own, by_key, bucket
 if has_limits then
@@ -87,7 +88,7 @@ local follow_ups, wants_errors, accepted = #ARGV > LAST, {}, {}
 while at <= LAST do
     local kind, count = ARGV[at], tonumber(ARGV[at + 1])
     local kept, age = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-    local width = kind == 'release' and 3 or kind == 'complete' and 5 or 7
+    local width = kind == 'release' and 3 or kind == 'complete' and 4 or 7
     at = at + 4
 
     -- Find the jobs whose leases are held.
@@ -102,16 +103,17 @@ while at <= LAST do
             local start = at + (first + n - 2) * width
             local id, number = ARGV[start], total + first + n - 1
             if tokens[n] == ARGV[start + 1] and not locks_of[id] then
+                -- Read now, not when the job was fetched: a parent may have been added since.
                 local key = JOB .. id
-                local job = kind == 'complete' and ARGV[start + 3] ~= ''
-                    and {ARGV[start + 4], ARGV[start + 3], false, false, true}
-                    or call('HMGET', key, 'processedOn', 'atm', 'deid', 'parentKey', 'timestamp')
+                local job = try('HMGET', key, 'processedOn', 'deid', 'parentKey')
                 locks_of[id] = locks[first + n - 1]
-                if job[5] then
-                    needs_more = needs_more or job[3] or job[4]
+                if job[1] then
+                    needs_more = needs_more or job[2] or job[3]
                     jobs[#jobs + 1] = {
                         id = id, key = key, at = start + 2, number = number, started = job[1],
-                        made = job[2] or 0, key_id = job[3], parent_key = job[4],
+                        made = whole(kind == 'complete' and ARGV[start + 3]
+                            or call('HGET', key, 'atm')),
+                        key_id = job[2], parent_key = job[3] ~= '' and job[3],
                     }
                 else
                     refused[#refused + 1], refused[#refused + 2] = number, -1
@@ -126,6 +128,7 @@ while at <= LAST do
 
     if needs_more and not rare then
         -- insert: here
+        HERE.is_trimmed = true
         -- insert: events
         -- insert: ready
         -- insert: parents
@@ -150,26 +153,24 @@ while at <= LAST do
     else
         local keys = {}
         for _, job in ipairs(jobs) do
-            keys[#keys + 1] = job.key
             keys[#keys + 1] = job.key .. ':dependencies'
             keys[#keys + 1] = job.key .. ':unsuccessful'
         end
-        local are_plain = in_pieces('EXISTS', nil, keys) == #jobs
+        local are_parents = #keys > 0 and in_pieces('EXISTS', nil, keys) > 0
         local done, members = {}, {}
         for _, job in ipairs(jobs) do
             local result = ARGV[job.at]
             -- A parent cannot complete while it has open children, or after children failed it.
             -- Check in order: its last child may be settled earlier in this run.
-            local code = not are_plain and (call('EXISTS', job.key) == 0 and -1
-                or call('SCARD', job.key .. ':dependencies') > 0 and -4
-                or call('ZCARD', job.key .. ':unsuccessful') > 0 and -9)
+            local code = are_parents and (whole(try('SCARD', job.key .. ':dependencies')) > 0 and -4
+                or whole(try('ZCARD', job.key .. ':unsuccessful')) > 0 and -9)
             if code then
                 refused[#refused + 1], refused[#refused + 2] = job.number, code
-                if code ~= -1 then locks_of[job.id] = nil end
+                locks_of[job.id] = nil
             else
                 if job.key_id then rare.free_key(job.id, job.key_id) end
                 if job.parent_key then
-                    rare.child_completed(job.key, job.parent_key, call('HGET', job.key, 'parent'),
+                    rare.child_completed(job.key, job.parent_key, try('HGET', job.key, 'parent'),
                                          result)
                 end
                 if kept == 0 then
@@ -197,12 +198,10 @@ while at <= LAST do
         end
     end
     for _, job in ipairs(jobs) do
-        local duration = math.max(NOW - (job.started or NOW), 0)
+        local started = whole(job.started)
+        local duration = started > 0 and started < NOW and NOW - started or 0
         duration_sum = duration_sum + duration
-        local bits = 0
-        while duration > 0 do
-            duration, bits = math.floor(duration / 2), bits + 1
-        end
+        local _, bits = math.frexp(duration)  -- how many bits the number has
         buckets[bits] = (buckets[bits] or 0) + 1
         settled[#settled + 1] = job.id
     end
@@ -259,16 +258,17 @@ end
 local leases, taken = {}, {}
 local due, limited, unsorted = false, false, false
 if WANTED >= 0 then
-    local promoted = call('ZRANGEBYSCORE', DELAYED, 0, NOW * 0x1000 + 0xFFF, 'LIMIT', 0, CHUNK)
+    local promoted = call('ZRANGEBYSCORE', DELAYED, '-inf', NOW * 0x1000 + 0xFFF,
+                          'LIMIT', 0, CHUNK)
     if #promoted > 0 then
         -- insert: here
+        HERE.is_trimmed = true
         -- insert: events
         -- insert: ready
+        check_keys()
         call('ZREM', DELAYED, unpack(promoted))
         for _, id in ipairs(promoted) do
-            push(HERE, id, tonumber(call('HGET', JOB .. id, 'priority')) or 0)
-            call('HSET', JOB .. id, 'delay', 0)
-            emit(HERE, 'waiting', 'jobId', id, 'prev', 'delayed')
+            push_due(HERE, id)
         end
         made_ready = true
     end
@@ -276,13 +276,13 @@ if WANTED >= 0 then
 
     -- The fields that a worker needs; see `_lease` in hot_path/exchange.py.
     local FIELDS = {'name', 'data', 'opts', 'timestamp', 'atm', 'attemptsMade', 'ats', 'stc',
-                    'priority', 'defa', 'processedOn', 'deid', 'parentKey'}
+                    'priority', 'defa', 'processedOn'}
 
     -- Return the leases of exchanges whose answers were lost, if they are still held.
     for _, one in ipairs(again) do
         local id, token = one[1], one[2]
-        local job = call('GET', JOB .. id .. ':lock') == token
-            and call('HMGET', JOB .. id, unpack(FIELDS))
+        local job = call('MGET', JOB .. id .. ':lock')[1] == token
+            and try('HMGET', JOB .. id, unpack(FIELDS))
         if job and job[1] then
             leases[#leases + 1], leases[#leases + 2], leases[#leases + 3] = id, token, job
         end
@@ -298,83 +298,101 @@ if WANTED >= 0 then
         if most > 0 and bucket then
             local left, at = own.left_of(OWN .. 'rate', unpack(bucket))
             if left < most then most, until_when = left, at end
-        elseif most > 0 and limits[3] then
-            local left = tonumber(limits[3]) - (tonumber(call('GET', LIMITER)) or 0)
+        elseif most > 0 and is_limited then
+            local left = MAX - (tonumber(try('GET', LIMITER)) or 0)
             if left < most then
                 local ends = call('PTTL', LIMITER)
                 if ends == 0 or ends == -1 then  -- expired, or a count without an expiry
                     call('DEL', LIMITER)
-                    left, ends = tonumber(limits[3]), -2
+                    left, ends = MAX, -2
                 end
-                most, until_when = math.min(left, most), NOW + (ends > 0 and ends or limits[4])
+                most, until_when = math.min(left, most), NOW + (ends > 0 and ends or DURATION)
             end
         end
 
         -- Take the next jobs, those without a priority first.
-        local ids, moved = {}, false
+        -- They enter the list of active jobs before anything else happens: should the script fail
+        -- after all, they are rescued.
+        local ids = {}
         if most > 0 and by_key then
             ids = own.pick(most)
+            in_pieces('LPUSH', ACTIVE, ids)
         elseif most == 1 then
             ids[1] = call('RPOPLPUSH', WAIT, ACTIVE) or nil
-            moved = #ids == 1
         elseif most > 1 then
             local waiting = call('LRANGE', WAIT, -most, -1)
-            if #waiting > 0 then
-                call('LTRIM', WAIT, 0, -#waiting - 1)
-                for n = #waiting, 1, -1 do
-                    ids[#ids + 1] = waiting[n]
-                end
+            for n = #waiting, 1, -1 do
+                ids[#ids + 1] = waiting[n]
+            end
+            if #ids > 0 then
+                in_pieces('LPUSH', ACTIVE, ids)
+                call('LTRIM', WAIT, 0, -#ids - 1)
             end
         end
         if #ids < most and not by_key then
-            local popped = call('ZPOPMIN', PRIORITIZED, most - #ids)
+            if #ids == 0 then call('LLEN', ACTIVE) end  -- raises if it is no list
+            local popped, ranked = call('ZPOPMIN', PRIORITIZED, most - #ids), {}
             for n = 1, #popped, 2 do
+                ranked[#ranked + 1] = popped[n]
                 ids[#ids + 1] = popped[n]
             end
+            in_pieces('LPUSH', ACTIVE, ranked)
             if #ids < most then
                 call('DEL', PC)
             end
         end
 
-        local some, counted = {}, 0
+        local some, counted = 0, 0
         for _, id in ipairs(ids) do
             local key = JOB .. id
-            local job = call('HMGET', key, unpack(FIELDS))
-            if job[1] then
-                job[7] = text((job[7] or 0) + 1)
+            local job = try('HMGET', key, unpack(FIELDS))
+            if not job[1] then
+                -- insert: unreadable
+                job = read_unreadable(id, key)
+            end
+            if job and not call('SET', key .. ':lock', TOKEN, 'PX', LEASE, 'NX') then
+                if call('LPOS', ACTIVE, id, 'RANK', 2) then
+                    job = nil  -- it is running, and its id was in the list twice
+                else
+                    call('SET', key .. ':lock', TOKEN, 'PX', LEASE)
+                end
+            end
+            if job then
+                job[7] = text(whole(job[7]) + 1)
                 job[11] = NOW_TEXT
-                call('SET', key .. ':lock', TOKEN, 'PX', LEASE)
                 call('HSET', key, 'processedOn', NOW_TEXT, 'pb', WORKER, 'ats', job[7])
-                call('XADD', EVENTS, 'MAXLEN', '~', MOST_EVENTS, '*', 'event', 'active',
-                     'jobId', id, 'prev', 'waiting')
-                some[#some + 1], taken[#taken + 1] = id, id
+                call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+                some, taken[#taken + 1] = some + 1, id
                 leases[#leases + 1], leases[#leases + 2], leases[#leases + 3] = id, TOKEN, job
                 if not job[10] then
                     counted = counted + 1
                 end
-            else  -- removed by another client, or an old BullMQ's marker
+            else
                 made_ready = true  -- other jobs may be waiting, and their marker is gone
-                if moved then
-                    call('LREM', ACTIVE, 1, id)
-                elseif by_key then
+                call('LREM', ACTIVE, 1, id)
+                if by_key then
                     own.unload(id)
                     call('HDEL', OWN .. 'running', id)
                 end
             end
         end
-        if not moved then in_pieces('LPUSH', ACTIVE, some) end
         if counted > 0 and bucket then
             own.spend(OWN .. 'rate', bucket[1], bucket[2], bucket[3], counted)
-        elseif counted > 0 and limits[3] and call('INCRBY', LIMITER, counted) == counted then
-            call('PEXPIRE', LIMITER, limits[4])
+        elseif counted > 0 and is_limited then
+            local n = try('INCRBY', LIMITER, counted)
+            if n == counted then
+                call('PEXPIRE', LIMITER, DURATION)
+            elseif type(n) == 'table' then  -- not a number: start counting again
+                call('SET', LIMITER, counted, 'PX', DURATION)
+            end
         end
-        limited = most < wanted and until_when and #some >= most and until_when or false
-    until not limited or counted == #some
+        limited = most < wanted and until_when and some >= most and until_when or false
+    until not limited or counted == some
 
     if #leases / 3 < WANTED then
         limited = limited or (by_key and own.rested_at() or false)
         local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
-        due = first[2] and math.floor(tonumber(first[2]) / 0x1000) or false
+        due = first[2] and math.floor(math.min(first[2] / 0x1000, LATEST)) or false
     end
 end
 
@@ -382,12 +400,9 @@ if #settled > 0 or #taken > 0 then
     call('SET', OWN .. 'exchange:' .. ARGV[2], cmsgpack.pack({TOKEN, settled, taken}), 'PX',
          math.max(LEASE, 1000) * 2)
 end
-if #settled > 0 and #taken == 0 then
-    call('XTRIM', EVENTS, 'MAXLEN', '~', MOST_EVENTS)
-end
 if made_delayed then
     local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
-    call('ZADD', MARKER, math.floor(tonumber(first[2]) / 0x1000), '1')
+    call('ZADD', MARKER, math.floor(first[2] / 0x1000), '1')
 end
 if made_ready or limited or unsorted or #taken > 0 or #settled > 0 then
     if call('LLEN', WAIT) > 0 or call('ZCARD', PRIORITIZED) > 0 then

@@ -19,7 +19,7 @@ for n = 1, in_flight do
     local last = packed and cmsgpack.unpack(packed)
     if last and last[1] == ARGV[2 + 2 * n] then
         for _, id in ipairs(last[3]) do
-            if call('GET', JOB .. id .. ':lock') == last[1] then
+            if call('MGET', JOB .. id .. ':lock')[1] == last[1] then
                 renew(id)
             end
         end
@@ -29,7 +29,7 @@ end
 
 local lost, first = {}, 3 + 2 * in_flight
 for at = first, #ARGV, 2 do
-    if call('GET', JOB .. ARGV[at] .. ':lock') == ARGV[at + 1] then
+    if call('MGET', JOB .. ARGV[at] .. ':lock')[1] == ARGV[at + 1] then
         renew(ARGV[at])
     else
         lost[#lost + 1] = (at - first) / 2

@@ -4,14 +4,13 @@
 -- include: here
 -- include: events
 
-local at, noted = 1, false
+local at = 1
 while at <= #ARGV do
     local id, token, progress, lines = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
     local key = JOB .. id
-    if call('GET', key .. ':lock') == token and call('EXISTS', key) == 1 then
-        noted = true
+    if call('MGET', key .. ':lock')[1] == token and call('EXISTS', key) == 1 then
         if progress ~= '' then
-            call('HSET', key, 'progress', progress)
+            try('HSET', key, 'progress', progress)
             emit(HERE, 'progress', 'jobId', id, 'data', progress)
         end
         if lines > 0 then
@@ -19,13 +18,15 @@ while at <= #ARGV do
             for n = 1, lines do
                 texts[n] = ARGV[at + 3 + n]
             end
-            in_pieces('RPUSH', key .. ':logs', texts)
-            local kept = string.match(call('HGET', key, 'opts') or '', '"kl":(%d+)')
+            for first = 1, lines, 5000 do
+                try('RPUSH', key .. ':logs', unpack(texts, first, math.min(first + 4999, lines)))
+            end
+            local opts = try('HMGET', key, 'opts')[1]
+            local kept = opts and string.match(opts, '"kl":(%d+)')
             if kept then
-                call('LTRIM', key .. ':logs', -kept, -1)
+                try('LTRIM', key .. ':logs', -kept, -1)
             end
         end
     end
     at = at + 4 + lines
 end
-if noted then trim_events(HERE) end

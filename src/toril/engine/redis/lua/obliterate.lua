@@ -23,7 +23,7 @@ for _, list in ipairs({ACTIVE, WAIT, JOB .. 'paused'}) do
     if MOST > removed and #ids > 0 then
         for _, id in ipairs(ids) do
             forget(HERE, id, true)
-            call('DEL', JOB .. id .. ':lock')
+            call('UNLINK', JOB .. id .. ':lock')
         end
         call('LTRIM', list, #ids, -1)
         removed = removed + #ids
@@ -34,6 +34,7 @@ for _, set in ipairs({PRIORITIZED, DELAYED, CHILDREN, COMPLETED, FAILED}) do
         local ids = call('ZRANGE', set, 0, MOST - removed - 1)
         for _, id in ipairs(ids) do
             forget(HERE, id, true)
+            call('UNLINK', JOB .. id .. ':lock')
         end
         in_pieces('ZREM', set, ids)
         removed = removed + #ids
@@ -43,7 +44,7 @@ if removed > 0 then
     return removed
 end
 for _, schedule in ipairs(call('ZRANGE', JOB .. 'repeat', 0, -1)) do
-    call('DEL', JOB .. 'repeat:' .. schedule)
+    call('UNLINK', JOB .. 'repeat:' .. schedule)
 end
 clear_lanes()
 local keys = {
@@ -61,5 +62,5 @@ local minute = math.floor(NOW / 60000)
 for m = minute - 20160, minute do
     keys[#keys + 1] = OWN .. 'minute:' .. m
 end
-in_pieces('DEL', nil, keys)
+in_pieces('UNLINK', nil, keys)
 return -1

@@ -6,6 +6,7 @@
 -- Returns: nil, or the different field by which the queue already has limits.
 -- include: queue
 -- include: here
+-- include: events
 -- include: ready
 -- include: lanes
 

@@ -19,11 +19,11 @@ if missing then return missing end
 local function children_of(key)
     local children = {}
     for _, found in ipairs({
-        call('HKEYS', key .. ':processed'), call('HKEYS', key .. ':failed'),
-        call('ZRANGE', key .. ':unsuccessful', 0, -1), call('SMEMBERS', key .. ':dependencies'),
+        try('HKEYS', key .. ':processed'), try('HKEYS', key .. ':failed'),
+        try('ZRANGE', key .. ':unsuccessful', 0, -1), try('SMEMBERS', key .. ':dependencies'),
     }) do
         for _, child in ipairs(found) do
-            if call('HGET', child, 'parentKey') == key then
+            if string.find(child, ':', 1, true) and try('HGET', child, 'parentKey') == key then
                 children[#children + 1] = child
             end
         end
@@ -31,14 +31,19 @@ local function children_of(key)
     return children
 end
 
--- Returns whether a job or one of its descendants is active.
-local function is_running(q, id)
+-- Returns whether a job or one of its descendants is active. A job may be its own descendant.
+local function is_running(q, id, seen)
+    local key = q.base .. id
+    if seen[key] then
+        return false
+    end
+    seen[key] = true
     if state_of(q, id) == 'active' then
         return true
     end
-    for _, child in ipairs(children_of(q.base .. id)) do
-        local child_base, child_id = string.match(child, '^(.*:)([^:]+)$')
-        if is_running(queue_at(child_base), child_id) then
+    for _, child in ipairs(children_of(key)) do
+        local child_base, child_id = string.match(child, '^(.*:)([^:]*)$')
+        if is_running(queue_at(child_base), child_id, seen) then
             return true
         end
     end
@@ -48,9 +53,13 @@ end
 local gone = {}
 local function remove(q, id, parent_key)
     local key = q.base .. id
+    if gone[key] then
+        return
+    end
+    gone[key] = true
     if parent_key and parent_key ~= '' then child_removed(key, parent_key) end
     for _, child in ipairs(children_of(key)) do
-        local child_base, child_id = string.match(child, '^(.*:)([^:]+)$')
+        local child_base, child_id = string.match(child, '^(.*:)([^:]*)$')
         remove(queue_at(child_base), child_id, key)
     end
     local state, _, set = state_of(q, id)
@@ -58,7 +67,6 @@ local function remove(q, id, parent_key)
         take_out(q, id, state, set)
         forget(q, id, true)
         emit(q, 'removed', 'jobId', id, 'prev', state == 'waiting' and 'wait' or state)
-        gone[key] = true
     end
 end
 
@@ -67,8 +75,8 @@ for _, id in ipairs(ARGV) do
     local key = JOB .. id
     local state = state_of(HERE, id)
     if state and (state == 'completed' or state == 'failed' or not is_pending_job(id))
-        and not is_running(HERE, id) then
-        remove(HERE, id, call('HGET', key, 'parentKey'))
+        and not is_running(HERE, id, {}) then
+        remove(HERE, id, try('HMGET', key, 'parentKey')[1])
     end
 end
 for _, id in ipairs(ARGV) do
@@ -77,5 +85,4 @@ for _, id in ipairs(ARGV) do
         gone[JOB .. id] = nil
     end
 end
-if #removed > 0 then trim_events(HERE) end
 return removed

@@ -24,7 +24,6 @@ if state == 'delayed' or state == 'waiting' or state == 'prioritized' then
     take_out(HERE, pending, state, set)
     forget(HERE, pending, true)
     emit(HERE, 'removed', 'jobId', pending, 'prev', state == 'waiting' and 'wait' or state)
-    trim_events(HERE)
 end
 call('DEL', JOB .. 'repeat:' .. SCHEDULE)
 return call('ZREM', SCHEDULES, SCHEDULE)

@@ -10,6 +10,7 @@
 -- include: counters
 -- include: lanes
 
+check_keys()
 local MOST, SKIP, COUNT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if SKIP == 0 and ARGV[4] ~= '0'
     and not call('SET', OWN .. 'rescued', NOW_TEXT, 'NX', 'PX', ARGV[4]) then return {0} end
@@ -30,20 +31,23 @@ end
 -- From newest to oldest, so that the oldest is first in line.
 local stalled = {}
 for n, id in ipairs(ids) do
-    if not tokens[n] then
+    -- Every lease expires, so a lock that does not was set by something else.
+    if not tokens[n] or call('PTTL', locks[n]) == -1 then
+        call('DEL', locks[n])
         call('LREM', ACTIVE, -1, id)
         call('SREM', STALLED, id)
         local key = JOB .. id
         if call('EXISTS', key) == 1 then
-            local stalls = call('HINCRBY', key, 'stc', 1)
-            local job = call('HMGET', key, 'rjk', 'priority')
+            local job = try('HMGET', key, 'rjk', 'priority', 'stc')
+            local stalls = whole(job[3]) + 1
+            try('HSET', key, 'stc', stalls)
             local poisoned = stalls > MOST and not is_scheduled(job[1])
             if call('SREM', CANCELS, id) == 1 then
-                call('HSET', key, 'defa', 'cancelled on request')
+                try('HSET', key, 'defa', 'cancelled on request')
             elseif poisoned then
-                call('HSET', key, 'defa', 'job stalled more than allowable limit')
+                try('HSET', key, 'defa', 'job stalled more than allowable limit')
             end
-            push_first(HERE, id, tonumber(job[2]) or 0)
+            push_first(HERE, id, whole(job[2]))
             emit(HERE, 'waiting', 'jobId', id, 'prev', 'active', 'toril', '-')
             emit(HERE, 'stalled', 'jobId', id)
             table.insert(stalled, 1, {id, poisoned and 1 or 0})
@@ -69,7 +73,6 @@ end
 if made_room and not is_closed(HERE) then mark(HERE) end
 if #stalled > 0 then
     count('stalled', #stalled)
-    trim_events(HERE)
     if not is_closed(HERE) then mark(HERE) end
 end
 return found

@@ -15,11 +15,11 @@ for _, id in ipairs(ARGV) do
         or call('ZREM', FAILED, id) == 1 and 'failed'
     if prev then
         local key = JOB .. id
-        call('HDEL', key, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'progress',
-             'defa', 'stc', 'pb')
-        call('HSET', key, 'atm', 0, 'ats', 0)
-        local job = call('HMGET', key, 'priority', 'parentKey', 'opts')
-        push_again(HERE, id, tonumber(job[1]) or 0, job[3])
+        try('HDEL', key, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'progress',
+            'defa', 'stc', 'pb')
+        try('HSET', key, 'atm', 0, 'ats', 0)
+        local job = try('HMGET', key, 'priority', 'parentKey', 'opts')
+        push_again(HERE, id, whole(job[1]), job[3])
         if job[2] and job[2] ~= '' then
             child_runs_again(key, job[2], prev)
         end
@@ -28,7 +28,6 @@ for _, id in ipairs(ARGV) do
     end
 end
 if #again > 0 then
-    trim_events(HERE)
     if not is_closed(HERE) then mark(HERE) end
 end
 return again

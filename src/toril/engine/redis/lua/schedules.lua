@@ -8,6 +8,7 @@ if missing then return missing end
 local found = {}
 local all = call('ZRANGE', SCHEDULES, 0, -1, 'WITHSCORES')
 for n = 1, #all, 2 do
-    found[#found + 1] = {all[n], all[n + 1], call('HGETALL', JOB .. 'repeat:' .. all[n])}
+    local rule = try('HGETALL', JOB .. 'repeat:' .. all[n])
+    found[#found + 1] = {all[n], all[n + 1], rule.err and {} or rule}
 end
 return found

@@ -27,4 +27,3 @@ else
     end
 end
 emit(HERE, paused and 'paused' or 'resumed')
-trim_events(HERE)

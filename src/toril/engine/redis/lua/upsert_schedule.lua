@@ -68,5 +68,4 @@ call('DEL', KEY)
 call('HSET', KEY, 'name', ARGV[7], 'ic', before[4] or 1, unpack(ARGV, 12))
 if offset[1] then call('HSET', KEY, unpack(offset)) end
 add_turn(SCHEDULE, due, ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11] == '1')
-trim_events(HERE)
 return {due, 1}

@@ -17,7 +17,7 @@ _FLAGS_SINCE = (7, 0)  # older servers report the flags line as a syntax error
 _INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 _INSERT = re.compile(r"^ +-- insert: (\w+)$", re.MULTILINE)
 _CONSTANT = re.compile(r"^ *-- constant: (\w+)$", re.MULTILINE)
-_CALL = re.compile(r"call\('(\w+)'")
+_CALL = re.compile(r"(?:call|try)\('(\w+)'")
 _FOLDER = files("toril.engine.redis") / "lua"
 
 _encode = msgspec.json.Encoder().encode

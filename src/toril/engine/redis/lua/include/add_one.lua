@@ -4,8 +4,8 @@
 -- Returns the answer for a job of a batch that was added before.
 local function added_before(id, key_id)
     if key_id and call('EXISTS', JOB .. id) == 0 then
-        local holder = call('GET', JOB .. 'de:' .. key_id)
-        if holder then
+        local holder = try('GET', JOB .. 'de:' .. key_id)
+        if type(holder) == 'string' then
             return holder
         end
     end

@@ -5,13 +5,13 @@
 -- Returns the id of the job that holds the key, or nil if the new job should be added.
 local function holder_of(q, id, rule, key_id)
     local key = q.base .. 'de:' .. key_id
-    local holder = call('GET', key)
-    if not holder then
+    local holder = try('GET', key)
+    if type(holder) ~= 'string' then
         set_owner(key, id, rule.ttl)
         return nil
     end
     -- Check the job's key too: the holder may be gone, and another job may have its id.
-    if rule.replace and call('HGET', q.base .. holder, 'deid') == key_id
+    if rule.replace and try('HGET', q.base .. holder, 'deid') == key_id
         and call('ZREM', q.delayed, holder) == 1 then
         forget(q, holder)
         emit(q, 'removed', 'jobId', holder, 'prev', 'delayed')

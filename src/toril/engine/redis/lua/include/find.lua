@@ -4,7 +4,8 @@ local SETS = {'completed', 'failed', 'delayed', 'prioritized', 'waiting-children
 
 -- Returns the state, and for a job in a sorted set also its score and the set's key; nil if the job
 -- does not exist.
-local function state_of(q, id)
+-- is_alone: search the lists of waiting jobs too, which may take as long as they are.
+local function state_of(q, id, is_alone)
     local base = q.base
     if call('EXISTS', base .. id) == 0 then
         return nil
@@ -17,6 +18,10 @@ local function state_of(q, id)
     end
     if call('EXISTS', base .. id .. ':lock') == 1 or call('LPOS', base .. 'active', id) then
         return 'active'
+    end
+    if is_alone and not call('LPOS', q.wait, id, 'RANK', -1)
+        and not call('LPOS', q.base .. 'paused', id) then
+        return 'unknown'  -- left behind by a client that died between two commands
     end
     return 'waiting'
 end

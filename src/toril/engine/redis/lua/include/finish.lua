@@ -6,32 +6,33 @@
 local function free_key(id, key_id)
     local key = JOB .. 'de:' .. key_id
     local left = call('PTTL', key)
-    if left == 0 or (left == -1 and call('GET', key) == id) then
+    if left == 0 or (left == -1 and try('GET', key) == id) then
         call('DEL', key)
     end
     local waiting = JOB .. 'dn:' .. key_id
     if call('EXISTS', waiting) == 0 then
         return
     end
-    local job = call('HMGET', waiting, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
+    local job = try('HMGET', waiting, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
+    call('DEL', waiting)
+    if not job[1] then return end
     local counted = tostring(call('INCR', ID))
     local next_id = job[4] or counted
-    call('DEL', waiting)
     if call('EXISTS', JOB .. next_id) == 1 then  -- another job has this id by now
         emit(HERE, 'duplicated', 'jobId', next_id)
         return
     end
-    local opts = cjson.decode(job[3])
-    local rule = opts.de or {}
-    set_owner(key, next_id, not rule.keepLastIfActive and rule.ttl or 0)
+    local opts = decoded(job[3])
+    local rule = type(opts.de) == 'table' and opts.de or {}
+    set_owner(key, next_id, rule.keepLastIfActive ~= true and whole(rule.ttl) or 0)
     local extra = {'deid', key_id}
     for field, value in pairs({parentKey = job[5], parent = job[6], rjk = job[8]}) do
         if value then
             extra[#extra + 1], extra[#extra + 2] = field, value
         end
     end
-    local delay, priority = opts.delay or 0, opts.priority or 0
-    store(HERE, next_id, job[1], job[2], job[3], delay, priority, unpack(extra))
+    local delay, priority = whole(opts.delay), whole(opts.priority)
+    store(HERE, next_id, job[1], job[2] or 'null', job[3] or '{}', delay, priority, unpack(extra))
     if delay > 0 then
         delay_until(HERE, next_id, NOW + delay)
         emit(HERE, 'delayed', 'jobId', next_id, 'delay', NOW + delay)
@@ -42,7 +43,7 @@ local function free_key(id, key_id)
         if not is_closed(HERE) then mark(HERE) end
     end
     if job[7] then
-        call('SADD', job[7], JOB .. next_id)
+        try('SADD', job[7], JOB .. next_id)
     end
 end
 

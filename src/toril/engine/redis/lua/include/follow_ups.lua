@@ -5,10 +5,20 @@
 local FOLLOW_UP_WIDTH = 16  -- arguments without the tags
 
 -- Returns the follow-ups after an argument, in order, and the set of the numbers of settlements
--- with a follow-up that receives errors.
+-- with a follow-up that receives errors. Raises, before anything is written, if a queue that is to
+-- receive one holds something else at one of its keys.
 local function read_follow_ups(last)
-    local found, wants_errors, at = {}, {}, last + 1
+    local found, wants_errors, at, checked = {}, {}, last + 1, {}
     while at <= #ARGV do
+        local q = queue_at(ARGV[at + 1])
+        if not checked[q] then
+            checked[q] = true
+            call('LLEN', q.wait)
+            call('ZCARD', q.prioritized)
+            call('ZCARD', q.delayed)
+            call('ZCARD', q.marker)
+            call('XLEN', q.events)
+        end
         local job = {
             number = tonumber(ARGV[at]), base = ARGV[at + 1], id = ARGV[at + 2],
             name = ARGV[at + 3], data = ARGV[at + 4], opts = ARGV[at + 5], delay = ARGV[at + 6],
@@ -86,7 +96,6 @@ local function add_follow_ups(follow_ups, accepted)
     end
     for _, q in pairs(others) do
         if not is_closed(q) then mark(q) end
-        trim_events(q)
     end
     return ready_here, delayed_here
 end

@@ -51,5 +51,5 @@ local function clear_lanes()
     for _, key in ipairs(call('ZRANGE', RESTING, 0, -1)) do add(key) end
     for _, key in ipairs(call('SMEMBERS', FULL)) do add(key) end
     for _, record in ipairs(call('HVALS', RUNNING)) do add(string.match(record, ' (.*)$')) end
-    in_pieces('DEL', nil, keys)
+    in_pieces('UNLINK', nil, keys)
 end

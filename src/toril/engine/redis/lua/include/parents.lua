@@ -7,8 +7,8 @@ local function announce_ready(q, id)
 end
 
 local function ready_parent(q, id, key)
-    local job = call('HMGET', key, 'priority', 'delay')
-    local priority, delay = tonumber(job[1]) or 0, tonumber(job[2]) or 0
+    local job = try('HMGET', key, 'priority', 'delay')
+    local priority, delay = whole(job[1]), whole(job[2])
     if delay > 0 then
         local due = NOW + delay
         call('ZADD', q.delayed, due * 0x1000, id)  -- as BullMQ: no counter within the ms
@@ -30,20 +30,22 @@ local function ready_waiting_parent(q, id, key)
     end
 end
 
--- Returns a parent's queue, its id, and the options for this child's failure.
+-- Returns a parent's queue, its id, and the options for this child's failure; nil if the key
+-- cannot be a job's.
 local function parent_of(key, described)
-    if described then
-        local parent = cjson.decode(described)
-        return queue_at(parent.queueKey .. ':'), parent.id, parent
+    local parent = described and decoded(described) or {}
+    local queue, id = parent.queueKey, tostring(parent.id)
+    if type(queue) == 'string' and queue .. ':' .. id == key then
+        return queue_at(queue .. ':'), id, parent
     end
-    local base, id = string.match(key, '^(.*:)([^:]+)$')
-    return queue_at(base), id, {}
+    local base, rest = string.match(key, '^(.+:)([^:]+)$')
+    return base and queue_at(base), rest, parent
 end
 
 local function child_completed(child, parent_key, described, result)
     local q, id = parent_of(parent_key, described)
-    if call('SREM', parent_key .. ':dependencies', child) == 1 then
-        call('HSET', parent_key .. ':processed', child, result)
+    if q and try('SREM', parent_key .. ':dependencies', child) == 1 then
+        try('HSET', parent_key .. ':processed', child, result)
         if call('SCARD', parent_key .. ':dependencies') == 0 then
             ready_waiting_parent(q, id, parent_key)
         end
@@ -57,45 +59,42 @@ local function fail_parent(q, id, key, child)
     local reason = 'child ' .. child .. ' failed'
     local waits = call('ZREM', q.base .. 'waiting-children', id) == 1
     if not waits and call('ZREM', q.delayed, id) == 1 then
-        call('HSET', key, 'delay', 0)
+        try('HSET', key, 'delay', 0)
         waits = true
     end
-    if waits then
-        call('HSET', key, 'defa', reason)
-        ready_parent(q, id, key)
-    elseif not call('ZSCORE', q.failed, id) then
-        call('HSET', key, 'defa', reason)
-    end
+    if waits or not call('ZSCORE', q.failed, id) then try('HSET', key, 'defa', reason) end
+    if waits then ready_parent(q, id, key) end
 end
 
 local function child_failed(child, parent_key, described, reason)
     local q, id, how = parent_of(parent_key, described)
-    if not (how.fpof or how.cpof or how.idof or how.rdof)
-        or call('SREM', parent_key .. ':dependencies', child) == 0 then
+    local fails, continues, ignores = how.fpof == true, how.cpof == true, how.idof == true
+    if not q or not (fails or continues or ignores or how.rdof == true)
+        or try('SREM', parent_key .. ':dependencies', child) ~= 1 then
         return
     end
-    if how.fpof then
-        call('ZADD', parent_key .. ':unsuccessful', NOW, child)
+    if fails then
+        try('ZADD', parent_key .. ':unsuccessful', NOW, child)
         fail_parent(q, id, parent_key, child)
-    elseif how.cpof then
-        call('HSET', parent_key .. ':failed', child, reason)
+    elseif continues then
+        try('HSET', parent_key .. ':failed', child, reason)
         ready_waiting_parent(q, id, parent_key)
     else
         if call('SCARD', parent_key .. ':dependencies') == 0 then
             ready_waiting_parent(q, id, parent_key)
         end
-        if how.idof then
-            call('HSET', parent_key .. ':failed', child, reason)
+        if ignores then
+            try('HSET', parent_key .. ':failed', child, reason)
         end
     end
 end
 
 -- The parent stops waiting for a child that is removed.
 local function child_removed(child, parent_key)
-    if call('SREM', parent_key .. ':dependencies', child) == 1
+    if try('SREM', parent_key .. ':dependencies', child) == 1
         and call('SCARD', parent_key .. ':dependencies') == 0 then
         local q, id = parent_of(parent_key)
-        if call('ZREM', q.base .. 'waiting-children', id) == 1 then
+        if q and call('ZREM', q.base .. 'waiting-children', id) == 1 then
             call('RPUSH', q.wait, id)
             announce_ready(q, id)
         end
@@ -108,11 +107,11 @@ local function child_runs_again(child, parent_key, prev)
         return
     end
     if prev == 'failed' then
-        if call('ZREM', parent_key .. ':unsuccessful', child) == 1
-            or call('HDEL', parent_key .. ':failed', child) == 1 then
-            call('SADD', parent_key .. ':dependencies', child)
+        if try('ZREM', parent_key .. ':unsuccessful', child) == 1
+            or try('HDEL', parent_key .. ':failed', child) == 1 then
+            try('SADD', parent_key .. ':dependencies', child)
         end
-    elseif call('HDEL', parent_key .. ':processed', child) == 1 then
-        call('SADD', parent_key .. ':dependencies', child)
+    elseif try('HDEL', parent_key .. ':processed', child) == 1 then
+        try('SADD', parent_key .. ':dependencies', child)
     end
 end

@@ -2,7 +2,8 @@
 -- KEYS: all keys of the queue, in the order of QueueKeys.all in keys.py.
 -- constant: KEPT_EVENTS
 -- constant: CHUNK
-local call = redis.call
+-- constant: LATEST
+local call, try = redis.call, redis.pcall
 local META, ID, WAIT, ACTIVE, PRIORITIZED, PC, DELAYED, CHILDREN, COMPLETED, FAILED, EVENTS,
       MARKER, STALLED, LIMITER, PRODUCERS, CANCELS = unpack(KEYS)
 local JOB = string.sub(META, 1, -5)        -- the prefix of BullMQ's keys and of jobs' keys
@@ -39,8 +40,29 @@ local function in_pieces(command, key, list)
     return sum
 end
 
+-- Other programs write to these keys too, and not only what BullMQ would write. A script that
+-- raised an error halfway would leave its work half done. So what belongs to a single job is read
+-- and written with `try`, which returns errors: an error has no fields and is not a number.
+
+-- Returns a number as a whole one; 0 if it is none, is negative, or exceeds 2^53.
+local function whole(value)
+    local n = tonumber(value)
+    return n and n >= 0 and n < 0x20000000000000 and n - n % 1 or 0
+end
+
+-- Raises now, before anything is moved, if a key of the queue holds something else.
+local function check_keys()
+    call('LLEN', WAIT)
+    call('LLEN', ACTIVE)
+    for _, set in ipairs({PRIORITIZED, DELAYED, CHILDREN, COMPLETED, FAILED, MARKER}) do
+        call('ZCARD', set)
+    end
+    call('XLEN', EVENTS)
+end
+
 local function missing_queue()
     if call('EXISTS', META) == 0 then
         return redis.error_reply('NOQUEUE there is no such queue')
     end
+    check_keys()
 end

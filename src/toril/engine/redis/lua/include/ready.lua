@@ -1,5 +1,5 @@
 -- Making jobs ready or delayed, and waking workers.
--- needs: here
+-- needs: here, events
 
 local function mark(q)
     call('ZADD', q.marker, 0, '0')
@@ -11,13 +11,14 @@ local function is_closed(q)
     if limits[1] then
         return true
     end
-    return limits[2] and call('LLEN', q.active) >= tonumber(limits[2])
+    local most = tonumber(limits[2])
+    return most and call('LLEN', q.active) >= most
 end
 
 local function mark_due(q)
     local first = call('ZRANGE', q.delayed, 0, 0, 'WITHSCORES')
     if first[2] then
-        call('ZADD', q.marker, math.floor(tonumber(first[2]) / 0x1000), '1')
+        call('ZADD', q.marker, math.floor(first[2] / 0x1000), '1')
     end
 end
 
@@ -46,9 +47,20 @@ local function push(q, id, priority)
     end
 end
 
+-- Makes a job ready that is no longer delayed. An id without a job is dropped.
+local function push_due(q, id)
+    local key = q.base .. id
+    if call('EXISTS', key) == 0 then
+        return
+    end
+    push(q, id, whole(try('HGET', key, 'priority')))
+    try('HSET', key, 'delay', 0)
+    emit(q, 'waiting', 'jobId', id, 'prev', 'delayed')
+end
+
 -- Returns whether a job's options put it before those already waiting.
 local function is_lifo(opts)
-    return opts and string.find(opts, '"lifo":true', 1, true) and cjson.decode(opts).lifo == true
+    return opts and string.find(opts, '"lifo":true', 1, true) and decoded(opts).lifo == true
 end
 
 -- Makes a job ready to run again. As when it was added, lifo puts it first, but a job with a

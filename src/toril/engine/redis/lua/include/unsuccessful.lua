@@ -2,9 +2,10 @@
 
 -- constant: KEPT_ERRORS
 
--- Returns the last values of a JSON array; both arrays are without brackets.
+-- Returns the last values of a JSON array; both arrays are without brackets. Of an array that
+-- cannot be read, nothing is kept.
 local function last_of(list, most)
-    local all, kept = cjson.decode('[' .. list .. ']'), {}
+    local all, kept = decoded('[' .. list .. ']'), {}
     for n = math.max(1, #all - most + 1), #all do
         kept[#kept + 1] = cjson.encode(all[n])
     end
@@ -14,18 +15,21 @@ end
 -- Adds an error to a job: to BullMQ's list of tracebacks, and to Toril's list of errors. Also sets
 -- job.opts.
 local function add_error(job, reason, traceback, error)
-    local known = call('HMGET', job.key, 'stacktrace', 'errors', 'opts')
-    local stack = string.sub(known[1] or '[]', 2, -2)
-    stack = stack == '' and traceback or stack .. ',' .. traceback
+    local known = try('HMGET', job.key, 'stacktrace', 'errors', 'opts')
+    local stack = string.match(known[1] or '', '^%[(.+)%]$')
+    stack = stack and stack .. ',' .. traceback or traceback
     local errors = known[2] and known[2] .. ',' .. error or error
     local most = tonumber(string.match(known[3] or '', '"stackTraceLimit":(%d+)'))
-    if most or tonumber(job.made) >= KEPT_ERRORS then
-        stack = last_of(stack, math.min(most or KEPT_ERRORS, KEPT_ERRORS))
+    if most or job.made >= KEPT_ERRORS then
+        most = math.min(most or KEPT_ERRORS, KEPT_ERRORS)
+        stack = last_of(stack, most)
+        if stack == '' and most > 0 then stack = traceback end
     end
-    if tonumber(job.made) >= KEPT_ERRORS then
+    if job.made >= KEPT_ERRORS then
         errors = last_of(errors, KEPT_ERRORS)
+        if errors == '' then errors = error end
     end
-    call('HSET', job.key, 'failedReason', reason, 'stacktrace', '[' .. stack .. ']',
+    try('HSET', job.key, 'failedReason', reason, 'stacktrace', '[' .. stack .. ']',
          'errors', errors)
     job.opts = known[3]
 end
@@ -40,14 +44,14 @@ local function fail(jobs, count, age)
         local reason, traceback, error, event_error, attempts = unpack(ARGV, job.at, job.at + 4)
         if job.key_id then free_key(job.id, job.key_id) end
         if job.parent_key then
-            child_failed(job.key, job.parent_key, call('HGET', job.key, 'parent'), reason)
+            child_failed(job.key, job.parent_key, try('HGET', job.key, 'parent'), reason)
         end
         if count == 0 then
             forget(HERE, job.id)
         else
             add_error(job, reason, traceback, with_times(job, error))
-            call('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
-            call('HDEL', job.key, 'defa')
+            try('HSET', job.key, 'finishedOn', NOW, 'atm', job.made + 1)
+            try('HDEL', job.key, 'defa')
             call('ZADD', FAILED, NOW, job.id)  -- now: a child may fail later in this run
         end
         emit(HERE, 'failed', 'jobId', job.id, 'failedReason', reason, 'prev', 'active',
@@ -64,7 +68,7 @@ end
 -- fails it; such a job is not delayed.
 local function is_cancelled(job)
     if has_cancels and call('SISMEMBER', CANCELS, job.id) == 1 then
-        call('HSET', job.key, 'defa', 'cancelled on request')
+        try('HSET', job.key, 'defa', 'cancelled on request')
         return true
     end
     return false
@@ -72,13 +76,13 @@ end
 
 local function put_back(job, delay, how, ...)
     if delay > 0 and not is_cancelled(job) then
-        call('HSET', job.key, 'delay', delay)
+        try('HSET', job.key, 'delay', delay)
         delay_until(HERE, job.id, NOW + delay)
         emit(HERE, 'delayed', 'jobId', job.id, 'delay', NOW + delay, ...)
         made_delayed = true
         return
     end
-    how(HERE, job.id, tonumber(call('HGET', job.key, 'priority')) or 0, job.opts)
+    how(HERE, job.id, whole(try('HGET', job.key, 'priority')), job.opts)
     emit(HERE, 'waiting', 'jobId', job.id, 'prev', 'active', ...)
     made_ready = true
 end
@@ -87,7 +91,7 @@ local function retry(jobs)
     for _, job in ipairs(jobs) do
         local reason, traceback, error, event_error, delay = unpack(ARGV, job.at, job.at + 4)
         add_error(job, reason, traceback, with_times(job, error))
-        call('HSET', job.key, 'atm', job.made + 1)
+        try('HSET', job.key, 'atm', job.made + 1)
         is_cancelled(job)
         delay = tonumber(delay)
         put_back(job, delay, delay == 0 and push_again or push, 'error', event_error)
