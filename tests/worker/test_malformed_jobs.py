@@ -41,7 +41,7 @@ async def test_malformed_jobs_end_and_take_no_other_job_along(queue, work, raw, 
         return n
 
     task = queue.task("good", attempts=1)(good)
-    worker = await work(concurrency=20, lease=1, max_stalls=10)
+    worker = await work(concurrency=20, lease=1, max_stalls=10, handler_wait=0)
     handles = []
     for n in range(JOBS):
         await asyncio.to_thread(malformer.put, f"bad{n}")

@@ -12,7 +12,7 @@ import pytest
 from tests.worker import jobs
 from tests.worker.jobs import Point
 from tests.worker.kinds import KINDS, as_task, on_the_loop
-from tests.worker.waiting import failure_of
+from tests.worker.waiting import failure_of, until_state
 from toril import JobContext, JobState, NotFoundError, ValidationError, current_job
 
 
@@ -150,7 +150,7 @@ async def test_a_handlers_own_mistake_with_another_tasks_arguments_is_an_ordinar
 
 async def test_a_job_whose_name_nothing_handles_fails_with_the_near_one(queue, work):
     queue.task("send-welcome")(jobs.double)
-    await work()
+    await work(handler_wait=0)
     handle = await queue.add("send-wellcome")
 
     error = await failure_of(handle)
@@ -161,13 +161,49 @@ async def test_a_job_whose_name_nothing_handles_fails_with_the_near_one(queue, w
     )
 
 
-async def test_a_job_whose_name_nothing_handles_yet_is_tried_again(queue, work):
+async def test_a_job_whose_name_nothing_handles_waits_and_fails_when_none_came(queue, work):
     queue.task("other")(jobs.double)
-    await work()
+    worker = await work(handler_wait=1)
     handle = await queue.add("unknown", attempts=3)
 
-    assert (await failure_of(handle)).error_type == "HandlerNotFound"
-    assert (await handle.job()).attempts_made == 3
+    error = await failure_of(handle)
+    assert error.error_type == "HandlerNotFound"
+    assert "none came within 1 s" in error.reason
+    job = await handle.job()
+    assert (job.attempts_made, job.attempts_started) == (1, 2)
+    assert worker.statistics.released == 1
+
+
+async def test_a_new_version_runs_the_jobs_that_the_old_one_has_no_handler_for(queue, work, caplog):
+    """As during a rolling deploy: the producer is new, and the old workers still run."""
+    queue.task("old")(jobs.double)
+    old = await work()
+    handle = await queue.add("new", {"x": 4}, attempts=1)
+    behind = await queue.add("old", {"x": 1})
+    assert await behind.result(10) == 2  # it never goes back to the head
+    await until_state(handle, JobState.DELAYED)
+    assert "no handler for 'new'" in caplog.text
+
+    old.stop()
+    queue.task("new")(jobs.double)
+    await work()
+
+    assert await handle.result(20) == 8
+    assert (await handle.job()).attempts_made == 1
+
+
+async def test_a_burst_ends_without_the_jobs_that_it_has_no_handler_for(manager, queue, settings):
+    queue.task("old")(jobs.double)
+    waiting = await queue.add("new", {"x": 4})
+    done = await queue.add("old", {"x": 1})
+    worker = manager.worker(settings=settings())
+
+    async with asyncio.timeout(20):
+        await worker.run(burst=True)
+
+    assert await done.result(5) == 2
+    assert await waiting.state() is JobState.DELAYED
+    assert worker.unhandled == {"new": 1}
 
 
 async def test_a_processor_handles_what_no_task_does(manager, queue, work):

@@ -42,6 +42,8 @@ _DEFAULTS = WorkerSettings()
 @click.option("--max-stalls", type=click.IntRange(min=0), default=_DEFAULTS.max_stalls,
               show_default=True,
               help="How often a job may lose its worker before it fails.")  # fmt: skip
+@click.option("--handler-wait", metavar="TIME", default="1h", show_default=True,
+              help="How long a job without a handler waits for a worker that has one.")  # fmt: skip
 @url_option("the manager's URL")
 @debug_option
 def worker(
@@ -55,6 +57,7 @@ def worker(
     grace: str,
     report: str,
     max_stalls: int,
+    handler_wait: str,
     url: str | None,
 ) -> None:
     """Run the jobs of a queue manager.
@@ -75,6 +78,7 @@ def worker(
         grace=grace,
         report_every=report,
         max_stalls=max_stalls,
+        handler_wait=handler_wait,
     )
     served = _served(manager, queues)
     run_loop(_work(manager, served, settings, burst=burst))
@@ -94,6 +98,8 @@ async def _work(
         f"stopped: {counted(done.completed)} completed, {done.failed:,} failed, "
         f"{done.released:,} released"
     )
+    for name, times in sorted(worker.unhandled.items()):
+        say(f"no handler here for {name!r}: {counted(times)} released")
     if worker.forsaken:
         # A handler that does not stop would keep the program alive, while another worker may
         # already run its job.

@@ -41,6 +41,7 @@ from toril.worker.outcomes import of_error, of_result
 from toril.worker.processes import ProcessDiedError, ProcessPool
 from toril.worker.progress import Reports
 from toril.worker.threads import Threads
+from toril.worker.unhandled import Unhandled
 
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ class Executor:
         middleware: Sequence[Middleware],
         threads: Threads,
         processes: ProcessPool,
+        unhandled: Unhandled,
         cancel_grace: float,
     ) -> None:
         """Create an executor.
@@ -77,12 +79,14 @@ class Executor:
             middleware: Wraps every handler; the first one is the outermost.
             threads: Runs sync handlers.
             processes: Runs process handlers.
+            unhandled: Decides about jobs without a handler.
             cancel_grace: How long a handler may take after it was asked to stop, in seconds.
         """
         self._reports = reports
         self._middleware = middleware
         self._threads = threads
         self._processes = processes
+        self._unhandled = unhandled
         self._cancel_grace = cancel_grace
         self._deadlines = Deadlines()
 
@@ -152,7 +156,7 @@ class Executor:
         lease = attempt.lease
         handler = routes.find(lease)
         if handler is None:
-            return Errored(error_of(lease, ErrorKind.NO_HANDLER, routes.missing(lease)))
+            return self._unhandled.outcome(lease, routes)
         if has_claim(lease.data):
             try:
                 lease = await self._with_payload(attempt, routes.payloads)

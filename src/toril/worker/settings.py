@@ -10,7 +10,13 @@ from toril.errors import ConfigurationError, ValidationError
 from toril.model.checks import check_integer
 from toril.model.durations import Duration, to_ms
 
-_TIMES = (("lease", 1), ("grace", 0), ("cancel_grace", 0), ("report_every", 0))  # minimum in ms
+_TIMES = (
+    ("lease", 1),
+    ("grace", 0),
+    ("cancel_grace", 0),
+    ("handler_wait", 0),
+    ("report_every", 0),
+)  # minimum in ms
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +28,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         lease: How long a job's lease lasts unless it is renewed, in seconds.
         grace: How long running jobs may continue after a stop signal, in seconds.
         cancel_grace: How long a handler may take after it was asked to stop, in seconds.
+        handler_wait: How long a job waits for a worker that has a handler for its name, in seconds.
+            Then it fails; 0 lets it fail at once.
         max_stalls: How often a job may stall before it counts as poison.
         report_every: How often to log statistics, in seconds; 0 means never.
     """
@@ -31,6 +39,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease: Duration = 30
     grace: Duration = 30
     cancel_grace: Duration = 5
+    handler_wait: Duration = 3600
     max_stalls: int = 3
     report_every: Duration = 10
 

@@ -33,6 +33,7 @@ from toril.worker.settings import WorkerSettings
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
 from toril.worker.threads import Threads
+from toril.worker.unhandled import Unhandled
 
 _logger = logging.getLogger("toril.worker")
 
@@ -74,6 +75,7 @@ class Worker:
         self._routes = [_routes_of(queue) for queue in queues]
         self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
         self.statistics = Statistics()
+        self.unhandled: dict[str, int] = {}
         self.settings = settings
         self._engine = engine
         self._queues = queues
@@ -126,11 +128,13 @@ class Worker:
         reports = Reports(self._engine, loop)
         threads = Threads(settings.concurrency)
         processes = ProcessPool(settings.processes)
+        unhandled = Unhandled(to_ms(settings.handler_wait, "handler_wait"), burst=burst)
         executor = Executor(
             reports=reports,
             middleware=self._middleware,
             threads=threads,
             processes=processes,
+            unhandled=unhandled,
             cancel_grace=to_ms(settings.cancel_grace, "cancel_grace") / 1000,
         )
         shared = self._shared(executor, heartbeat, reports)
@@ -146,6 +150,7 @@ class Worker:
             await asyncio.to_thread(heartbeat.stop)
             await processes.close()
             threads.close()
+        self.unhandled = dict(unhandled.by_name)
 
     def _shared(self, executor: Executor, heartbeat: Heartbeat, reports: Reports) -> Shared:
         return Shared(
