@@ -12,6 +12,7 @@
     │   ├── StoreFullError            it has no room left; nothing was written
     │   ├── StoreReadOnlyError        it is not writable
     │   ├── StoreRejectedError        it cannot do this with what it holds; do not repeat it
+    │   ├── PartlyAddedError          a call in chunks failed after some jobs were added
     │   ├── StoreCorruptError         it is damaged, or not a Toril store
     │   └── StoreVersionError         it was written by a newer Toril
     ├── PayloadLostError          a large payload is missing from its store, or damaged
@@ -30,7 +31,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from typing import Any
 
 
 class TorilError(Exception):
@@ -98,6 +100,28 @@ class StoreReadOnlyError(EngineError):
 
 class StoreRejectedError(EngineError):
     """The store cannot carry out this call with what it holds. Repeating the call does not help."""
+
+
+class PartlyAddedError(EngineError):
+    """A call in chunks failed after some of its jobs were added. The cause tells why.
+
+    Attributes:
+        handles: Handles on the jobs that were added, in order.
+    """
+
+    def __init__(self, handles: Sequence[Any], total: int, why: str) -> None:
+        """Build the message.
+
+        Args:
+            handles: Handles on the jobs that were added, in order.
+            total: How many jobs there were.
+            why: Why the call failed.
+        """
+        super().__init__(
+            f"{len(handles):,} of {total:,} jobs were added; the next {total - len(handles):,} "
+            f"were not, or it is not known: {why}"
+        )
+        self.handles = handles
 
 
 class StoreCorruptError(EngineError):

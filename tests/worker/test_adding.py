@@ -10,8 +10,10 @@ from toril import (
     JobAdded,
     JobState,
     NotFoundError,
+    PartlyAddedError,
     QueueManager,
     Settings,
+    StoreFullError,
     ValidationError,
 )
 from toril.engine.sqlite import SqliteEngine
@@ -351,3 +353,38 @@ async def test_handles_say_what_they_hold(queue):
     assert handle.queue == queue.ref
     assert handle != handle.id
     assert handle == queue.handle(handle.id)
+
+
+async def test_more_jobs_than_one_call_may_add_are_refused_before_anything_is_added(manager):
+    await manager.add_job("q")
+    with pytest.raises(ValidationError, match="chunked=True"):
+        await manager.add_bulk("q", [{"data": n} for n in range(5_001)])
+
+    assert sum((await manager.queue("q").counts()).values()) == 1
+
+
+async def test_any_number_of_jobs_is_added_in_chunks(manager):
+    handles = await manager.add_bulk("q", [{"data": n} for n in range(5_001)], chunked=True)
+
+    assert len(handles) == 5_001
+    assert (await manager.queue("q").counts())[JobState.WAITING] == 5_001
+    assert (await handles[5_000].job()).data == 5_000
+
+
+async def test_a_chunk_that_fails_names_the_jobs_that_were_added():
+    class Fails(SqliteEngine):
+        calls = 0
+
+        async def add(self, queue, jobs, batch=None):
+            self.calls += 1
+            if self.calls == 3:
+                raise StoreFullError("no room")
+            return await super().add(queue, jobs, batch)
+
+    manager = QueueManager(engine=Fails(None), settings=Settings())
+    with pytest.raises(PartlyAddedError, match=r"2,000 of 2,500 jobs were added") as caught:
+        await manager.add_bulk("q", [{"data": n} for n in range(2_500)], chunked=True)
+
+    assert len(caught.value.handles) == 2_000
+    assert (await manager.queue("q").counts())[JobState.WAITING] == 2_000
+    await manager.shutdown()

@@ -48,21 +48,26 @@ class Calls(Registration):
         """
         return await self.queue(queue).add(name, data, **options)
 
-    async def add_bulk(self, queue: str, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
+    async def add_bulk(
+        self, queue: str, jobs: Sequence[Mapping[str, Any]], *, chunked: bool = False
+    ) -> list[JobHandle[Any]]:
         """Add many jobs in one call: either all of them or none.
 
         Args:
             queue: The queue's name.
             jobs: A mapping for each job, with `name`, `data` and `options`.
+            chunked: Add any number of jobs, in as many calls as needed; see `Queue.add_bulk`.
 
         Returns:
             A handle on each job, in order.
 
         Raises:
-            ValidationError: A job is not valid; the error names its index and field.
+            ValidationError: A job is not valid, and the error names its index and field; or they
+                are too many or too large for one call. Nothing was added.
+            PartlyAddedError: Only with `chunked`: a call failed after others had succeeded.
             EngineError: The store failed.
         """
-        return await self.queue(queue).add_bulk(jobs)
+        return await self.queue(queue).add_bulk(jobs, chunked=chunked)
 
     async def get_job(self, queue: str, job_id: str) -> Job | None:
         """Return a job as it is now; None if it does not exist.

@@ -215,32 +215,49 @@ class Queue(Control):
         """
         return await self._submission.submit(self._preparation.one(name, data, options))
 
-    async def add_bulk(self, jobs: Sequence[Mapping[str, Any]]) -> list[JobHandle[Any]]:
+    async def add_bulk(
+        self, jobs: Sequence[Mapping[str, Any]], *, chunked: bool = False
+    ) -> list[JobHandle[Any]]:
         """Add many jobs in one call: either all of them or none.
 
         Args:
             jobs: A mapping for each job, with `name`, `data` and `options` (see `JobOptionArgs`),
                 all of them optional.
+            chunked: Add any number of jobs, in as many calls as needed. If one fails, the jobs of
+                the calls before it stay added. Otherwise at most 5,000 jobs can be added, each tag
+                counting as one more, with 16 MiB of payloads.
 
         Returns:
             A handle on each job, in order.
 
         Raises:
-            ValidationError: A job is not valid; the error names its index and field.
+            ValidationError: A job is not valid, and the error names its index and field; or they
+                are too many or too large for one call. Nothing was added.
+            PartlyAddedError: Only with `chunked`: a call failed after others had succeeded.
             EngineError: The store failed.
         """
-        return await self._submission.submit_all(self._preparation.many(jobs))
+        prepared = self._preparation.many(jobs)
+        if chunked:
+            return await self._submission.submit_in_chunks(prepared)
+        return await self._submission.submit_all(prepared)
 
-    async def add_jobs(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
+    async def add_jobs(
+        self, jobs: Sequence[NewJob], *, chunked: bool = False
+    ) -> list[JobHandle[Any]]:
         """Add jobs that were prepared with `task.job(...)`: either all of them or none.
 
         Args:
             jobs: The jobs.
+            chunked: Add any number of jobs, in as many calls as needed; see `add_bulk`.
 
         Returns:
             A handle on each job, in order.
 
         Raises:
+            ValidationError: They are too many or too large for one call. Nothing was added.
+            PartlyAddedError: Only with `chunked`: a call failed after others had succeeded.
             EngineError: The store failed.
         """
+        if chunked:
+            return await self._submission.submit_in_chunks(jobs)
         return await self._submission.submit_all(jobs)

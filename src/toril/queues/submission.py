@@ -9,12 +9,13 @@ from weakref import WeakKeyDictionary
 
 from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Added, AddStatus
-from toril.errors import ValidationError
+from toril.errors import EngineError, PartlyAddedError, ValidationError
 from toril.model import codec
 from toril.model.claim import BEGINNING, KEY
 from toril.model.events import EventBus, JobAdded
 from toril.model.job import NewJob, QueueRef
 from toril.payloads import PayloadStore
+from toril.queues.batch_size import check_batch, chunks_of
 from toril.queues.batching import Batcher
 from toril.queues.claim_check import Claims
 from toril.queues.handle import JobHandle
@@ -113,17 +114,39 @@ class Submission:
             jobs: The jobs.
 
         Raises:
+            ValidationError: They are too many for one call, or too large.
             EngineError: The store failed.
         """
         if not jobs:
             return []
         if self._claims is not None:
             jobs = await self._claims.check_in(jobs)
+        check_batch(jobs)
         added = await self.engine.add(self.ref, jobs)
         if self._bus.wants(JobAdded):
             for job, answer in zip(jobs, added, strict=True):
                 self._announce(job, answer)
         return [JobHandle(self, answer) for answer in added]
+
+    async def submit_in_chunks(self, jobs: Sequence[NewJob]) -> list[JobHandle[Any]]:
+        """Add jobs in as many calls as needed, in order.
+
+        Args:
+            jobs: The jobs.
+
+        Raises:
+            PartlyAddedError: A call failed after others had succeeded.
+            EngineError: The first call failed.
+        """
+        handles: list[JobHandle[Any]] = []
+        for chunk in chunks_of(jobs):
+            try:
+                handles += await self.submit_all(chunk)
+            except EngineError as error:
+                if not handles:
+                    raise
+                raise PartlyAddedError(handles, len(jobs), str(error)) from error
+        return handles
 
     def handle(self, job_id: str) -> JobHandle[Any]:
         """Return a handle on a job by its id, without checking that the job exists."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from toril.clock import Clock
 from toril.engine.contract.hot_path import Fetch
+from toril.engine.contract.rules import MOST_EXCHANGED
 from toril.errors import EngineError
 from toril.model.events import EventBus
 from toril.model.outcome import RetryDelay
@@ -93,7 +94,7 @@ class Pump:
         self._slots = slots = shared.slots
         remote = engine.capabilities.remote
         self._is_narrow = slots.total < (_SPLIT_FROM_REMOTE if remote else _SPLIT_FROM)
-        self._chunk = slots.total if self._is_narrow else -(-slots.total // 2)
+        self._chunk = slots.total if self._is_narrow else min(-(-slots.total // 2), MOST_EXCHANGED)
         self._poke = asyncio.Event()
         self._idle = Idle(engine, ref, shared.clock, self._on_idle_changed)
         publisher = Publisher(ref, shared.bus, shared.statistics)

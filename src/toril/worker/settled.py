@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Exchange, Refusal
+from toril.engine.contract.rules import BYTES, MOST_EXCHANGED
 from toril.errors import EngineError, StoreRejectedError, UnsupportedError
 from toril.model.job import QueueRef
 from toril.model.outcome import (
@@ -20,7 +21,7 @@ from toril.model.outcome import (
     RetryDelay,
     settlement_for,
 )
-from toril.model.settlement import Fail, Settlement, SettlementHook, follow_ups_of
+from toril.model.settlement import Complete, Fail, Settlement, SettlementHook, follow_ups_of
 from toril.worker.attempt import Attempt
 from toril.worker.failures import error_of
 from toril.worker.heartbeat import Heartbeat
@@ -31,8 +32,21 @@ _logger = logging.getLogger("toril.worker")
 _CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
 _MAX_UNFLUSHED = 32  # answers not yet flushed before the pump waits
 
+_FEW = 8  # settlements: with results as large as allowed, they still fit into a call
+
 Done: TypeAlias = tuple[Attempt, Settlement, float]
 """A finished attempt, its settlement, and its duration in seconds."""
+
+
+def _most_of(done: Sequence[Done]) -> int:
+    """Return how many settlements to send in one call: neither too many nor too large."""
+    size = 0
+    for index, (_, settlement, _) in enumerate(done[:MOST_EXCHANGED]):
+        if isinstance(settlement, Complete) and settlement.result_json is not None:
+            size += len(settlement.result_json)
+        if size > BYTES and index:
+            return index
+    return MOST_EXCHANGED
 
 
 class Settlements:
@@ -111,8 +125,11 @@ class Settlements:
         if self._one_by_one:
             self._one_by_one -= 1
             done, self.to_send = self.to_send[:1], self.to_send[1:]
-        else:
+        elif len(self.to_send) <= _FEW:
             done, self.to_send = self.to_send, []
+        else:
+            most = _most_of(self.to_send)
+            done, self.to_send = self.to_send[:most], self.to_send[most:]
         return done
 
     def failed(self, done: list[Done], error: EngineError) -> None:

@@ -18,6 +18,18 @@ KEPT_MINUTES = 14 * 24 * 60
 CHUNK = 1000
 """Jobs that one step removes or moves, so that other calls do not wait long."""
 
+MAX_BATCH = 5_000
+"""Jobs that one call may add, each tag counting as one more: about 25 ms of the store's time."""
+
+MAX_BATCH_BYTES = 16 << 20
+"""Bytes of payloads that one call may add."""
+
+MOST_EXCHANGED = 500
+"""Jobs that one exchange of a worker settles, and fetches."""
+
+BYTES = 8 << 20
+"""How many bytes of payloads one call moves, about; a single larger job is moved alone."""
+
 LATEST = 8_640_000_000_000_000
 """The latest time that programs in all languages can show, in ms: that of a Date in JavaScript."""
 
@@ -32,6 +44,7 @@ LUA_CONSTANTS = {
     "KEPT_ERRORS": KEPT_ERRORS,
     "KEPT_MINUTES": KEPT_MINUTES,
     "CHUNK": CHUNK,
+    "BYTES": BYTES,
     "LATEST": LATEST,
     "PRODUCER_IDLE_MS": PRODUCER_IDLE_MS,
     "PRODUCERS_CHECKED_EVERY": PRODUCERS_CHECKED_EVERY,

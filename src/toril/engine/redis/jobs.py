@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from toril.engine.contract.jobs import Ending, Page
-from toril.engine.contract.rules import cannot_change, foreign_cursor, no_such_job
+from toril.engine.contract.rules import CHUNK, cannot_change, foreign_cursor, no_such_job
 from toril.engine.redis.job_hash import ending_of, job_of, raw_of
 from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import as_json
@@ -88,7 +88,10 @@ class RedisJobs:
         return lines
 
     async def endings(self, queue: QueueRef, ids: Sequence[str]) -> dict[str, Ending | None]:
-        answers = await self._run("endings", queue, *ids)
+        answers: list[Any] = []
+        while len(answers) < len(ids):
+            some = ids[len(answers) : len(answers) + CHUNK]
+            answers += await self._run("endings", queue, *some)  # fewer if they are large
         return {
             job_id: ending_of(found)
             for job_id, found in zip(ids, answers, strict=True)
@@ -96,20 +99,20 @@ class RedisJobs:
         }
 
     async def promote(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return list(await self._run("promote", queue, *ids))
+        return await self._each("promote", queue, ids)
 
     async def retry(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return list(await self._run("retry", queue, *ids))
+        return await self._each("retry", queue, ids)
 
     async def remove(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
-        return list(await self._run("remove", queue, *ids))
+        return await self._each("remove", queue, ids)
 
     async def cancel(self, queue: QueueRef, ids: Sequence[str]) -> list[str]:
         error = {"type": ErrorKind.CANCELLED, "message": CANCEL_REASON, "stack": ""}
         event_error = as_json((ErrorKind.CANCELLED, CANCEL_REASON))
         traceback = as_json(CANCEL_REASON)
         args = (CANCEL_REASON, as_json(error), event_error, traceback)
-        return list(await self._run("cancel", queue, *args, *ids))
+        return await self._each("cancel", queue, ids, *args)
 
     async def change(
         self,
@@ -134,6 +137,23 @@ class RedisJobs:
             case state:
                 raise cannot_change(job_id, state)
 
+    async def _each(
+        self, script: str, queue: QueueRef, ids: Sequence[str], *args: Any
+    ) -> list[str]:
+        """Run a script that changes jobs, in steps; return the ids of those that it changed.
+
+        The script returns how many of the ids it went through. Finding a job in a long list takes
+        a while, so a step may end early.
+        """
+        changed: list[str] = []
+        done = 0
+        while done < len(ids):
+            some = ids[done : done + CHUNK]
+            went, *found = await self._run(script, queue, *args, *some)
+            changed += found
+            done += went
+        return changed
+
     async def _run(self, script: str, queue: QueueRef, *args: Any) -> Any:
         return await self._sessions.current().run(script, queue, *args)
 
@@ -143,11 +163,10 @@ async def _get(
 ) -> list[Job | None]:
     """Return jobs by id, in order; with a state, None for jobs in other states."""
     found: list[Job | None] = []
-    for first in range(0, len(ids), _READ_CHUNK):
-        some = ids[first : first + _READ_CHUNK]
-        answer = await session.run("get", queue, state, *some)
+    while len(found) < len(ids):
+        some = ids[len(found) : len(found) + _READ_CHUNK]
+        answer = await session.run("get", queue, state, *some)  # fewer if they are large
         found += [None if job is None else job_of(queue, job) for job in answer]
-        found += [None] * (len(some) - len(answer))
     return found
 
 

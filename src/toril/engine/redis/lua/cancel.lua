@@ -1,7 +1,7 @@
 -- Fails waiting jobs, except schedules' pending jobs, and asks running jobs to stop.
 -- ARGV: 1 the reason, 2 the error (JSON, without its attempt and times), 3 the error for event
 --   records (JSON), 4 the text in place of a traceback (JSON text); then the ids.
--- Returns: the ids of the failed jobs and of those asked to stop.
+-- Returns: how many it went through, the ids of the failed jobs and of those asked to stop.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -37,8 +37,12 @@ local function fail_waiting(id, state, set)
     emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', EVENT_ERROR)
 end
 
-local waiting, active, seen = {}, {}, {}
+local waiting, active, seen, went = {}, {}, {}, 0
 for n = 5, #ARGV do
+    if searched > MOST_SEARCHED then
+        break
+    end
+    went = went + 1
     local id = ARGV[n]
     local state, _, set = state_of(HERE, id)
     local is_unfinished = state and state ~= 'completed' and state ~= 'failed'
@@ -62,4 +66,4 @@ end
 for _, id in ipairs(waiting) do
     emit(HERE, 'cancelled', 'jobId', id)
 end
-return waiting
+return {went, unpack(waiting)}

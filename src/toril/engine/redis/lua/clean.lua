@@ -36,9 +36,10 @@ end
 
 local old, checked = {}, 0
 for _, id in ipairs(ids) do
-    if #old == MOST then
+    if #old == MOST or searched > MOST_SEARCHED then
         break
     end
+    if not SET then searched = searched + SKIP + checked - #old end
     checked = checked + 1
     local added = finished and 0 or whole(try('HGET', JOB .. id, 'timestamp'))
     if added <= BEFORE and (finished or not is_pending_job(id)) then

@@ -1,6 +1,6 @@
 -- Removes a queue's limits, and puts a part of the jobs in lanes back in line.
 -- ARGV: 1 how many jobs at most.
--- Returns: how many jobs were put back.
+-- Returns: how many jobs were put back, or how many lanes were removed if they are more.
 -- include: queue
 -- include: here
 -- include: events
@@ -10,7 +10,7 @@
 local missing = missing_queue()
 if missing then return missing end
 call('HDEL', META, 'concurrency', 'max', 'duration')
-clear_lanes()
+local cleared = clear_lanes(CHUNK)
 call('DEL', LIMITS, OWN .. 'rate')
 local sorted = call('ZRANGEBYSCORE', PRIORITIZED, '-inf', '(0', 'WITHSCORES', 'LIMIT', 0, ARGV[1])
 local scores = {}
@@ -22,4 +22,4 @@ for n = 1, #sorted, 2 do
 end
 in_pieces('ZADD', PRIORITIZED, scores)
 if call('LLEN', WAIT) + call('ZCARD', PRIORITIZED) > 0 and not is_closed(HERE) then mark(HERE) end
-return #sorted / 2
+return math.max(#sorted / 2, cleared)

@@ -20,6 +20,7 @@
 -- flags: allow-oom
 -- include: queue
 -- include: counters
+-- constant: BYTES
 
 -- A script creates its functions again in each run, and a function with upvalues costs as much as
 -- a command. So the common path is straight code, and pieces that few exchanges need are inserted
@@ -186,7 +187,7 @@ while at <= LAST do
             end
         end
         if kept ~= 0 then in_pieces('ZADD', COMPLETED, members) end
-        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept) end
+        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept, #done) end
         jobs = done
         completed = completed + #done
     end
@@ -288,9 +289,11 @@ if WANTED >= 0 then
         end
     end
 
-    -- Jobs that the worker only fails do not count against the rate limit: fetch others instead.
+    -- A few jobs first: their size tells how many more fit into the answer. Jobs that the worker
+    -- only fails do not count against the rate limit: fetch others instead.
+    local piece, bytes = 16, 0
     repeat
-        local wanted = WANTED - #leases / 3
+        local wanted = math.min(WANTED - #leases / 3, piece)
         local most, until_when = limits[1] and 0 or wanted, nil
         if most > 0 and MOST_RUNNING then
             most = math.min(most, MOST_RUNNING - call('LLEN', ACTIVE))
@@ -364,6 +367,7 @@ if WANTED >= 0 then
                 call('XADD', EVENTS, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
                 some, taken[#taken + 1] = some + 1, id
                 leases[#leases + 1], leases[#leases + 2], leases[#leases + 3] = id, TOKEN, job
+                bytes = bytes + #(job[2] or '')
                 if not job[10] then
                     counted = counted + 1
                 end
@@ -387,7 +391,9 @@ if WANTED >= 0 then
             end
         end
         limited = most < wanted and until_when and some >= most and until_when or false
-    until not limited or counted == some
+        piece = math.max(math.floor((BYTES - bytes) / (bytes + 1) * #leases / 3), 1)
+        local are_more = #ids == wanted and bytes < BYTES
+    until #leases / 3 >= WANTED or (limited and counted == some) or not (limited or are_more)
 
     if #leases / 3 < WANTED then
         limited = limited or (by_key and own.rested_at() or false)

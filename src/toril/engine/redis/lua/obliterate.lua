@@ -46,7 +46,9 @@ end
 for _, schedule in ipairs(call('ZRANGE', JOB .. 'repeat', 0, -1)) do
     call('UNLINK', JOB .. 'repeat:' .. schedule)
 end
-clear_lanes()
+if clear_lanes(CHUNK) == CHUNK then
+    return 0
+end
 local keys = {
     LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay',
     JOB .. 'stalled-check',

@@ -1,6 +1,6 @@
 -- Makes delayed jobs ready.
 -- ARGV: the ids.
--- Returns: the ids of those that were delayed.
+-- Returns: how many it went through, the ids of those that were delayed.
 -- include: queue
 -- include: here
 -- include: events
@@ -8,14 +8,14 @@
 
 local missing = missing_queue()
 if missing then return missing end
-local promoted = {}
+local promoted = {#ARGV}
 for _, id in ipairs(ARGV) do
     if call('ZREM', DELAYED, id) == 1 then
         push_due(HERE, id)
         promoted[#promoted + 1] = id
     end
 end
-if #promoted > 0 then
+if #promoted > 1 then
     if not is_closed(HERE) then mark(HERE) end
 end
 return promoted

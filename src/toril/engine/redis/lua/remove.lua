@@ -1,7 +1,7 @@
 -- Removes jobs that are not active, each with its children in any queue. As in BullMQ, a job is not
 -- removed while it or one of its descendants is active.
 -- ARGV: the ids.
--- Returns: the ids of those that were removed.
+-- Returns: how many it went through, the ids of those that were removed.
 -- flags: allow-oom
 -- include: queue
 -- include: here
@@ -70,8 +70,12 @@ local function remove(q, id, parent_key)
     end
 end
 
-local removed = {}
+local removed = {0}
 for _, id in ipairs(ARGV) do
+    if searched > MOST_SEARCHED then
+        break
+    end
+    removed[1] = removed[1] + 1
     local key = JOB .. id
     local state = state_of(HERE, id)
     if state and (state == 'completed' or state == 'failed' or not is_pending_job(id))

@@ -1,6 +1,6 @@
 -- Runs finished jobs again as if they were new, but keeps their errors.
 -- ARGV: the ids.
--- Returns: the ids of those that were finished.
+-- Returns: how many it went through, the ids of those that were finished.
 -- include: queue
 -- include: here
 -- include: events
@@ -9,7 +9,7 @@
 
 local missing = missing_queue()
 if missing then return missing end
-local again = {}
+local again = {#ARGV}
 for _, id in ipairs(ARGV) do
     local prev = call('ZREM', COMPLETED, id) == 1 and 'completed'
         or call('ZREM', FAILED, id) == 1 and 'failed'
@@ -27,7 +27,7 @@ for _, id in ipairs(ARGV) do
         again[#again + 1] = id
     end
 end
-if #again > 0 then
+if #again > 1 then
     if not is_closed(HERE) then mark(HERE) end
 end
 return again

@@ -16,8 +16,16 @@ local function state_of(q, id, is_alone)
             return set, score, base .. set
         end
     end
-    if call('EXISTS', base .. id .. ':lock') == 1 or call('LPOS', base .. 'active', id) then
+    if call('EXISTS', base .. id .. ':lock') == 1 then
         return 'active'
+    end
+    -- Without a lock it may be active only until it is rescued. A long list is not searched.
+    local running = call('LLEN', q.active)
+    if running <= CHUNK or is_alone then
+        searched = searched + running
+        if call('LPOS', q.active, id) then
+            return 'active'
+        end
     end
     if is_alone and not call('LPOS', q.wait, id, 'RANK', -1)
         and not call('LPOS', q.base .. 'paused', id) then
@@ -30,7 +38,10 @@ end
 local function take_out(q, id, state, set)
     if set then
         call('ZREM', set, id)
-    elseif call('LREM', q.wait, -1, id) == 0 then
-        call('LREM', q.base .. 'paused', -1, id)  -- used by old BullMQs
+    else
+        searched = searched + call('LLEN', q.wait)
+        if call('LREM', q.wait, -1, id) == 0 then
+            call('LREM', q.base .. 'paused', -1, id)  -- used by old BullMQs
+        end
     end
 end

@@ -47,9 +47,9 @@ local function free_key(id, key_id)
     end
 end
 
--- Removes finished jobs that retention does not keep. Of those past the age (ms), the oldest
--- thousand are removed.
-local function trim_finished(set, age, count)
+-- Removes finished jobs that retention does not keep: of those past the age (ms) and of those beyond
+-- the count, a few more than have just ended. So it catches up in steps.
+local function trim_finished(set, age, count, ended)
     -- From newest to oldest, as in BullMQ: parents that wait for these jobs continue in this order.
     local function forget_all(old)
         for n = #old, 1, -1 do
@@ -57,13 +57,14 @@ local function trim_finished(set, age, count)
         end
     end
     if age then
-        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, CHUNK)
+        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, ended + 250)
         forget_all(old)
         in_pieces('ZREM', set, old)
     end
     if count and count > 0 then
         local excess = call('ZCARD', set) - count
         if excess > 0 then
+            excess = math.min(excess, ended + 250)
             forget_all(call('ZRANGE', set, 0, excess - 1))
             call('ZREMRANGEBYRANK', set, 0, excess - 1)
         end

@@ -39,17 +39,27 @@ local function rejoin_all()
     call('DEL', RESTING, FULL)
 end
 
--- Removes all lanes and what is counted for their keys.
-local function clear_lanes()
-    local keys = {RING, RESTING, FULL, RUNNING, TURN}
-    local function add(key)
-        for _, kind in ipairs({LANE, LOAD, RATE}) do
-            keys[#keys + 1] = kind .. key
+-- Removes some lanes and what is counted for their keys. Returns how many; less than asked for once
+-- all are gone.
+local function clear_lanes(most)
+    local keys, found = {}, call('ZRANGE', RING, 0, most - 1)
+    in_pieces('ZREM', RING, found)
+    for _, place in ipairs({RESTING, FULL}) do
+        if #found < most then
+            local is_set = place == FULL
+            local some = call(is_set and 'SPOP' or 'ZPOPMIN', place, most - #found)
+            for n = 1, #some, is_set and 1 or 2 do found[#found + 1] = some[n] end
         end
     end
-    for _, key in ipairs(call('ZRANGE', RING, 0, -1)) do add(key) end
-    for _, key in ipairs(call('ZRANGE', RESTING, 0, -1)) do add(key) end
-    for _, key in ipairs(call('SMEMBERS', FULL)) do add(key) end
-    for _, record in ipairs(call('HVALS', RUNNING)) do add(string.match(record, ' (.*)$')) end
+    if #found < most then
+        for _, record in ipairs(call('HVALS', RUNNING)) do
+            found[#found + 1] = string.match(record, ' (.*)$')
+        end
+        call('UNLINK', RUNNING, TURN)
+    end
+    for _, key in ipairs(found) do
+        keys[#keys + 1], keys[#keys + 2], keys[#keys + 3] = LANE .. key, LOAD .. key, RATE .. key
+    end
     in_pieces('UNLINK', nil, keys)
+    return math.min(#found, most)
 end
