@@ -4,6 +4,7 @@
 -- Returns: how many it went through, the ids of the failed jobs and of those asked to stop.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

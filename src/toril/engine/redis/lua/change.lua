@@ -3,6 +3,7 @@
 --   its data changes; 5 its new data (JSON).
 -- Returns: nil, or the state that does not allow the change; "missing" if the job does not exist.
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -4,6 +4,7 @@
 -- Returns: how many to skip next time (-1: all were checked), then the removed ids.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -2,6 +2,7 @@
 -- ARGV: 1 how many jobs at most.
 -- Returns: how many jobs were put back, or how many lanes were removed if they are more.
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -2,6 +2,7 @@
 -- Returns: how many jobs are waiting, prioritized, delayed, waiting for children, active,
 --   completed, failed.
 -- include: queue
+-- include: checks
 
 local missing = missing_queue()
 if missing then return missing end

@@ -4,6 +4,7 @@
 -- Returns: how many were removed.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -266,6 +266,7 @@ if WANTED >= 0 then
         HERE.is_trimmed = true
         -- insert: events
         -- insert: ready
+        -- insert: checks
         check_keys()
         call('ZREM', DELAYED, unpack(promoted))
         for _, id in ipairs(promoted) do

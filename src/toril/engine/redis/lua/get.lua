@@ -4,6 +4,7 @@
 --   else: id, state, score in its set or false, 1 if its cancellation was requested, and the values
 --   of FIELDS in job_hash.py, which are left out if its key holds no hash.
 -- include: queue
+-- include: checks
 -- include: here
 -- include: find
 -- constant: BYTES

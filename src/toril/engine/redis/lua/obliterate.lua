@@ -3,6 +3,7 @@
 -- Returns: how many jobs were removed, or -1 once the queue is removed.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -4,6 +4,7 @@
 -- Returns: how many it went through, the ids of those that were removed.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

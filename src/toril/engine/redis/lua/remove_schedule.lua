@@ -3,6 +3,7 @@
 -- Returns: 1 if it existed, else 0.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

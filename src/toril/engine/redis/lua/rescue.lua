@@ -4,6 +4,7 @@
 -- Returns: how many were checked, then for each stalled job: id, 1 if it is poison, else 0.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -2,6 +2,7 @@
 -- ARGV: the ids.
 -- Returns: how many it went through, the ids of those that were finished.
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

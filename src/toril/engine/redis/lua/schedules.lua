@@ -1,6 +1,7 @@
 -- Lists a queue's schedules.
 -- Returns: for each schedule, ordered by due time: id, due time of its newest job (ms), its hash.
 -- include: queue
+-- include: checks
 -- include: schedules
 
 local missing = missing_queue()

@@ -2,6 +2,7 @@
 -- ARGV: 1 "1" to pause, "0" to resume.
 -- flags: allow-oom
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -6,6 +6,7 @@
 -- Returns: when its next job is due, and 1; or a time that already has a job, and 0 if therefore
 --   nothing was done.
 -- include: queue
+-- include: checks
 -- include: here
 -- include: events
 -- include: ready

@@ -1,5 +1,5 @@
 -- Finding a job's state. For a job in no sorted set, its lock or the active list decides.
--- needs: here
+-- needs: checks, here
 local SETS = {'completed', 'failed', 'delayed', 'prioritized', 'waiting-children'}
 
 -- Returns the state, and for a job in a sorted set also its score and the set's key; nil if the job
