@@ -36,6 +36,7 @@ FIELDS = (
 """The fields of a job's hash, in the order in which lua/get.lua returns them."""
 
 _DUE_STEP = 0x1000
+_MOST = 2.0**63
 _decode_errors = msgspec.json.Decoder(tuple[AttemptError, ...], strict=False).decode
 
 
@@ -59,7 +60,7 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
         state=state,
         priority=_number(field["priority"]),
         created_ms=_number(field["timestamp"]),
-        due_ms=int(float(score)) // _DUE_STEP if state is JobState.DELAYED else None,
+        due_ms=_number(score) // _DUE_STEP if state is JobState.DELAYED else None,
         started_ms=_time(field["processedOn"]),
         finished_ms=_time(field["finishedOn"]),
         attempts_made=_number(field["atm"] or field["attemptsMade"]),
@@ -75,7 +76,8 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
 
 def _number(text: str | None) -> int:
     try:
-        return int(float(text or 0))
+        number = float(text or 0)
+        return int(min(max(number, -_MOST), _MOST))  # any program may have written 1e999
     except ValueError:
         return 0
 

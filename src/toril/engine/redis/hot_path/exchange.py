@@ -9,6 +9,7 @@ from toril.engine.contract.hot_path import Exchange, Fetch, Refusal, WakeToken
 from toril.engine.redis.hot_path.add import key_of, placing
 from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import as_json
+from toril.model.durations import LATEST_MS
 from toril.model.job import AttemptError, Lease, QueueRef
 from toril.model.options import Keep
 from toril.model.settlement import (
@@ -178,6 +179,8 @@ def unpack(
         _lease(queue, now, job_id, token, fields)
         for job_id, token, fields in zip(leases[::3], leases[1::3], leases[2::3], strict=True)
     ]
+    if due is not None and not 0 <= due <= LATEST_MS:  # a delay that no program can wait for
+        due = LATEST_MS
     return Exchange(results, taken or (), due, limited, _KEPT_BY_REDIS)
 
 
