@@ -21,7 +21,8 @@ local REASON, ERROR, EVENT_ERROR, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local function fail_waiting(id, state, set)
     local key = JOB .. id
-    local job = call('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent')
+    local job = call('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent',
+                     'opts')
     take_out(HERE, id, state, set)
     if job[4] then free_key(id, job[4]) end
     if job[5] and job[5] ~= '' then child_failed(key, job[5], job[6], REASON) end
@@ -33,6 +34,10 @@ local function fail_waiting(id, state, set)
          'stacktrace', stack .. TRACEBACK .. ']')
     call('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
+    local known, opts = pcall(cjson.decode, job[7] or '')
+    local keep = known and type(opts) == 'table' and opts.removeOnFail
+    local age = type(keep) == 'table' and tonumber(keep.age)
+    if age then call('ZADD', OWN .. 'expiring', NOW + age * 1000, NOW_TEXT .. ':' .. id) end
     emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', EVENT_ERROR)
 end
 

@@ -21,6 +21,7 @@
 -- flags: allow-oom
 -- include: queue
 -- include: counters
+-- constant: CLOCK_SLACK_MS
 
 -- A script creates its functions again in each run, and a function with upvalues costs as much as
 -- a command. So the common path is straight code, and pieces that few exchanges need are inserted
@@ -185,7 +186,7 @@ while at <= LAST do
             end
         end
         if kept ~= 0 then in_pieces('ZADD', COMPLETED, members) end
-        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept) end
+        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept, done) end
         jobs = done
         completed = completed + #done
     end
@@ -302,7 +303,8 @@ if WANTED >= 0 then
             local left = tonumber(limits[3]) - (tonumber(call('GET', LIMITER)) or 0)
             if left < most then
                 local ends = call('PTTL', LIMITER)
-                if ends == 0 or ends == -1 then  -- expired, or a count without an expiry
+                -- Expired, a count without an expiry, or left from before the clock was set back.
+                if ends == 0 or ends == -1 or ends > limits[4] + CLOCK_SLACK_MS then
                     call('DEL', LIMITER)
                     left, ends = tonumber(limits[3]), -2
                 end

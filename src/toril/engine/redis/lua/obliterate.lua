@@ -47,8 +47,8 @@ for _, schedule in ipairs(call('ZRANGE', JOB .. 'repeat', 0, -1)) do
 end
 clear_lanes()
 local keys = {
-    LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay',
-    JOB .. 'stalled-check',
+    LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'expiring', OWN .. 'tagged', JOB .. 'repeat',
+    JOB .. 'delay', JOB .. 'stalled-check',
 }
 for _, key in ipairs(KEYS) do
     keys[#keys + 1] = key

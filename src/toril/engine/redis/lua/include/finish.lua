@@ -47,8 +47,16 @@ local function free_key(id, key_id)
 end
 
 -- Removes finished jobs that retention does not keep. Of those past the age (ms), the oldest
--- thousand are removed.
-local function trim_finished(set, age, count)
+-- thousand are removed. With an age, the jobs that have just finished are noted for sweep.lua.
+local function trim_finished(set, age, count, jobs)
+    if age and count ~= 0 then
+        local expiring = {}
+        for _, job in ipairs(jobs) do
+            expiring[#expiring + 1] = string.format('%.0f', NOW + age)
+            expiring[#expiring + 1] = NOW_TEXT .. ':' .. job.id
+        end
+        in_pieces('ZADD', OWN .. 'expiring', expiring)
+    end
     -- From newest to oldest, as in BullMQ: parents that wait for these jobs continue in this order.
     local function forget_all(old)
         for n = #old, 1, -1 do
@@ -63,8 +71,14 @@ local function trim_finished(set, age, count)
     if count and count > 0 then
         local excess = call('ZCARD', set) - count
         if excess > 0 then
-            forget_all(call('ZRANGE', set, 0, excess - 1))
+            local found, old, noted = call('ZRANGE', set, 0, excess - 1, 'WITHSCORES'), {}, {}
+            for n = 1, #found, 2 do
+                old[#old + 1] = found[n]
+                noted[#noted + 1] = found[n + 1] .. ':' .. found[n]
+            end
+            forget_all(old)
             call('ZREMRANGEBYRANK', set, 0, excess - 1)
+            in_pieces('ZREM', OWN .. 'expiring', noted)
         end
     end
 end
