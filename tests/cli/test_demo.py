@@ -106,6 +106,13 @@ def test_a_run_presses_every_file_and_a_second_one_begins_anew(toril, tree):
     check(out, files)
 
 
+def test_what_it_writes_is_for_its_user_alone(toril, tree):
+    out = tree / "private"
+    assert toril("demo", str(tree), "--limit", "1", "--out", str(out)).code == 0
+    assert out.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(out)
+
+
 def test_the_way_to_look_closer_works_in_a_shell(toril, tree):
     out = toril.folder / "a ? # %41 'quoted'"
     assert toril("demo", str(tree), "--limit", "3", "--out", str(out)).code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from tests.conformance.support import Pen, Result, fail, ids, job, retry
@@ -213,19 +215,85 @@ async def test_a_debounced_job_that_has_started_is_not_replaced(pen: Pen) -> Non
     await pen.add(job("a", "1", deduplication=DEBOUNCE))
     await pen.engine.jobs.promote(pen.queue, ["a"])
     lease = await pen.one()
-    assert await pen.add("b", deduplication=DEBOUNCE) == [Result("a", AddStatus.DEDUPLICATED)]
+    assert await pen.add("b", deduplication=DEBOUNCE) == [Result("b", AddStatus.CREATED)]
     assert await pen.settle(Complete(lease)) == [None]
     assert (await pen.job("a")).state is JobState.COMPLETED
 
 
-async def test_adds_do_not_keep_out_what_follows_a_debounced_job_that_runs(pen: Pen) -> None:
-    await pen.add("a", deduplication=DEBOUNCE)
+async def is_promoted(pen: Pen) -> None:
     await pen.engine.jobs.promote(pen.queue, ["a"])
+
+
+async def has_started(pen: Pen) -> None:
+    await is_promoted(pen)
     await pen.one(lease_ms=60_000)
+
+
+async def has_completed(pen: Pen) -> None:
+    await is_promoted(pen)
+    await pen.settle(Complete(await pen.one()))
+
+
+async def is_not_kept(pen: Pen) -> None:
+    await is_promoted(pen)
+    await pen.settle(Complete(await pen.one(), keep=Keep(count=0)))
+
+
+async def has_failed(pen: Pen) -> None:
+    await is_promoted(pen)
+    await pen.settle(fail(await pen.one()))
+
+
+async def is_retried_later(pen: Pen) -> None:
+    await is_promoted(pen)
+    await pen.settle(retry(await pen.one(), 60_000))
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [is_promoted, has_started, has_completed, is_not_kept, has_failed, is_retried_later],
+)
+async def test_the_last_of_a_burst_runs_whatever_has_become_of_the_first(
+    pen: Pen, happened: Callable[[Pen], Awaitable[None]]
+) -> None:
+    await pen.add(job("a", "1", deduplication=DEBOUNCE))
+    await happened(pen)
+    for name, data in (("b", "2"), ("c", "3")):
+        (added,) = await pen.add(job(name, data, deduplication=DEBOUNCE))
+        assert added == Result(name, AddStatus.CREATED)
+    await pen.advance(2_000)
+    ran = {lease.id: lease.data for lease in await pen.fetch(10)}
+    assert ran.pop("c") == "3"
+    assert "b" not in ran
+
+
+async def test_the_last_of_a_burst_runs_though_the_first_was_delayed_for_less_than_its_time(
+    pen: Pen,
+) -> None:
+    rule = Deduplication.debounce(10, "key")
+    await pen.add(job("a", "1", delay=1, deduplication=rule))
     await pen.advance(1_000)
-    assert await pen.add("b", deduplication=DEBOUNCE) == [Result("a", AddStatus.DEDUPLICATED)]
+    assert (await pen.one()).data == "1"
+    await pen.add(job("b", "2", delay=1, deduplication=rule))
     await pen.advance(1_000)
-    assert await pen.add("c", deduplication=DEBOUNCE) == [Result("c", AddStatus.CREATED)]
+    assert (await pen.one()).data == "2"
+
+
+async def test_a_job_that_follows_one_that_runs_holds_the_key(pen: Pen) -> None:
+    await pen.add("a", deduplication=DEBOUNCE)
+    await has_started(pen)
+    await pen.add("b", deduplication=DEBOUNCE)
+    assert await is_held(pen, THROTTLE)
+    await pen.engine.jobs.cancel(pen.queue, ["a"])
+    assert await is_held(pen, THROTTLE)
+
+
+async def test_a_debounce_does_not_remove_a_job_that_has_got_the_holders_id(pen: Pen) -> None:
+    await pen.add("a", deduplication=DEBOUNCE)
+    await is_not_kept(pen)
+    await pen.add(job("a", "other", delay=60))
+    await pen.add(job("b", deduplication=DEBOUNCE))
+    assert await pen.counts() == {"delayed": 2}
 
 
 async def test_after_its_quiet_time_a_debounce_begins_anew(pen: Pen) -> None:

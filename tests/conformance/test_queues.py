@@ -266,6 +266,7 @@ SILENT: dict[str, tuple[Call, object]] = {
     "info": (lambda engine: engine.queues.info(UNKNOWN), None),
     "rescue": (lambda engine: engine.rescue(UNKNOWN, 1), []),
     "note": (lambda engine: engine.note(UNKNOWN, []), None),
+    "sweep": (lambda engine: engine.queues.sweep(UNKNOWN), 0),
 }
 
 REFUSED: dict[str, Call] = {

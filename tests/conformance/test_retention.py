@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conformance.support import Pen, fail, job
+from tests.conformance.support import Pen, Result, fail, job
+from toril.engine.contract.hot_path import AddStatus
 from toril.model.job import Lease
 from toril.model.options import Keep
 from toril.model.settlement import Complete, Settlement
@@ -111,6 +112,88 @@ async def test_a_rule_of_one_queue_leaves_others_alone(pen: Pen, other_pen: Pen,
     await finish(other_pen, end, None, "x", "y")
     await finish(pen, end, Keep(count=1), "a", "b")
     assert await other_pen.counts() == {end: 2}
+
+
+# Where nothing ends any more
+
+
+@each_end
+async def test_a_sweep_removes_what_is_too_old_and_leaves_the_rest(pen: Pen, end: str) -> None:
+    await finish(pen, end, None, "for ever")
+    await finish(pen, end, Keep(age=1), "a", "b")
+    await finish(pen, end, Keep(age=60), "later")
+    assert await pen.engine.queues.sweep(pen.queue) == 0
+    await pen.advance(1_000)
+    assert await pen.engine.queues.sweep(pen.queue) == 2
+    assert sorted(await pen.listed()) == ["for ever", "later"]
+    assert await pen.counts() == {end: 2}
+    assert await pen.engine.queues.sweep(pen.queue) == 0
+
+
+@each_end
+async def test_the_ids_of_swept_jobs_are_free_again(pen: Pen, end: str) -> None:
+    await finish(pen, end, Keep(age=1), "a")
+    await pen.advance(1_000)
+    await pen.engine.queues.sweep(pen.queue)
+    assert await pen.add("a") == [Result("a", AddStatus.CREATED)]
+    await pen.engine.queues.sweep(pen.queue)
+    assert await pen.counts() == {"waiting": 1}
+
+
+@each_end
+async def test_a_job_that_ran_again_is_kept_as_long_as_its_last_run_says(
+    pen: Pen, end: str
+) -> None:
+    await finish(pen, end, Keep(age=1), "a", "b", "c")
+    await pen.engine.jobs.retry(pen.queue, ["a", "b"])
+    again = {lease.id: lease for lease in await pen.fetch(2, lease_ms=60_000)}
+    await pen.settle(FINISHES[end](again["a"], Keep(age=60)))
+    await pen.advance(2_000)
+    assert await pen.engine.queues.sweep(pen.queue) == 1
+    assert sorted(await pen.listed()) == ["a", "b"]
+    await pen.advance(60_000)
+    assert await pen.engine.queues.sweep(pen.queue) == 1
+    assert await pen.listed() == ["b"]
+
+
+@each_end
+async def test_a_sweep_leaves_alone_what_a_count_or_somebody_removed(pen: Pen, end: str) -> None:
+    await finish(pen, end, Keep(count=2, age=1), "a", "b", "c", "d")
+    await pen.engine.jobs.remove(pen.queue, ["c"])
+    await finish(pen, end, None, "c")
+    await pen.advance(1_000)
+    assert await pen.engine.queues.sweep(pen.queue) == 1
+    assert await pen.listed() == ["c"]
+
+
+async def test_a_sweep_goes_on_until_nothing_is_left(pen: Pen) -> None:
+    leases = [
+        lease for lot in "xyz" for lease in await pen.active(*(f"{lot}{n}" for n in range(667)))
+    ]
+    await pen.settle(*(Complete(lease, keep=Keep(age=1)) for lease in leases))
+    await pen.advance(1_000)
+    assert await pen.engine.queues.sweep(pen.queue) == 2_001
+    assert await pen.counts() == {}
+
+
+async def test_a_job_that_was_cancelled_before_it_ran_is_swept(pen: Pen) -> None:
+    await pen.add(
+        job("a", remove_on_fail=Keep(age=1)),
+        job("b", remove_on_fail=Keep(count=9)),
+        job("c", remove_on_fail=True),
+    )
+    await pen.engine.jobs.cancel(pen.queue, ["a", "b", "c"])
+    await pen.advance(1_000)
+    assert await pen.engine.queues.sweep(pen.queue) == 1
+    assert sorted(await pen.listed()) == ["b", "c"]
+
+
+async def test_a_sweep_leaves_other_queues_alone(pen: Pen, other_pen: Pen) -> None:
+    await finish(other_pen, "completed", Keep(age=1), "x")
+    await finish(pen, "completed", Keep(age=1), "a")
+    await pen.advance(1_000)
+    await pen.engine.queues.sweep(pen.queue)
+    assert await other_pen.counts() == {"completed": 1}
 
 
 async def test_a_job_that_is_not_kept_leaves_nothing_behind(pen: Pen) -> None:

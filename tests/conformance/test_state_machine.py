@@ -122,11 +122,12 @@ class Model:
             if owner is not None:
                 there = self.jobs.get(owner)
                 replaces = there is not None and there.key == key and there.state is DELAYED
-                if not (rule.replace and replaces):
-                    if rule.extend and not rule.replace:
+                if not rule.replace:
+                    if rule.extend:
                         self.keys[key] = (owner, expires)
                     return Result(owner, AddStatus.DEDUPLICATED)
-                del self.jobs[owner]
+                if replaces:
+                    del self.jobs[owner]
             self.keys[key] = (new.id, expires)
         self._create(new, key)
         return Result(new.id, AddStatus.CREATED)

@@ -45,7 +45,7 @@ def test_a_job_that_has_got_the_id_of_the_holder_of_a_key_is_not_replaced(
 
     added = add(lab, engine, "job-b", delay=5, deduplication=REPLACED)
 
-    assert (added.id, added.status) == ("job-a", AddStatus.DEDUPLICATED)
+    assert (added.id, added.status) == ("job-b", AddStatus.CREATED)
     assert lab.ours.exists(f"{PREFIX}job-a")
     assert lab.ours.zscore(f"{PREFIX}delayed", "job-a")
 

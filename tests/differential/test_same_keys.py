@@ -41,11 +41,6 @@ DIFFERENCES = [
         "settle several: drained",
         "Toril looks after all of them, BullMQ after each that completes or fails",
     ),
-    Difference(
-        "step",
-        "add, replacing none: deduplicated",
-        "Toril tells which job stands for one that replaced none; BullMQ tells nothing",
-    ),
     Difference("step", "drain: removed", "Toril tells which jobs were drained, BullMQ nothing"),
     Difference("step", "clean: removed", "Toril tells which jobs were cleaned, BullMQ how many"),
     Difference("step", "clean: cleaned", "Toril tells nothing where nothing was removed"),
@@ -88,6 +83,12 @@ DIFFERENCES = [
         "how",
         "retry finished",
         "with attempts and starts from 0, as BullMQ does when asked; Toril forgets more: FORGOTTEN",
+    ),
+    Difference(
+        "how",
+        "add",
+        "no job that replaces and finds the holder of its key no longer delayed: Toril adds it"
+        " beside the holder, BullMQ drops it",
     ),
     Difference("how", "remove", "no running job: BullMQ removes one whose lock is gone"),
     Difference("how", "change priority", "of jobs that have not started: Toril refuses others"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toril.cli.exits import Exit
+from toril.model.durations import from_epoch_ms
 
 
 def out() -> Console:
@@ -125,7 +125,7 @@ def when(ms: int | None) -> str | None:
     """Format a time in the machine's time zone; None stays None."""
     if ms is None:
         return None
-    return datetime.fromtimestamp(ms / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return from_epoch_ms(ms).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(ms: int, now: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.checks import check_integer, check_text
-from toril.model.durations import Duration, to_ms
+from toril.model.durations import LATEST_MS, Duration, to_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,13 @@ class RateLimit:
             raise ValidationError("rate_limit.per", f"must be at least 1 ms, not {self.per!r}")
         if self.burst is not None:
             check_integer(self.burst, "rate_limit.burst", 1)
+            most = LATEST_MS * self.max // self.per_ms
+            if self.burst > most:
+                raise ValidationError(
+                    "rate_limit.burst",
+                    f"must be at most {most:,}, not {self.burst!r}: with more, the bucket would "
+                    f"not be full again within {LATEST_MS:,} ms",
+                )
         if self.by is not None:
             check_text(self.by, "rate_limit.by")
 

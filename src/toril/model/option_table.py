@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from toril.errors import ValidationError
 from toril.model.checks import check_integer, check_job_id, check_text, is_integer
 from toril.model.codec import MAX_SAFE_INTEGER, encode
-from toril.model.durations import to_epoch_ms, to_ms
+from toril.model.durations import LATEST_MS, to_delay_ms, to_due_ms, to_ms
 from toril.model.options import Backoff, Deduplication, Keep, Priority
 
 MAX_ATTEMPTS = 10_000
@@ -98,7 +98,20 @@ def _read_deduplication(value: Any) -> Deduplication | None:
             "deduplication",
             f"must be Deduplication.simple(), .throttle(ttl) or .debounce(ttl), not {value!r}",
         )
-    return value
+    rule: Deduplication | None = value
+    if rule is not None and rule.ttl_ms is not None:
+        check_integer(rule.ttl_ms, "deduplication.ttl_ms", 1, LATEST_MS)
+    return rule
+
+
+def _read_backoff(value: Any) -> Backoff | None:
+    if value is None:
+        return None
+    backoff = Backoff.parse(value)
+    check_integer(backoff.delay_ms, "backoff.delay_ms", 0, LATEST_MS)
+    if backoff.cap_ms is not None:
+        check_integer(backoff.cap_ms, "backoff.cap_ms", 0, LATEST_MS)
+    return backoff
 
 
 # Reading and writing stored JSON
@@ -158,7 +171,10 @@ def _write_backoff(backoff: Backoff) -> dict[str, Any]:
 
 def _parse_keep(found: Any) -> Keep | None:
     if isinstance(found, Mapping):
-        return Keep(found.get("count"), found.get("age")) if found else None
+        age = found.get("age")
+        if isinstance(age, int | float):
+            age = min(age, LATEST_MS // 1000)
+        return Keep(found.get("count"), age) if found else None
     return Keep.parse(found, "removeOnComplete")
 
 
@@ -202,7 +218,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("attempts", "attempts", "attempts", _read_attempts, lambda value: max(1, _whole(value))),
     Option("metadata", "metadata", "metadata", _read_metadata, _mapping, _write_metadata),
     Option("priority", "priority", "priority", Priority.parse, _whole),
-    Option("delay", "delay_ms", "delay", lambda value: to_ms(value, "delay"), _whole),
+    Option("delay", "delay_ms", "delay", lambda value: to_delay_ms(value, "delay"), _whole),
     Option("job_id", "job_id", "jobId", check_job_id, _or_none(_text)),
     Option("lifo", "lifo", "lifo", _read_flag("lifo"), bool),
     Option("timeout", "timeout_ms", "timeout", _read_limit_ms("timeout"), _limit),
@@ -219,12 +235,10 @@ OPTIONS: tuple[Option, ...] = (
         "scheduled_at",
         "scheduled_ms",
         "scheduledAt",
-        lambda value: to_epoch_ms(value, "scheduled_at"),
+        lambda value: to_due_ms(value, "scheduled_at"),
         _or_none(_whole),
     ),
-    Option(
-        "backoff", "backoff", "backoff", _or_none(Backoff.parse), _parse_backoff, _write_backoff
-    ),
+    Option("backoff", "backoff", "backoff", _read_backoff, _parse_backoff, _write_backoff),
     Option(
         "remove_on_complete",
         "keep_completed",

@@ -11,7 +11,7 @@ import msgspec
 
 from toril.errors import ValidationError, did_you_mean
 from toril.model.checks import check_integer, check_text, is_integer
-from toril.model.durations import Duration, to_ms
+from toril.model.durations import LATEST_MS, Duration, to_ms
 
 MAX_PRIORITY = 2**21
 """BullMQ's largest priority number."""
@@ -160,7 +160,7 @@ class Backoff(msgspec.Struct, frozen=True):
         return self.kind not in _BUILT_IN_BACKOFFS
 
     def delay_for(self, attempts_made: int, draw: float = 0.0) -> int:
-        """Return the delay before the next attempt, in milliseconds.
+        """Return the delay before the next attempt, in milliseconds, at most `LATEST_MS`.
 
         Jitter is subtracted, as in BullMQ: the result is between (1 - jitter)·delay and delay.
 
@@ -170,10 +170,8 @@ class Backoff(msgspec.Struct, frozen=True):
         """
         delay = self.delay_ms
         if self.kind == "exponential":
-            # 2**50 ms is 35,000 years. Beyond that, only the cap matters.
-            delay = min(delay * 2 ** min(attempts_made - 1, 50), 2**50)
-        if self.cap_ms is not None:
-            delay = min(delay, self.cap_ms)
+            delay *= 2 ** min(attempts_made - 1, 50)  # 50 doublings exceed any limit
+        delay = min(delay, LATEST_MS, LATEST_MS if self.cap_ms is None else self.cap_ms)
         if self.jitter:
             delay -= int(delay * self.jitter * draw)
         return delay

@@ -10,7 +10,7 @@ import msgspec
 
 from toril.errors import TorilError
 from toril.model import settlement
-from toril.model.durations import Duration, to_ms
+from toril.model.durations import Duration, to_capped_ms
 from toril.model.job import AttemptError, Lease
 from toril.model.job_options import JobOptions
 from toril.model.settlement import Settlement
@@ -34,7 +34,7 @@ class Retry(OutcomeSignal):
             after: How long to wait, in seconds.
         """
         super().__init__(reason)
-        self.after_ms = to_ms(after, "after")
+        self.after_ms = to_capped_ms(after, "after")
 
 
 class Snooze(OutcomeSignal):
@@ -47,7 +47,7 @@ class Snooze(OutcomeSignal):
             delay: How long to wait, in seconds.
         """
         super().__init__(f"snoozed for {delay}")
-        self.delay_ms = to_ms(delay, "delay")
+        self.delay_ms = to_capped_ms(delay, "delay")
 
 
 class Cancel(OutcomeSignal):

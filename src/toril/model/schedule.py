@@ -7,14 +7,15 @@ import msgspec
 from toril.errors import ValidationError
 from toril.model.checks import check_integer, check_name, check_text
 from toril.model.cron import cron_of
+from toril.model.durations import LATEST, LATEST_MS, check_due_ms
 from toril.model.job import DEFAULT_NAME
 from toril.model.job_options import DEFAULT_OPTIONS, JobOptions
 
 DEFAULT_TZ = "UTC"
+_LAST_END_MS = 253_402_300_799_000  # the end of the year 9999; nothing waits for it
+
 STOPPED = "schedule %r of queue %r has stopped: %s; upsert it again with a valid rule"
 """The log message for a schedule that cannot continue: its id, its queue, and why."""
-
-_LATEST_MS = 253_402_300_799_000  # the end of the year 9999
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +72,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         check_name(id, "id")
         check_text(name, "name")
         _check_rule(cron, every_ms, tz)
-        _check_number("start_ms", start_ms, 0, _LATEST_MS)
-        _check_number("end_ms", end_ms, 0, _LATEST_MS)
+        if start_ms is not None:
+            check_due_ms(check_integer(start_ms, "start_ms", 0), "start_ms")
+        _check_number("end_ms", end_ms, 0, _LAST_END_MS)
         _check_number("limit", limit, 1, 2**53 - 1)
         _check_offset(offset_ms, every_ms, start_ms)
         _check_options(options)
@@ -105,6 +107,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         at_once = self.every_ms is not None and begun and not self.offset_ms
         due = self._until_end(now_ms) if at_once else self.next_after(now_ms)
         if due is None:
+            if self.end_ms is None:
+                rule = "every_ms" if self.cron is None else "cron"
+                raise ValidationError(rule, f"no job would be due before {LATEST}")
             raise ValidationError("end_ms", f"{self.end_ms} is before the first job would be due")
         return due
 
@@ -115,9 +120,27 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             due_ms: When the other job was due, in milliseconds since 1970.
             now_ms: The current time, in milliseconds since 1970.
         """
+        by_clock = self.next_by_clock(due_ms, now_ms)
+        if by_clock is not None:
+            return by_clock
         if self.every_ms and due_ms + self.every_ms >= now_ms:
             return self._until_end(due_ms + self.every_ms)
         return self.next_after(max(due_ms, now_ms), grid_ms=due_ms)
+
+    def next_by_clock(self, due_ms: int, now_ms: int) -> int | None:
+        """Return when a job is next due if the clock was set back since a due time was computed.
+
+        Args:
+            due_ms: The due time, in milliseconds since 1970.
+            now_ms: The current time, in milliseconds since 1970.
+
+        Returns:
+            The time; None if the due time is no more than one turn of the schedule ahead.
+        """
+        if due_ms <= now_ms:
+            return None
+        due = self.next_after(now_ms, grid_ms=due_ms)
+        return due if due is not None and due < due_ms else None
 
     def next_after(self, ms: int, *, grid_ms: int | None = None) -> int | None:
         """Return when a job is next due after a time; None if no further job is due.
@@ -142,9 +165,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return ms + self.every_ms - (ms - grid) % self.every_ms
 
     def _until_end(self, due_ms: int | None) -> int | None:
-        if due_ms is None or (self.end_ms is not None and due_ms > self.end_ms):
-            return None
-        return due_ms
+        end = LATEST_MS if self.end_ms is None else min(self.end_ms, LATEST_MS)
+        return None if due_ms is None or due_ms > end else due_ms
 
 
 def _check_rule(cron: str | None, every_ms: int | None, tz: str | None) -> None:
@@ -154,7 +176,7 @@ def _check_rule(cron: str | None, every_ms: int | None, tz: str | None) -> None:
         cron_of(cron, DEFAULT_TZ if tz is None else tz)
     elif tz is not None:
         raise ValidationError("tz", "a time zone applies to cron, not to every_ms; leave it out")
-    _check_number("every_ms", every_ms, 1, _LATEST_MS)
+    _check_number("every_ms", every_ms, 1, LATEST_MS)
 
 
 def _check_number(field: str, value: int | None, least: int, most: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from toril.model.ids import new_id
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
+_PRIVATE = 0o700
 
 
 class Directory:
@@ -32,14 +34,18 @@ class Directory:
     def write(self, path: str, content: bytes) -> None:
         """Write a file and flush it to disk; if that fails, leave no file behind."""
         if not self._root.is_dir():
-            self._root.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             _sync(self._root.parent)
+        mode = self._mode()
         target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (target.parent.parent, target.parent):
+            _make(folder, mode)
         draft = target.with_name(f".{new_id()}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS | _BINARY
         try:
-            with open(os.open(draft, flags, 0o666), "wb") as file:  # noqa: PTH123 - a descriptor
+            with open(os.open(draft, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
+                if mode != _PRIVATE:
+                    draft.chmod(mode & 0o666)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -50,6 +56,13 @@ class Directory:
             raise
         for folder in (target.parent, target.parent.parent, self._root):
             _sync(folder)
+
+    def _mode(self) -> int:
+        """Return the permissions for folders: those of the root, if others may write to it."""
+        root = stat.S_IMODE(self._root.stat().st_mode)
+        group = stat.S_IRWXG if root & stat.S_IWGRP else 0
+        others = stat.S_IRWXO if root & stat.S_IWOTH else 0
+        return _PRIVATE | group | others
 
     def read(self, path: str, most: int) -> bytes:
         """Return a file's first bytes.
@@ -84,6 +97,13 @@ class Directory:
         count = sum(1 for file in target.glob("*/[!.]*"))
         shutil.rmtree(target)
         return count
+
+
+def _make(folder: Path, mode: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=_PRIVATE)
+        if mode != _PRIVATE:
+            folder.chmod(mode)
 
 
 def _sync(folder: Path) -> None:

@@ -18,7 +18,7 @@ from toril.errors import (
     ResultTimeoutError,
     ValidationError,
 )
-from toril.model.durations import Duration, to_ms
+from toril.model.durations import Duration, to_delay_ms, to_ms
 from toril.model.job import Job, QueueRef
 from toril.model.options import Priority
 from toril.model.outcome import ErrorKind
@@ -262,7 +262,7 @@ class JobHandle(Generic[R]):
             ConflictError: The job has started.
             NotFoundError: The job no longer exists.
         """
-        delay_ms = to_ms(delay, "delay")
+        delay_ms = to_delay_ms(delay, "delay")
         await self._engine.jobs.change(self.queue, self.id, delay_ms=delay_ms)
 
     async def change_data(self, data: Any) -> None:

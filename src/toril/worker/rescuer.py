@@ -1,4 +1,4 @@
-"""Rescues jobs whose worker died."""
+"""Rescues jobs whose worker died, and removes finished jobs that are past their age."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _logger = logging.getLogger("toril.worker")
 
 
 class Rescuer:
-    """Rescues jobs whose lease ran out, once at the start and then at an interval."""
+    """Rescues jobs and removes old ones, once at the start and then at an interval."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Rescuer:
         while True:
             for queue in self._queues:
                 await self._rescue(queue)
+                await self._sweep(queue)
             await asyncio.sleep(self._interval)
 
     async def _rescue(self, queue: QueueRef) -> None:
@@ -67,3 +68,12 @@ class Rescuer:
                 len(stalled) - poisoned,
                 poisoned,
             )
+
+    async def _sweep(self, queue: QueueRef) -> None:
+        try:
+            removed = await self._engine.queues.sweep(queue)
+        except EngineError as error:
+            _logger.warning("could not remove old jobs of %s: %s", queue, error)
+            return
+        if removed:
+            _logger.debug("%d finished jobs of %s were past their age", removed, queue)

@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 
-from toril.model.durations import to_ms
+from toril.model.durations import to_capped_ms
 from toril.model.job import AttemptError
 from toril.model.job_options import JobOptions
 
@@ -53,7 +53,7 @@ class RetryDelays:
             )
             return delay
         try:
-            return to_ms(strategy(made, error), "backoff")
+            return to_capped_ms(strategy(made, error), "backoff")
         except Exception:
             _logger.exception("the backoff strategy %r failed; waiting 1 s", backoff.kind)
             return _DEFAULT_DELAY_MS

@@ -285,3 +285,39 @@ def overwrite(where, path, content):
         system.pipe_file(f"{root}/{path}", content)
     else:
         (Path(where) / path).write_bytes(content)
+
+
+@pytest.fixture
+def no_mask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes_below(root):
+    found = [root, *root.rglob("*")]
+    return {oct(path.stat().st_mode & 0o777) for path in found if path.is_dir()}, {
+        oct(path.stat().st_mode & 0o777) for path in found if path.is_file()
+    }
+
+
+@pytest.mark.usefixtures("no_mask")
+@pytest.mark.parametrize("made", [None, 0o755])
+def test_payloads_are_for_their_user_alone(tmp_path, made):
+    root = tmp_path / "payloads"
+    if made:
+        root.mkdir(made)
+    at(root).put(TEXT)
+
+    folders, files = modes_below(root)
+    assert (folders, files) == ({"0o700", oct(made or 0o700)}, {"0o600"})
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o777])
+def test_a_folder_that_a_group_can_write_to_is_shared_with_it(tmp_path, mode):
+    root = tmp_path / "payloads"
+    root.mkdir()
+    root.chmod(mode)
+    at(root).put(TEXT)
+
+    assert modes_below(root) == ({oct(mode)}, {oct(mode & 0o666)})

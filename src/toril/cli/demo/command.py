@@ -61,7 +61,8 @@ def demo(
     files = files_below(folder, out, limit)
     if not files:
         raise ConfigurationError(f"no files in {folder.absolute()}; name another folder")
-    out.mkdir(parents=True, exist_ok=True)
+    # For this user alone: it gets copies of files, whoever may read the originals.
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = _store_in(out) if url is None else url
     # The summary needs finished jobs, which settings from the environment might not keep.
     settings = Settings(prefix=Settings.from_environment().prefix)

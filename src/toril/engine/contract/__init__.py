@@ -12,8 +12,8 @@ file each: `engine.queues`, `engine.jobs`, `engine.events`, `engine.schedules`.
 
 `queues.register`, `add`, `exchange` and `schedules.upsert` create a queue that does not exist.
 For a queue that does not exist, `jobs.get`, `jobs.logs`, `jobs.endings`, `events.read`,
-`queues.info`, `queues.overview`, `note`, `rescue` and `extend` return nothing; every other
-operation raises `NotFoundError`.
+`queues.info`, `queues.overview`, `queues.sweep`, `note`, `rescue` and `extend` return nothing;
+every other operation raises `NotFoundError`.
 
 tests/conformance checks every engine against each rule stated here.
 """

@@ -169,6 +169,8 @@ class Engine(Protocol):
     ) -> list[Stalled]:
         """Take jobs whose leases ran out from their workers, and put them first in line.
 
+        If the clock was set back, leases and delays become no longer than was asked for.
+
         Args:
             queue: The queue.
             max_stalls: How often one job may stall before it is poison.

@@ -129,6 +129,14 @@ class Queues(Protocol):
         """
         ...
 
+    async def sweep(self, queue: QueueRef) -> int:
+        """Remove finished jobs that are past their age, in bounded steps; return how many.
+
+        Settlements apply retention to what has finished before. This removes what expires while
+        nothing finishes. Call it now and then; what is left over is removed by the next call.
+        """
+        ...
+
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
         """Remove a queue and everything in it; return the number of jobs removed.
 

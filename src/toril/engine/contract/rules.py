@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from toril.errors import ConflictError, NotFoundError, ValidationError
+from toril.model.durations import LATEST_MS
 from toril.model.job import QueueRef
 from toril.model.state import STORED, JobState
 
@@ -30,14 +33,18 @@ MOST_EXCHANGED = 500
 BYTES = 8 << 20
 """How many bytes of payloads one call moves, about; a single larger job is moved alone."""
 
-LATEST = 8_640_000_000_000_000
-"""The latest time that programs in all languages can show, in ms: that of a Date in JavaScript."""
-
 PRODUCER_IDLE_MS = 24 * 60 * 60 * 1000
 """How long a producer's last sequence number is remembered."""
 
-PRODUCERS_CHECKED_EVERY = 1024
-"""Batches of one producer after which idle producers are forgotten."""
+PRODUCERS_CHECKED = 100
+"""Producers that one step on Redis checks, to forget those that are idle."""
+
+CLOCK_SLACK_MS = 1000
+"""How much later than it can a stored time may be before it shows that the clock was set back:
+small corrections of the clock must not let more jobs start than a rate limit allows."""
+
+MOST_SWEEPS = 20
+"""Steps of `CHUNK` jobs that one rescue removes; the next one continues."""
 
 LUA_CONSTANTS = {
     "KEPT_EVENTS": KEPT_EVENTS,
@@ -45,11 +52,32 @@ LUA_CONSTANTS = {
     "KEPT_MINUTES": KEPT_MINUTES,
     "CHUNK": CHUNK,
     "BYTES": BYTES,
-    "LATEST": LATEST,
     "PRODUCER_IDLE_MS": PRODUCER_IDLE_MS,
-    "PRODUCERS_CHECKED_EVERY": PRODUCERS_CHECKED_EVERY,
+    "PRODUCERS_CHECKED": PRODUCERS_CHECKED,
+    "LATEST_MS": LATEST_MS,
+    "CLOCK_SLACK_MS": CLOCK_SLACK_MS,
 }
 """Constants that a script can request with `-- constant: NAME`."""
+
+
+_TOKEN = re.compile(r":(\d+)-[0-9a-f]+$", re.ASCII)
+
+
+def lease_token(worker: str, lease_ms: int, unique: str) -> str:
+    """Return a lease token. It says how long the lease lasts, for `lease_ms_of`.
+
+    Args:
+        worker: The worker's id.
+        lease_ms: How long the lease lasts unless it is renewed.
+        unique: Hexadecimal digits that no other token of this worker has.
+    """
+    return f"{worker}:{lease_ms}-{unique}"
+
+
+def lease_ms_of(token: str) -> int | None:
+    """Return how long the lease with a token lasts; None if the token does not say it."""
+    found = _TOKEN.search(token)
+    return None if found is None else int(found[1])
 
 
 def no_such_queue(queue: QueueRef) -> NotFoundError:

@@ -27,12 +27,11 @@ from toril.engine.redis.hot_path.exchanger import Exchanger
 from toril.engine.redis.hot_path.lease_keeper import RedisKeeper
 from toril.engine.redis.jobs import RedisJobs
 from toril.engine.redis.queues import RedisQueues
+from toril.engine.redis.rescue import rescue
 from toril.engine.redis.schedules import RedisSchedules
 from toril.engine.redis.session import Session, Sessions
 from toril.model.job import NewJob, QueueRef
 from toril.model.settlement import Settlement, follow_ups_of
-
-_RESCUE_CHUNK = 1000
 
 
 class RedisEngine:
@@ -142,17 +141,4 @@ class RedisEngine:
     async def rescue(
         self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
     ) -> list[Stalled]:
-        session = self._sessions.current()
-        found: list[Stalled] = []
-        skip = 0
-        while True:
-            checked, *stalled = await session.run(
-                "rescue", queue, max_stalls, skip, _RESCUE_CHUNK, unless_within_ms
-            )
-            found += [
-                Stalled(job_id, bool(poisoned))
-                for job_id, poisoned in zip(stalled[::2], stalled[1::2], strict=True)
-            ]
-            skip += checked - len(stalled) // 2
-            if checked < _RESCUE_CHUNK:
-                return found
+        return await rescue(self._sessions.current(), queue, max_stalls, unless_within_ms)

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from toril.engine.contract.jobs import Ending
-from toril.engine.contract.rules import LATEST
 from toril.engine.redis.scripts.values import whole
 from toril.model import codec
+from toril.model.codec import MAX_SAFE_INTEGER
 from toril.model.job import AttemptError, Job, QueueRef
 from toril.model.job_options import decode_options
 from toril.model.outcome import CANCEL_REASON
@@ -76,11 +76,11 @@ def job_of(queue: QueueRef, found: list[Any]) -> Job:
 
 
 def _due(score: str) -> int:
-    return int(min(max(float(score) / _DUE_STEP, 0), LATEST))
+    return int(min(max(float(score) / _DUE_STEP, 0), MAX_SAFE_INTEGER))
 
 
 def _time(text: str | None) -> int | None:
-    return None if text is None else min(whole(text), LATEST)
+    return None if text is None else whole(text)
 
 
 def errors_of(field: dict[str, Any]) -> tuple[AttemptError, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from toril.engine.contract.metrics import MetricsWindow
 from toril.engine.contract.queues import QueueInfo, QueueOverview
-from toril.engine.contract.rules import CHUNK, KEPT_MINUTES, check_cleanable
+from toril.engine.contract.rules import CHUNK, KEPT_MINUTES, MOST_SWEEPS, check_cleanable
 from toril.engine.redis.registration import register
 from toril.engine.redis.scripts.keys import QUEUES, keys_of
 from toril.engine.redis.scripts.script import as_json
@@ -119,6 +119,16 @@ class RedisQueues:
                 "clean", queue, state, grace_ms, most, skip, _CLEAN_SCAN
             )
             removed += some
+        return removed
+
+    async def sweep(self, queue: QueueRef) -> int:
+        session = self._sessions.current()
+        removed = 0
+        for _ in range(MOST_SWEEPS):
+            checked, some = await session.run("sweep", queue, CHUNK)
+            removed += some
+            if checked < CHUNK:
+                break
         return removed
 
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:

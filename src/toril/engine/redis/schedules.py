@@ -36,11 +36,30 @@ class RedisSchedules:
         return bool(await self._sessions.current().run("remove_schedule", queue, schedule_id))
 
     async def all(self, queue: QueueRef) -> list[ScheduleInfo]:
-        return [
-            _info(schedule_id, due, dict(zip(flat[::2], flat[1::2], strict=True)))
-            for schedule_id, due, flat in await self._sessions.current().run("schedules", queue)
-            if flat  # otherwise a repeatable job of an older BullMQ
-        ]
+        return await _all(self._sessions.current(), queue)
+
+
+async def sooner(session: Session, queue: QueueRef) -> list[str | int]:
+    """Find pending jobs that the clock, which was set back, would bring too late.
+
+    Returns:
+        For each, its id, and when it is due by the clock as it is now, in milliseconds since 1970.
+    """
+    found: list[str | int] = []
+    now = await session.run("clock", queue)
+    for one in await _all(session, queue):
+        due = one.schedule.next_by_clock(one.next_ms, now)
+        if due is not None and due < one.next_ms:
+            found += (repeating.job_id(one.schedule.id, one.next_ms), due)
+    return found
+
+
+async def _all(session: Session, queue: QueueRef) -> list[ScheduleInfo]:
+    return [
+        _info(schedule_id, due, dict(zip(flat[::2], flat[1::2], strict=True)))
+        for schedule_id, due, flat in await session.run("schedules", queue)
+        if flat  # otherwise a repeatable job of an older BullMQ
+    ]
 
 
 async def _upsert(session: Session, queue: QueueRef, schedule: Schedule) -> int:

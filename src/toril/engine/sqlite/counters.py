@@ -42,7 +42,8 @@ def windows(
     """Return the counters of the last `window_ms` milliseconds, by the queue's row id."""
     since = (tx.now - window_ms) // MINUTE_MS + 1
     sums: dict[int, dict[str, int]] = {q.id: {} for q in queues}
-    rows = tx.rows(_sql["counts_since"], queues=as_json(list(sums)), since=since)
+    last = tx.now // MINUTE_MS
+    rows = tx.rows(_sql["counts_since"], queues=as_json(list(sums)), since=since, last=last)
     for queue, what, total in rows:
         sums[queue][what] = total
     return {queue: MetricsWindow.of(found, window_ms) for queue, found in sums.items()}

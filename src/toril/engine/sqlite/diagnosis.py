@@ -9,8 +9,8 @@ from pathlib import Path
 import apsw
 
 from toril.engine.contract.diagnosis import Finding
-from toril.engine.sqlite.storage.connection import connect
 from toril.engine.sqlite.storage.migrations import pragma
+from toril.engine.sqlite.storage.store import Store
 
 _FIXED_WAL = (3, 51, 3)
 _LOW_DISK = 1 << 30
@@ -32,7 +32,9 @@ def examine(path: str | None) -> list[Finding]:
             )
         )
         return findings
-    with closing(connect(path)) as connection:
+    store = Store(path)
+    with closing(store):
+        connection = store.open(create=True)
         findings += [_integrity(connection), _durability(connection), _retention(connection)]
     return [*findings, _disk(path), _log(path)]
 

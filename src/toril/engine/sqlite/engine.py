@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from msgspec.structs import replace
 
 from toril.clock import Clock, SystemClock
+from toril.engine.contract import rules
 from toril.engine.contract.diagnosis import Finding
 from toril.engine.contract.engine import Capabilities
 from toril.engine.contract.hot_path import (
@@ -23,7 +24,7 @@ from toril.engine.contract.hot_path import (
     Stalled,
     WakeToken,
 )
-from toril.engine.sqlite import event_log
+from toril.engine.sqlite import clock_back, event_log
 from toril.engine.sqlite.diagnosis import examine
 from toril.engine.sqlite.events import SqliteEvents
 from toril.engine.sqlite.hot_path import leases
@@ -34,7 +35,7 @@ from toril.engine.sqlite.jobs import SqliteJobs
 from toril.engine.sqlite.queues import SqliteQueues
 from toril.engine.sqlite.schedules import SqliteSchedules
 from toril.engine.sqlite.storage.storage import Storage
-from toril.engine.sqlite.storage.wake import Topic
+from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.writer import Writer
 from toril.model.job import Lease, NewJob, QueueRef
 from toril.model.settlement import Settlement
@@ -106,7 +107,8 @@ class SqliteEngine:
             return await writer.synced(
                 exchange, queue, settlements, None, lease_token="", token=_NO_TOKEN
             )
-        lease_token = f"{fetch.worker}:{self._salt}{next(self._fetches)}"
+        unique = f"{self._salt}{next(self._fetches)}"
+        lease_token = rules.lease_token(fetch.worker, fetch.lease_ms, unique)
         token = self._storage.wake.token(Topic.WORK, queue)
         # A handler may block the event loop before the answer arrives, so the keeper also
         # renews the leases of fetches that are still in flight.
@@ -144,9 +146,12 @@ class SqliteEngine:
     async def rescue(
         self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
     ) -> list[Stalled]:
-        return await self._storage.writer.committed(
-            leases.rescue, queue, max_stalls, unless_within_ms
-        )
+        writer = self._storage.writer
+        found = await writer.committed(leases.rescue, queue, max_stalls, unless_within_ms)
+        place = clock_back.Place() if found.clock_went_back else None
+        while place is not None:
+            place = await writer.committed(clock_back.shorten_delays, queue, place)
+        return list(found.stalled)
 
 
 class SqliteKeeper:

@@ -10,8 +10,8 @@ from toril.engine.contract.rules import foreign_cursor
 from toril.engine.sqlite import queue_rows
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.storage import Storage
+from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
-from toril.engine.sqlite.storage.wake import Topic
 from toril.model import codec
 from toril.model.job import QueueRef
 

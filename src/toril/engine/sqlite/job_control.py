@@ -17,6 +17,7 @@ from toril.engine.sqlite import (
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
+from toril.model.durations import LATEST_MS
 from toril.model.job import QueueRef
 from toril.model.outcome import CANCEL_REASON, ErrorKind
 from toril.model.state import FINAL, INITIAL, READY, STORED, JobState
@@ -82,7 +83,7 @@ def cancel(tx: Transaction, queue: QueueRef, ids: Sequence[str]) -> list[str]:
 def _cancel_waiting(tx: Transaction, q: QueueRow, jobs: Sequence[tuple[int, str]]) -> None:
     seqs = as_json([seq for seq, _ in jobs])
     job_rows.release_keys(tx, q, [seq for seq, _ in jobs])
-    tx.run(_sql["cancel_waiting"], seqs=seqs, now=tx.now)
+    tx.run(_sql["cancel_waiting"], seqs=seqs, now=tx.now, age="$.removeOnFail.age")
     tx.run(
         _sql["insert_cancellations"],
         seqs=seqs,
@@ -122,7 +123,8 @@ def change(
         position = queue_rows.tickets(tx, 1) + 1
         tx.run(_sql["set_priority"], seq=seq, priority=priority, position=position)
     if delay_ms is not None:
-        due = tx.now + delay_ms if delay_ms else None
-        tx.run(_sql["set_due"], seq=seq, due_at=due, position=queue_rows.tickets(tx, 1) + 1)
+        due = min(tx.now + delay_ms, LATEST_MS) if delay_ms else None
+        position = queue_rows.tickets(tx, 1) + 1
+        tx.run(_sql["set_due"], seq=seq, due_at=due, delay_ms=delay_ms, position=position)
     event_log.event(tx, q, EventKind.CHANGED, [job_id])
     tx.work.add(queue)

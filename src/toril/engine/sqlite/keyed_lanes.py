@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from toril.engine.contract.rules import CLOCK_SLACK_MS
 from toril.engine.sqlite import queue_rows
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.queue_rows import QueueRow
-from toril.engine.sqlite.rates import Meter, left_of, spend
+from toril.engine.sqlite.rates import Meter, left_of, longest_ms, spend
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import NewJob
 from toril.model.job_options import decode_options
@@ -70,8 +71,10 @@ def rested_at(tx: Transaction, q: QueueRow) -> int | None:
 
 def forget_idle(tx: Transaction, q: QueueRow) -> None:
     """Delete lanes that no longer hold any state."""
-    in_micros = q.by_key is not None and q.by_key.rate is not None and q.by_key.rate.burst
-    tx.run(_sql["forget_idle"], queue=q.id, now=tx.now * _MICROS if in_micros else tx.now)
+    rate = None if q.by_key is None else q.by_key.rate
+    unit = _MICROS if rate is not None and rate.burst else 1
+    most = CLOCK_SLACK_MS + (0 if rate is None else longest_ms(rate))
+    tx.run(_sql["forget_idle"], queue=q.id, now=tx.now * unit, most=(tx.now + most) * unit)
 
 
 class _Lane:
@@ -97,7 +100,8 @@ def pick(tx: Transaction, q: QueueRow, limits: KeyLimits, room: int) -> list[Seq
         room: The maximum number of jobs.
     """
     turn = queue_rows.tickets(tx, 1) + 1
-    tx.run(_sql["rejoin_rested"], queue=q.id, turn=turn, now=tx.now)
+    most = CLOCK_SLACK_MS + (0 if limits.rate is None else limits.rate.per_ms)
+    tx.run(_sql["rejoin_rested"], queue=q.id, turn=turn, now=tx.now, most=most)
     fresh = _in_turn(tx, q, room)
     again: deque[_Lane] = deque()
     moved: list[_Lane] = []

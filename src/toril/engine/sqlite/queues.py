@@ -8,6 +8,8 @@ from toril.engine.contract.events import EventKind
 from toril.engine.contract.queues import QueueInfo, QueueOverview
 from toril.engine.contract.rules import (
     CHUNK,
+    MOST_SWEEPS,
+    PRODUCER_IDLE_MS,
     check_cleanable,
     jobs_are_active,
     limits_by_other_field,
@@ -72,6 +74,15 @@ class SqliteQueues:
             some = await self._storage.synced(_remove_old, queue, state, grace_ms, most)
             removed += some
             if len(some) < most:
+                break
+        return removed
+
+    async def sweep(self, queue: QueueRef) -> int:
+        removed = 0
+        for _ in range(MOST_SWEEPS):
+            some = await self._storage.committed(_sweep, queue)
+            removed += some
+            if some < CHUNK:
                 break
         return removed
 
@@ -141,6 +152,22 @@ def _remove_old(
     before = tx.now - grace_ms
     jobs = tx.set_of(query, queue=q.id, state=state, before=before, limit=limit)
     return job_rows.remove_by_hand(tx, q, jobs)
+
+
+def _sweep(tx: Transaction, queue: QueueRef) -> int:
+    """Remove a chunk of the finished jobs that are past their age; return how many.
+
+    Also forgets the producers that have added nothing for a day.
+    """
+    q = queue_rows.find(tx, queue)
+    if q is None:
+        return 0
+    before, after = tx.now - PRODUCER_IDLE_MS, tx.now + PRODUCER_IDLE_MS
+    tx.run(_sql["idle_producers"], queue=q.id, before=before, after=after)
+    seqs = tx.set_of(_sql["expired_records"], queue=q.id, now=tx.now, limit=CHUNK)
+    if seqs:
+        job_rows.remove(tx, seqs)
+    return len(seqs)
 
 
 def _obliterate(tx: Transaction, queue: QueueRef, *, force: bool) -> int:

@@ -64,6 +64,8 @@ def _kept_time(before: ScheduleRow, schedule: Schedule, now: int) -> int | None:
         return None
     if schedule.offset_ms is not None and before.next_ms % schedule.every_ms != schedule.offset_ms:
         return None
+    if schedule.next_by_clock(before.next_ms, now) is not None:
+        return None  # the clock was set back
     if before.job_id is None:
         return schedule.following(before.next_ms, now)
     end = schedule.end_ms

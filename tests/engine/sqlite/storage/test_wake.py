@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.support import QUEUE, job, tail_of
 from tests.engine.sqlite.support import (
+    BOUND,
     PROMPT,
     Program,
     batch,
@@ -24,7 +29,9 @@ from tests.engine.sqlite.support import (
     total,
 )
 from toril.engine.sqlite import SqliteEngine
+from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.wake import _folder_for
+from toril.model.job import QueueRef
 from toril.model.settlement import Complete
 from toril.model.state import JobState
 
@@ -51,9 +58,14 @@ async def engine(path: Path) -> AsyncIterator[SqliteEngine]:
         yield made
 
 
+def folder_of(path: Path) -> Path:
+    """Return the wake folder of a store."""
+    return path.with_name(f"{path.name}-wake")
+
+
 def sockets(path: Path) -> set[str]:
     """Return the sockets of processes that listen beside a store."""
-    folder = Path(f"{path}-wake")
+    folder = folder_of(path)
     return {file.name for file in folder.iterdir()} if folder.exists() else set()
 
 
@@ -198,6 +210,153 @@ async def test_who_adds_and_closes_at_once_has_woken_the_others(
             await waiting
         (lease,) = (await exchange(engine, fetch=1)).leases
         await exchange(engine, [Complete(lease)])
+
+
+# Whatever happens to the sockets and their folder
+
+
+@asynccontextmanager
+async def listening(path: Path) -> AsyncIterator[SqliteEngine]:
+    """Give an engine that others can wake."""
+    async with opened(path) as engine:
+        await exchange(engine, fetch=1)
+        yield engine
+
+
+async def is_woken_by(path: Path, engine: SqliteEngine, job_id: str) -> None:
+    """Check that an idle engine is woken when another adds a job."""
+    answer = await exchange(engine, fetch=1)
+    waiting = asyncio.create_task(engine.wait(QUEUE, None, answer.token))
+    await asyncio.sleep(0)
+    async with opened(path) as other:
+        await other.add(QUEUE, [job(job_id)])
+        async with asyncio.timeout(PROMPT):
+            await waiting
+    (lease,) = (await exchange(engine, fetch=1)).leases
+    assert lease.id == job_id
+    await exchange(engine, [Complete(lease)])
+
+
+async def has_sockets(path: Path, before: Iterable[str] = ()) -> None:
+    """Wait until there are sockets that were not there before."""
+    async with asyncio.timeout(BOUND):
+        while not sockets(path) - set(before):  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0.01)
+
+
+MESSAGES = {
+    "not text": b"\xff\xfe\x00",
+    "nothing": b"",
+    "without a colon": b"work",
+    "lines": b"\n\n:\n",
+    "long": b"x" * 60_000,
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+async def test_no_message_ends_the_listening(path: Path, message: bytes) -> None:
+    async with listening(path) as engine:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+            for name in sockets(path):
+                stranger.sendto(message, f"{path}-wake/{name}")
+        await is_woken_by(path, engine, "a")
+
+
+async def test_messages_about_unknown_queues_take_no_memory(path: Path) -> None:
+    async with listening(path) as engine:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+            for name in sockets(path):
+                lines = "\n".join(f"bull:q{n}" for n in range(1_000))
+                stranger.sendto(lines.encode(), f"{path}-wake/{name}")
+        await is_woken_by(path, engine, "a")
+        assert {queue for _, queue in engine._storage.wake._generations} == {QUEUE}
+
+
+async def test_a_folder_that_was_removed_is_made_again(path: Path) -> None:
+    async with listening(path) as engine:
+        shutil.rmtree(f"{path}-wake")
+        await has_sockets(path)
+        await is_woken_by(path, engine, "a")
+
+
+async def test_a_socket_that_was_removed_is_bound_again(path: Path) -> None:
+    async with listening(path) as engine:
+        for name in sockets(path):
+            (folder_of(path) / name).unlink()
+        await has_sockets(path)
+        await is_woken_by(path, engine, "a")
+
+
+async def test_who_waits_while_the_folder_is_removed_looks_for_work(path: Path) -> None:
+    async with listening(path) as engine:
+        answer = await exchange(engine, fetch=1)
+        waiting = asyncio.create_task(engine.wait(QUEUE, None, answer.token))
+        await asyncio.sleep(0)
+        shutil.rmtree(f"{path}-wake")
+        async with asyncio.timeout(PROMPT):
+            await waiting
+
+
+async def test_a_socket_that_fails_is_bound_again(path: Path) -> None:
+    async with listening(path) as engine:
+        before = sockets(path)
+        bell = engine._storage.wake._bells[Topic.WORK]
+        assert bell is not None
+        descriptor = bell._listener.detach()
+        try:
+            await has_sockets(path, before)
+            await is_woken_by(path, engine, "a")
+        finally:
+            os.close(descriptor)
+
+
+async def test_a_message_about_more_queues_than_fit_reaches_all(path: Path) -> None:
+    queues = [QueueRef("bull", f"{n:0200}") for n in range(1_000)]
+    async with opened(path) as engine:
+        wake = engine._storage.wake
+        token = {queues[-1]: wake.token(Topic.WORK, queues[-1])}
+        waiting = asyncio.create_task(wake.wait(Topic.WORK, token, None))
+        await asyncio.sleep(0)
+        async with opened(path) as other:
+            other._storage.wake.notify(Topic.WORK, queues)
+            async with asyncio.timeout(PROMPT):
+                await waiting
+
+
+# Who may have made the folder
+
+
+async def works_without_sockets(path: Path) -> None:
+    """Check that an engine puts no socket in the folder, and gets its jobs all the same."""
+    async with opened(path) as engine:
+        await is_woken_by(path, engine, "a")
+        assert sockets(path) == set()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+async def test_a_folder_that_others_can_write_to_is_not_used(path: Path, mode: int) -> None:
+    folder = folder_of(path)
+    folder.mkdir()
+    folder.chmod(mode)
+    await works_without_sockets(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+async def test_a_folder_of_another_user_is_not_used_until_it_is_removed(path: Path) -> None:
+    folder = folder_of(path)
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65_534, 65_534)
+    await works_without_sockets(path)
+    async with listening(path) as engine:
+        folder.rmdir()
+        await has_sockets(path)
+        await is_woken_by(path, engine, "b")
+
+
+async def test_a_link_to_a_folder_is_not_used(path: Path) -> None:
+    (path.parent / "elsewhere").mkdir(mode=0o700)
+    folder_of(path).symlink_to(path.parent / "elsewhere")
+    await works_without_sockets(path)
 
 
 # What is left

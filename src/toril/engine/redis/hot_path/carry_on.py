@@ -23,6 +23,7 @@ class _Next(NamedTuple):
 
     lease: Lease
     rule: repeating.Repeat
+    before: int
     due: int
 
     def packed(self) -> tuple[Any, ...]:
@@ -77,9 +78,11 @@ def _next(lease: Lease, now: int) -> _Next | None:
     limit = rule.schedule.limit
     if due is None or (limit is not None and rule.number >= limit):
         return None
-    return _Next(lease, rule, due)
+    return _Next(lease, rule, turn.due_ms, due)
 
 
 def _later(one: _Next) -> _Next | None:
-    due = one.rule.schedule.following(one.due, one.due)
+    # If the clock was set back, only later times than that of the job before are free.
+    last = max(one.due, one.before)
+    due = one.rule.schedule.following(last, last)
     return None if due is None else one._replace(due=due)

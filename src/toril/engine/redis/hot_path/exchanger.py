@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from toril.engine.contract.hot_path import Exchange, Fetch
+from toril.engine.contract.rules import lease_token
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.hot_path import carry_on
 from toril.engine.redis.hot_path.exchange import Packed, fetch_args, unpack
@@ -89,7 +90,7 @@ class Exchanger:
         """Settle and fetch; see `Engine.exchange`."""
         queue = marker.queue
         worker, wanted, lease_ms = fetch_args(settlements, fetch)
-        token = f"{worker}:{self._salt}{next(self._numbers)}"
+        token = lease_token(worker, lease_ms, f"{self._salt}{next(self._numbers)}")
         call = _Call(token, self._unanswered[queue, worker])
         if fetch is not None:
             # A handler may block the event loop before the answer arrives, so the keeper also

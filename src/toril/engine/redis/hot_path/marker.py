@@ -28,6 +28,7 @@ _logger = logging.getLogger("toril.engine")
 
 _HOLD_SECONDS = 0.005  # keeps a marker that arrives just before the next wait
 _BLOCK_SECONDS = 5  # as in BullMQ's workers: a lost marker delays work by no more than this
+_LONGEST_ALARM = 86_400.0  # seconds; an event loop cannot wait for any time at all
 _JOIN_SECONDS = 0.001  # queues that start waiting within this time join a call together
 _MAX_LISTENERS = 16  # blocking connections per server, or per hash slot of a cluster
 _CLOSE_SECONDS = 1  # for a blocking call to return when the engine closes
@@ -297,7 +298,7 @@ class Listener:
             seconds, micros = await wire.call("TIME")
             left = due / 1000 - (int(seconds) + int(micros) / 1_000_000)
             if left > 0:
-                marker.wake_in(left)
+                marker.wake_in(min(left, _LONGEST_ALARM))
                 return
         marker.take(member, score)
 

@@ -14,7 +14,6 @@
 -- inserted where they are needed.
 
 -- constant: PRODUCER_IDLE_MS
--- constant: PRODUCERS_CHECKED_EVERY
 
 -- Returns whether this batch was added before. A producer's last number is kept for a day.
 local function is_repeated(producer, number)
@@ -23,14 +22,10 @@ local function is_repeated(producer, number)
     if last and tonumber(number) <= tonumber(last) then
         return true
     end
-    call('HSET', PRODUCERS, producer, number .. ' ' .. string.format('%d', NOW))
-    if number % PRODUCERS_CHECKED_EVERY == 0 then
-        local all = call('HGETALL', PRODUCERS)
-        for n = 1, #all, 2 do
-            if tonumber(string.match(all[n + 1], '%d+$')) < NOW - PRODUCER_IDLE_MS then
-                call('HDEL', PRODUCERS, all[n])
-            end
-        end
+    call('HSET', PRODUCERS, producer, number .. ' ' .. NOW_TEXT)
+    call('PEXPIRE', PRODUCERS, PRODUCER_IDLE_MS)
+    if not seen then  -- most processes add little and end, so each new one clears away some
+        -- insert: producers
     end
     return false
 end

@@ -22,7 +22,8 @@ local REASON, ERROR, EVENT_ERROR, TRACEBACK = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local function fail_waiting(id, state, set)
     local key = JOB .. id
-    local job = try('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent')
+    local job = try('HMGET', key, 'atm', 'errors', 'stacktrace', 'deid', 'parentKey', 'parent',
+                    'opts')
     take_out(HERE, id, state, set)
     if job[4] then free_key(id, job[4]) end
     if job[5] and job[5] ~= '' then child_failed(key, job[5], job[6], REASON) end
@@ -35,6 +36,9 @@ local function fail_waiting(id, state, set)
          'stacktrace', stack .. TRACEBACK .. ']')
     try('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
+    local keep = decoded(job[7]).removeOnFail
+    local age = type(keep) == 'table' and whole(keep.age) or 0
+    if age > 0 then call('ZADD', OWN .. 'expiring', NOW + age * 1000, NOW_TEXT .. ':' .. id) end
     emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', EVENT_ERROR)
 end
 

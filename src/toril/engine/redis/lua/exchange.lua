@@ -21,6 +21,7 @@
 -- include: queue
 -- include: counters
 -- constant: BYTES
+-- constant: CLOCK_SLACK_MS
 
 -- A script creates its functions again in each run, and a function with upvalues costs as much as
 -- a command. So the common path is straight code, and pieces that few exchanges need are inserted
@@ -187,7 +188,7 @@ while at <= LAST do
             end
         end
         if kept ~= 0 then in_pieces('ZADD', COMPLETED, members) end
-        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept, #done) end
+        if #done > 0 and (kept or age) then rare.trim(COMPLETED, age, kept, done) end
         jobs = done
         completed = completed + #done
     end
@@ -306,7 +307,8 @@ if WANTED >= 0 then
             local left = MAX - (tonumber(try('GET', LIMITER)) or 0)
             if left < most then
                 local ends = call('PTTL', LIMITER)
-                if ends == 0 or ends == -1 then  -- expired, or a count without an expiry
+                -- Expired, a count without an expiry, or left from before the clock was set back.
+                if ends == 0 or ends == -1 or ends > DURATION + CLOCK_SLACK_MS then
                     call('DEL', LIMITER)
                     left, ends = MAX, -2
                 end
@@ -399,7 +401,7 @@ if WANTED >= 0 then
     if #leases / 3 < WANTED then
         limited = limited or (by_key and own.rested_at() or false)
         local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
-        due = first[2] and math.floor(math.min(first[2] / 0x1000, LATEST)) or false
+        due = first[2] and math.floor(math.min(first[2] / 0x1000, LATEST_MS)) or false
     end
 end
 

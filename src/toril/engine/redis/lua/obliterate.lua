@@ -51,8 +51,8 @@ if clear_lanes(CHUNK) == CHUNK then
     return 0
 end
 local keys = {
-    LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'tagged', JOB .. 'repeat', JOB .. 'delay',
-    JOB .. 'stalled-check',
+    LIMITS, OWN .. 'rate', OWN .. 'rescued', OWN .. 'expiring', OWN .. 'tagged', JOB .. 'repeat',
+    JOB .. 'delay', JOB .. 'stalled-check',
 }
 for _, key in ipairs(KEYS) do
     keys[#keys + 1] = key

@@ -1,7 +1,8 @@
 -- Rescues jobs whose leases ran out, from a part of the active jobs.
 -- ARGV: 1 how often a job may stall; 2 how many of the oldest to skip; 3 how many to check; 4 if
 --   none are skipped, do nothing if another rescue ran within this time (ms, 0: always check).
--- Returns: how many were checked, then for each stalled job: id, 1 if it is poison, else 0.
+-- Returns: how many were checked (-1: nothing was done); 1 if the server's clock was set back; then
+--   for each stalled job: id, 1 if it is poison, else 0.
 -- flags: allow-oom
 -- include: queue
 -- include: checks
@@ -11,12 +12,30 @@
 -- include: counters
 -- include: lanes
 
+-- constant: CLOCK_SLACK_MS
+
 check_keys()
 local MOST, SKIP, COUNT = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if SKIP == 0 and ARGV[4] ~= '0'
-    and not call('SET', OWN .. 'rescued', NOW_TEXT, 'NX', 'PX', ARGV[4]) then return {0} end
+local went_back = false
+if SKIP == 0 then
+    local last = tonumber(call('GET', OWN .. 'rescued'))
+    went_back = last ~= nil and last > NOW
+    if last and not went_back and NOW - last < tonumber(ARGV[4]) then return {-1, 0} end
+    if ARGV[4] ~= '0' then
+        -- Kept for longer than needed, so that it shows when the clock is set back.
+        call('SET', OWN .. 'rescued', NOW_TEXT, 'PX', 60000 + 4 * ARGV[4])
+    end
+    -- Unless it waits for a point in time, the first delayed job shows it too.
+    local first = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
+    local job = first[1] and try('HMGET', JOB .. first[1], 'delay', 'opts') or {}
+    if job[1] and first[2] / 0x1000 > NOW + whole(job[1]) + CLOCK_SLACK_MS
+        and not string.find(first[1], '^repeat:')
+        and not string.find(job[2] or '', '"scheduledAt"', 1, true) then
+        went_back = true
+    end
+end
 local ids = call('LRANGE', ACTIVE, -SKIP - COUNT, -SKIP - 1)
-local found, locks, tokens = {#ids}, {}, {}
+local found, locks, tokens = {#ids, went_back and 1 or 0}, {}, {}
 for n, id in ipairs(ids) do
     locks[n] = JOB .. id .. ':lock'
 end
@@ -32,8 +51,16 @@ end
 -- From newest to oldest, so that the oldest is first in line.
 local stalled = {}
 for n, id in ipairs(ids) do
+    local left = tokens[n] and call('PTTL', locks[n])
     -- Every lease expires, so a lock that does not was set by something else.
-    if not tokens[n] or call('PTTL', locks[n]) == -1 then
+    if left and left ~= -1 then
+        -- A lease that ends later than it can was given before the clock was set back. A worker
+        -- that lives will renew it.
+        local lease = tonumber(string.match(tokens[n], ':(%d+)%-%x+$'))
+        if lease and left > lease + CLOCK_SLACK_MS then
+            call('PEXPIRE', locks[n], string.format('%d', lease))
+        end
+    else
         call('DEL', locks[n])
         call('LREM', ACTIVE, -1, id)
         call('SREM', STALLED, id)

@@ -35,6 +35,9 @@ local function kept_time()
         return nil
     end
     local due = tonumber(last)
+    if due > NOW + EVERY then
+        return nil  -- the clock was set back
+    end
     if not is_pending then
         due = due + EVERY
         if due < NOW then

@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Added, AddStatus, Batch
-from toril.engine.contract.rules import PRODUCER_IDLE_MS, PRODUCERS_CHECKED_EVERY
 from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.codec import payload_hash
+from toril.model.durations import LATEST_MS
 from toril.model.job import NewJob, QueueRef
 from toril.model.job_options import JobOptions
 from toril.model.options import Deduplication
@@ -70,9 +70,6 @@ def _seen(tx: Transaction, q: QueueRow, batch: Batch) -> bool:
         sequence=batch.sequence,
         now=tx.now,
     )
-    if batch.sequence % PRODUCERS_CHECKED_EVERY == 0:
-        before = tx.now - PRODUCER_IDLE_MS
-        tx.run(_sql["forget_idle_producers"], queue=q.id, before=before)
     return False
 
 
@@ -127,7 +124,7 @@ def _insert_alike(
 ) -> int:
     """Insert jobs that share their name and options; return how many of them are new."""
     first = jobs[0]
-    state, priority, direction, due = _initial_state(tx.now, first.options)
+    state, priority, direction, due, delay = _initial_state(tx.now, first.options)
     created = tx.run(
         _sql["insert_jobs_alike"],
         base=base,
@@ -138,6 +135,7 @@ def _insert_alike(
         direction=direction,
         now=tx.now,
         due_at=due,
+        delay_ms=delay,
         dedup=key,
     )
     tx.run(
@@ -150,15 +148,16 @@ def _insert_alike(
     return created
 
 
-def _initial_state(now: int, options: JobOptions) -> tuple[str, int, int, int | None]:
-    """Return a new job's state, priority, direction (-1 puts it first) and due time."""
-    due = now + options.delay_ms if options.delay_ms else options.scheduled_ms
+def _initial_state(now: int, options: JobOptions) -> tuple[str, int, int, int | None, int | None]:
+    """Return a new job's state, priority, direction (-1 puts it first), due time and delay."""
+    delay = options.delay_ms or None
+    due = options.scheduled_ms if delay is None else now + delay
     if due is not None and due > now:
-        state = JobState.DELAYED
+        state, due = JobState.DELAYED, min(due, LATEST_MS)
     else:
         due = None
         state = JobState.PRIORITIZED if options.priority else JobState.WAITING
-    return state, options.priority, -1 if options.lifo else 1, due
+    return state, options.priority, -1 if options.lifo else 1, due, delay
 
 
 def _add_tags(tx: Transaction, q: QueueRow, base: int, jobs: Sequence[NewJob]) -> None:
@@ -173,19 +172,23 @@ def _add_with_key(tx: Transaction, q: QueueRow, job: NewJob) -> _Result:
         return (job.id, AddStatus.DUPLICATE)
     rule = job.options.deduplication or Deduplication()
     key = _key_of(job, rule)
-    expires = None if rule.ttl_ms is None else tx.now + rule.ttl_ms
     owner = tx.row(_sql["key_owner"], queue=q.id, key=key, now=tx.now)
     if owner is not None:
-        owner_id, owner_seq, owner_state = owner
-        if not (rule.replace and owner_state == JobState.DELAYED):
-            if rule.extend and not rule.replace:
-                tx.run(_sql["extend_key"], queue=q.id, key=key, expires_at=expires)
+        owner_id, owner_seq, owner_state, expires, ttl = owner
+        if not rule.replace:
+            if rule.extend:
+                ttl, expires = rule.ttl_ms, None
+            if ttl is not None and (expires is None or expires > tx.now + ttl):
+                # The time starts anew, or it is too long because the clock was set back.
+                tx.run(_sql["extend_key"], queue=q.id, key=key, now=tx.now, ttl_ms=ttl)
             event_log.event(tx, q, EventKind.DEDUPLICATED, [owner_id], [job.id])
             return (owner_id, AddStatus.DEDUPLICATED)
-        job_rows.remove(tx, [owner_seq])
-        event_log.event(tx, q, EventKind.REMOVED, [owner_id])
+        # An owner that is no longer delayed stays: the last job of a burst runs after it.
+        if owner_state == JobState.DELAYED:
+            job_rows.remove(tx, [owner_seq])
+            event_log.event(tx, q, EventKind.REMOVED, [owner_id])
     added = _add_plain(tx, q, [job], key)
-    tx.run(_sql["hold_key"], queue=q.id, key=key, id=job.id, expires_at=expires)
+    tx.run(_sql["hold_key"], queue=q.id, key=key, id=job.id, now=tx.now, ttl_ms=rule.ttl_ms)
     return added[0]
 
 

@@ -37,7 +37,7 @@ def _advance(tx: Transaction, q: QueueRow, row: ScheduleRow) -> None:
     try:
         due = schedule.following(row.next_ms, tx.now)
         if due is not None and (schedule.limit is None or row.made < schedule.limit):
-            due = add_turn(tx, q, schedule, row.options_json, due)
+            due = add_turn(tx, q, schedule, row.options_json, due, before=row.next_ms)
         else:
             due = None
     except (ValidationError, ConflictError) as error:
@@ -47,7 +47,13 @@ def _advance(tx: Transaction, q: QueueRow, row: ScheduleRow) -> None:
 
 
 def add_turn(
-    tx: Transaction, q: QueueRow, schedule: Schedule, options: str, due: int | None
+    tx: Transaction,
+    q: QueueRow,
+    schedule: Schedule,
+    options: str,
+    due: int | None,
+    *,
+    before: int = 0,
 ) -> int:
     """Add a schedule's job at the first due time, from `due` on, that has no job yet.
 
@@ -57,6 +63,8 @@ def add_turn(
         schedule: The schedule.
         options: The job's options as stored.
         due: The first due time to try, in milliseconds since 1970; None if there is none.
+        before: When the job before was due, in milliseconds since 1970. If the clock was set back
+            and a job has `due` already, only later times than this one are free.
 
     Returns:
         The job's due time, in milliseconds since 1970.
@@ -77,5 +85,6 @@ def add_turn(
         ((_, status),) = add_all(tx, q.ref, [job])
         if status is AddStatus.CREATED:
             return due
+        due = max(due, before)
         due = schedule.following(due, due)
     raise ConflictError(f"the next times of schedule {schedule.id!r} have jobs already")

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Note, Stalled
-from toril.engine.sqlite import counters, event_log, keyed_lanes, queue_rows, schedule_rows
+from toril.engine.sqlite import (
+    clock_back,
+    counters,
+    event_log,
+    keyed_lanes,
+    queue_rows,
+    schedule_rows,
+)
 from toril.engine.sqlite.hot_path.settle import held, seqs_by_index
 from toril.engine.sqlite.queries import load
+from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import Lease, QueueRef
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
@@ -63,15 +72,32 @@ def _by_queue(leases: Sequence[Lease]) -> list[tuple[QueueRef, list[Lease]]]:
     return list(found.items())
 
 
-def rescue(
-    tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: int
-) -> list[Stalled]:
+class Rescued(NamedTuple):
+    """What a rescue did.
+
+    Attributes:
+        stalled: The jobs whose leases ran out.
+        clock_went_back: Whether delayed jobs may wait too long.
+    """
+
+    stalled: Sequence[Stalled] = ()
+    clock_went_back: bool = False
+
+
+def rescue(tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: int) -> Rescued:
     """Rescue jobs whose leases ran out; see `Engine.rescue`."""
     q = queue_rows.find(tx, queue)
+    went_back = q is not None and clock_back.is_evident(tx, q)
     if q is None or not queue_rows.may_rescue(tx, q, unless_within_ms):
-        return []
+        return Rescued()
     if q.key_field is not None:
         keyed_lanes.forget_idle(tx, q)
+    clock_back.shorten_leases(tx, q)
+    return Rescued(_take_back(tx, q, max_stalls), went_back)
+
+
+def _take_back(tx: Transaction, q: QueueRow, max_stalls: int) -> list[Stalled]:
+    """Make the jobs whose leases ran out ready again."""
     found = tx.set_of(_sql["expired"], queue=q.id, now=tx.now)
     if not found:
         return []
@@ -93,7 +119,7 @@ def rescue(
     ids = [job_id for _, job_id, _ in found]
     event_log.event(tx, q, EventKind.STALLED, ids)
     counters.count(tx, q, {"stalled": len(found)})
-    tx.work.add(queue)
+    tx.work.add(q.ref)
     return stalled
 
 

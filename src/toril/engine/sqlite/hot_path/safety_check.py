@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from toril.engine.sqlite import queue_rows
 from toril.engine.sqlite.storage.storage import Storage
-from toril.engine.sqlite.storage.wake import Topic
+from toril.engine.sqlite.storage.topic import Topic
 from toril.errors import EngineError
 from toril.model.job import QueueRef
 

@@ -19,6 +19,7 @@ from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model import codec
+from toril.model.durations import LATEST_MS
 from toril.model.job import AttemptError, Lease, NewJob, QueueRef
 from toril.model.options import Keep
 from toril.model.outcome import CANCEL_REASON
@@ -187,7 +188,8 @@ def _finish(
     if _removes_at_once(keep):
         job_rows.remove(tx, seqs)
         return
-    tx.run(_sql["finish"], state=state, now=tx.now, seqs=as_json(seqs))
+    age = None if keep is None else keep.age_ms
+    tx.run(_sql["finish"], state=state, now=tx.now, age=age, seqs=as_json(seqs))
     if state is JobState.COMPLETED:
         queue_rows.tally_moved(tx, q, active=-len(seqs), completed=len(seqs))
     if keep is not None:
@@ -222,11 +224,7 @@ def _retry(
     _put_back(
         tx,
         [
-            (
-                job.seq,
-                tx.now + s.delay_ms if s.delay_ms else None,
-                _direction(s) * (base + index),
-            )
+            (job.seq, s.delay_ms, _direction(s) * (base + index))
             for index, (job, s) in enumerate(jobs, 1)
         ],
         made=1,
@@ -248,17 +246,21 @@ def _release(
     # Numbered backwards, so that jobs released together keep their order.
     _put_back(
         tx,
-        [
-            (job.seq, tx.now + s.delay_ms if s.delay_ms else None, -(base + len(jobs) - index))
-            for index, (job, s) in enumerate(jobs)
-        ],
+        [(job.seq, s.delay_ms, -(base + len(jobs) - index)) for index, (job, s) in enumerate(jobs)],
         made=0,
     )
     event_log.event(tx, q, EventKind.RELEASED, [s.lease.id for _, s in jobs])
 
 
-def _put_back(tx: Transaction, rows: Sequence[tuple[int, int | None, int]], *, made: int) -> None:
-    tx.run(_sql["put_back"], rows=as_json(rows), made=made, cancelled=CANCEL_REASON)
+def _put_back(tx: Transaction, rows: Sequence[tuple[int, int, int]], *, made: int) -> None:
+    tx.run(
+        _sql["put_back"],
+        rows=as_json(rows),
+        made=made,
+        now=tx.now,
+        latest=LATEST_MS,
+        cancelled=CANCEL_REASON,
+    )
 
 
 _SETTLE: dict[type[Settlement], Any] = {

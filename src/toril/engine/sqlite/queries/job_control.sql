@@ -6,7 +6,7 @@ UPDATE job SET state = CASE WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' 
                position = iif(priority = 0 AND (SELECT body.options->>:lifo FROM body
                                                 WHERE body.seq = job.seq),
                               -again.position, again.position),
-               finished_at = NULL, started_at = NULL,
+               finished_at = NULL, expires_at = NULL, started_at = NULL,
                attempts_made = 0, attempts_started = 0, stalls = 0, deferred_failure = NULL,
                cancel_requested = 0
 FROM (SELECT value->>0 AS seq, value->>1 AS position FROM json_each(:rows)) AS again
@@ -19,7 +19,9 @@ DELETE FROM result WHERE seq IN (SELECT value FROM json_each(:seqs));
 DELETE FROM progress WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: cancel_waiting
-UPDATE job SET state = 'failed', finished_at = :now, due_at = NULL
+UPDATE job SET state = 'failed', finished_at = :now, due_at = NULL,
+    expires_at = :now + CAST(1000 * (SELECT body.options->>:age FROM body
+                                     WHERE body.seq = job.seq) AS INTEGER)
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: insert_cancellations
@@ -43,7 +45,7 @@ WHERE seq = :seq;
 UPDATE job SET
     state = CASE WHEN :due_at IS NOT NULL THEN 'delayed'
                  WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-    due_at = :due_at, position = :position
+    due_at = :due_at, delay_ms = :delay_ms, position = :position
 WHERE seq = :seq;
 
 -- name: set_data

@@ -23,8 +23,9 @@ FROM (SELECT value->>0 AS seq, value->>1 AS key FROM json_each(:rows)) AS given
 WHERE job.seq = given.seq;
 
 -- name: rejoin_rested
+-- No lane rests longer than :most ms, unless the clock was set back.
 UPDATE lane SET turn = :turn, resting_until = NULL
-WHERE queue = :queue AND resting_until <= :now;
+WHERE queue = :queue AND (resting_until <= :now OR resting_until > :now + :most);
 
 -- name: rejoin_all
 INSERT INTO lane (queue, key, turn)
@@ -62,7 +63,7 @@ SELECT min(resting_until) FROM lane WHERE queue = :queue AND resting_until IS NO
 -- name: forget_idle
 -- A job that becomes ready or finishes creates its lane again. Buckets use microseconds.
 DELETE FROM lane WHERE queue = :queue AND turn IS NULL AND resting_until IS NULL
-                   AND window_until <= :now;
+                   AND (window_until <= :now OR window_until > :most);
 
 -- name: forget
 DELETE FROM lane WHERE queue = :queue;

@@ -25,6 +25,14 @@ SELECT json_group_array(json_array(seq, id)) FROM (
       AND id NOT IN (SELECT job_id FROM schedule WHERE queue = :queue AND job_id IS NOT NULL)
     ORDER BY seq LIMIT :limit);
 
+-- name: expired_records
+SELECT json_group_array(seq) FROM (
+    SELECT seq FROM job WHERE queue = :queue AND expires_at <= :now
+    ORDER BY expires_at LIMIT :limit);
+
+-- name: idle_producers
+DELETE FROM producer WHERE queue = :queue AND (seen_at < :before OR seen_at > :after);
+
 -- name: any_seqs
 SELECT json_group_array(json_array(seq, id)) FROM (
     SELECT seq, id FROM job WHERE queue = :queue LIMIT :limit);

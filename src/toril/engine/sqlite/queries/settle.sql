@@ -14,7 +14,8 @@ SELECT json_group_array(id) FROM job
 WHERE queue = :queue AND id IN (SELECT value FROM json_each(:ids));
 
 -- name: finish
-UPDATE job SET state = :state, finished_at = :now, attempts_made = attempts_made + 1,
+UPDATE job SET state = :state, finished_at = :now, expires_at = :now + :age,
+               attempts_made = attempts_made + 1,
                lease_token = NULL, lease_until = NULL, cancel_requested = 0,
                deferred_failure = NULL
 WHERE seq IN (SELECT value FROM json_each(:seqs));
@@ -40,17 +41,18 @@ DELETE FROM error WHERE rowid IN (
     WHERE place > :keep);
 
 -- name: put_back
--- Each row: seq, due_at, position. A job whose cancellation was requested does not wait for its
+-- Each row: seq, delay, position. A job whose cancellation was requested does not wait for its
 -- delay: the next worker fails it.
 UPDATE job SET
-    state = CASE WHEN back.due_at IS NOT NULL AND cancel_requested = 0 THEN 'delayed'
+    state = CASE WHEN back.delay > 0 AND cancel_requested = 0 THEN 'delayed'
                  WHEN priority > 0 THEN 'prioritized' ELSE 'waiting' END,
-    due_at = iif(cancel_requested, NULL, back.due_at),
+    due_at = iif(back.delay > 0 AND cancel_requested = 0, min(:now + back.delay, :latest), NULL),
+    delay_ms = back.delay,
     position = back.position,
     attempts_made = attempts_made + :made,
     lease_token = NULL, lease_until = NULL,
     deferred_failure = iif(cancel_requested, :cancelled, deferred_failure)
-FROM (SELECT value->>0 AS seq, value->>1 AS due_at, value->>2 AS position
+FROM (SELECT value->>0 AS seq, value->>1 AS delay, value->>2 AS position
       FROM json_each(:rows)) AS back
 WHERE job.seq = back.seq;
 

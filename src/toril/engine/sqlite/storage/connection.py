@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import time
 from pathlib import Path
 
 import apsw
 
-from toril.engine.sqlite.storage.errors import BUSY_MS, translate
+from toril.engine.sqlite.storage.errors import BUSY_MS, translate, translate_open
 from toril.engine.sqlite.storage.migrations import migrate, pragma, version_of
 from toril.errors import EngineError, StoreReadOnlyError, StoreUnavailableError
 
 PAGE_CACHE_KIB = 16_384
 MEMORY = ":memory:"
+PRIVATE = 0o600
 _RETRY_SECONDS = 0.005
 
 
@@ -35,11 +38,14 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         check_folder(path)
         if not create and path != MEMORY and not Path(path).exists():
             raise StoreUnavailableError(f"there is no store at {path}")
+        if path != MEMORY:
+            _make_file(path)
+            _check_owners(path)
         connection = apsw.Connection(path)
     except apsw.Error as error:
         raise translate(error, path) from error
     except (OSError, ValueError) as error:
-        raise StoreUnavailableError(f"{path!r} cannot be opened: {error}") from error
+        raise translate_open(error, path) from error
     try:
         connection.set_busy_timeout(BUSY_MS)
         version_of(
@@ -78,6 +84,38 @@ def check_folder(path: str) -> None:
             f"{path}: {target} is not writable; SQLite needs to write to the file and its "
             "folder. Change the permissions or choose another folder"
         )
+
+
+def _make_file(path: str) -> None:
+    """Create the file if it does not exist, for this user alone.
+
+    SQLite would let everyone read it. Its log and the log's index get the file's permissions, so
+    whoever wants to share a store changes those of the file.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def _check_owners(path: str) -> None:
+    """Check that nobody else has put a log beside the file, where anyone can create files.
+
+    SQLite would write what is in such a log into the file.
+
+    Raises:
+        StoreUnavailableError: Somebody has.
+    """
+    if os.name == "nt" or not Path(path).parent.stat().st_mode & stat.S_IWOTH:
+        return
+    trusted = {0, os.geteuid(), Path(path).stat().st_uid}
+    for beside in (f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            owner = Path(beside).lstat().st_uid
+            if owner not in trusted:
+                raise StoreUnavailableError(
+                    f"{beside} belongs to another user (uid {owner}), in a folder where everyone "
+                    "can create files. Remove it if it is not yours, or move the store to a "
+                    "folder of its own"
+                )
 
 
 def _configure(connection: apsw.Connection, path: str) -> None:

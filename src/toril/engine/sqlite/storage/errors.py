@@ -51,6 +51,21 @@ def translate_os(error: OSError, path: str) -> EngineError:
     return StoreUnavailableError(f"{path}: the last writes may be lost: {error}")
 
 
+def translate_open(error: OSError | ValueError, path: str) -> EngineError:
+    """Translate a system error on opening a file to one of Toril's.
+
+    Args:
+        error: The error. A name with a null character is a ValueError.
+        path: The store's file.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _NO_ROOM:
+        return StoreFullError(_FULL.format(path=path))
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return StoreReadOnlyError(f"{path} is not writable; change the permissions")
+    return StoreUnavailableError(f"{path!r} cannot be opened: {error}")
+
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """System errors for a full disk. SQLite reports only the first of them as "full"."""
 

@@ -87,6 +87,15 @@ class Storage:
         """Run an operation that changes nothing."""
         return await self.writer.read(operation, *args, **kwargs)
 
+    async def committed(
+        self,
+        operation: Callable[Concatenate[Transaction, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run an operation; return once it is committed. A loss of power may undo it."""
+        return await self.writer.committed(operation, *args, **kwargs)
+
     async def synced(
         self,
         operation: Callable[Concatenate[Transaction, P], R],

@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import socket
-import stat
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from toril.engine.contract.hot_path import WakeToken
-from toril.model.ids import new_id
+from toril.engine.sqlite.storage.topic import Topic
+from toril.engine.sqlite.storage.wake_folder import MAX_MESSAGE, Bell, WakeFolder
 from toril.model.job import QueueRef
 
 SAFETY_SECONDS = 5.0
@@ -32,18 +32,11 @@ SAFETY_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 """The same, on systems without datagram sockets in the file system."""
 
+_RETRY_SECONDS = 0.2  # between two attempts to bind
 _MAX_ADDRESS = 100  # bytes; sockaddr_un has room for 108 on Linux and 104 elsewhere
-_MAX_MESSAGE = 65_536
-_BIND_TRIES = 3
 _END_SECONDS = 1.0
 
-
-class Topic(StrEnum):
-    """What a waiter can wait for."""
-
-    WORK = "work"
-    EVENT = "event"
-
+_logger = logging.getLogger("toril.engine")
 
 _Key: TypeAlias = tuple[Topic, QueueRef]
 _Waiter: TypeAlias = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -58,15 +51,19 @@ class Wake:
         Args:
             path: The store's file; None if no other process can use the store.
         """
-        self._folder = None if path is None else _folder_for(path)
+        self._folder = None if path is None else WakeFolder(_folder_for(path), path)
         self._lock = threading.Lock()
         self._generations: defaultdict[_Key, int] = defaultdict(int)
         self._waiters: defaultdict[_Key, dict[_Waiter, None]] = defaultdict(dict)
-        self._sockets: dict[Topic, tuple[socket.socket, Path]] = {}
+        self._bells: dict[Topic, Bell | None] = {}
         self._sender: socket.socket | None = None
         self._longest = SAFETY_SECONDS
         self._threads: list[threading.Thread] = []
-        self._closed = False
+        self._ended = threading.Event()
+
+    @property
+    def _closed(self) -> bool:
+        return self._ended.is_set()
 
     @property
     def lost_after(self) -> float | None:
@@ -75,7 +72,7 @@ class Wake:
 
     def token(self, topic: Topic, queue: QueueRef) -> WakeToken:
         """Return a token that changes with each wake-up; take it before checking for work."""
-        if topic not in self._sockets and self._folder is not None:
+        if topic not in self._bells and self._folder is not None:
             self._listen(topic)
         return WakeToken(self._generations[topic, queue])
 
@@ -119,22 +116,21 @@ class Wake:
             return
         self.notify_local(topic, names)
         if self._folder is not None:
-            self._notify_others(topic, "\n".join(f"{q.prefix}:{q.name}" for q in names).encode())
+            for message in _messages(names):
+                self._notify_others(topic, message)
 
     def close(self) -> None:
         """Stop listening and release all waiters."""
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
+            self._ended.set()
             keys = list(self._waiters)
-            addresses = [address for _, address in self._sockets.values()]
-            self._sockets.clear()
+            addresses = [bell.address for bell in self._bells.values() if bell is not None]
         for topic, queue in keys:
             self.notify_local(topic, [queue])
         for address in addresses:
             self._send(os.fspath(address), b"")  # ends the listener's recv()
-            address.unlink(missing_ok=True)
         for thread in self._threads:
             thread.join(_END_SECONDS)
         for topic in Topic if addresses else ():
@@ -142,8 +138,7 @@ class Wake:
         if self._sender is not None:
             self._sender.close()
         if self._folder is not None:
-            with contextlib.suppress(OSError):  # another process still listens there
-                self._folder.rmdir()
+            self._folder.remove_if_empty()
 
     def notify_local(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
         """Wake this process's waiters for a topic in some queues."""
@@ -157,16 +152,12 @@ class Wake:
                 loop.call_soon_threadsafe(_finish, future)
 
     def _notify_others(self, topic: Topic, message: bytes) -> None:
-        own = self._sockets.get(topic)
-        if self._folder is None or not _is_own(self._folder):  # no process has ever waited
+        if self._folder is None or not self._folder.is_trusted():  # or no process has ever waited
             return
-        try:
-            entries = list(os.scandir(self._folder))
-        except OSError:
-            return
-        for entry in entries:
-            if entry.name.startswith(topic) and (own is None or entry.name != own[1].name):
-                self._send(entry.path, message)
+        own = self._bells.get(topic)
+        for name in self._folder.names():
+            if name.startswith(topic) and (own is None or name != own.address.name):
+                self._send(os.fspath(self._folder.path / name), message)
 
     def _send(self, address: str, message: bytes) -> None:
         if self._sender is None:
@@ -175,74 +166,88 @@ class Wake:
         try:
             self._sender.sendto(message, address)
         except ConnectionRefusedError:  # the process died without removing its socket
-            if Path(address).is_socket():
-                Path(address).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if Path(address).is_socket():
+                    Path(address).unlink(missing_ok=True)
         except OSError:  # the socket is gone, or its buffer is full: its process wakes anyway
             return
 
     def _listen(self, topic: Topic) -> None:
         with self._lock:
-            if topic in self._sockets or self._closed or self._folder is None:
+            if topic in self._bells or self._closed or self._folder is None:
                 return
-            found = _bind(self._folder, topic)
-            if found is None:  # no datagram sockets here: poll instead
+            bell = self._bells[topic] = self._folder.bind(topic)
+            if bell is None:  # there can be no socket: poll instead
                 self._longest = _POLL_SECONDS
-                return
-            self._sockets[topic] = found
-            listener, _ = found
         thread = threading.Thread(
-            target=self._receive, args=(topic, listener), name=f"toril-wake-{topic}", daemon=True
+            target=self._receive, args=(topic,), name=f"toril-wake-{topic}", daemon=True
         )
         self._threads.append(thread)
         thread.start()
 
-    def _receive(self, topic: Topic, listener: socket.socket) -> None:
-        with listener:
-            while not self._closed:
-                try:
-                    message = listener.recv(_MAX_MESSAGE)
-                except OSError:
-                    return
-                names = [line.partition(":") for line in message.decode().splitlines()]
-                self.notify_local(topic, [QueueRef(prefix, name) for prefix, _, name in names])
+    def _receive(self, topic: Topic) -> None:
+        """Listen until the store is closed, whatever arrives and whatever happens to the folder."""
+        while not self._closed:
+            bell = self._bells[topic]
+            try:
+                message = None if bell is None else bell.receive()
+            except OSError as error:
+                _logger.warning("%s: the socket for wake-ups failed: %s", self._folder, error)
+                self._bind_again(topic)
+            else:
+                self._heard(topic, message)
+        self._close_bell(topic)
+
+    def _heard(self, topic: Topic, message: bytes | None) -> None:
+        """Wake the waiters that a message names. It may come from any program.
+
+        Args:
+            topic: The topic.
+            message: The message; None if none came for a while.
+        """
+        bell = self._bells[topic]
+        if message is None:
+            if bell is None or not bell.is_in_place():
+                self._bind_again(topic)
+            return
+        lines = message.decode("utf-8", "replace").split("\n")
+        names = [
+            QueueRef(prefix, name) for prefix, _, name in (one.partition(":") for one in lines)
+        ]
+        self.notify_local(topic, [queue for queue in names if (topic, queue) in self._generations])
+
+    def _bind_again(self, topic: Topic) -> None:
+        """Bind another socket, and wake all waiters, because wake-ups may have been lost."""
+        self._close_bell(topic)
+        if self._folder is None or self._ended.wait(_RETRY_SECONDS):
+            return
+        before, bell = self._bells[topic], self._folder.bind(topic)
+        self._bells[topic] = bell
+        if before is bell:  # there still can be no socket
+            return
+        self._longest = _POLL_SECONDS if bell is None else SAFETY_SECONDS
+        with self._lock:
+            queues = [queue for kind, queue in self._waiters if kind is topic]
+        self.notify_local(topic, queues)
+
+    def _close_bell(self, topic: Topic) -> None:
+        bell = self._bells.get(topic)
+        if bell is not None:
+            bell.close()
 
 
-def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:
-    """Bind a socket in a folder and return it with its address; None if that is impossible."""
-    for _ in range(_BIND_TRIES):  # another process may remove the folder as it closes
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if not _is_own(folder):
-                return None
-            address = folder / f"{topic}-{os.getpid()}-{new_id()[-8:]}"
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        except (OSError, AttributeError):
-            return None
-        try:
-            listener.bind(os.fspath(address))
-        except FileNotFoundError:
-            listener.close()
-        except OSError:
-            listener.close()
-            return None
-        else:
-            return listener, address
-    return None
-
-
-def _is_own(folder: Path) -> bool:
-    """Return whether a path is a folder, not a link, and in /tmp also owned by this user."""
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    shared = folder.parent == Path(tempfile.gettempdir())
-    return stat.S_ISDIR(found.st_mode) and (not shared or found.st_uid == os.geteuid())
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _messages(queues: Sequence[QueueRef]) -> Iterator[bytes]:
+    """Yield the names of queues as messages that a socket takes."""
+    part: list[bytes] = []
+    size = 0
+    for queue in queues:
+        name = f"{queue.prefix}:{queue.name}".encode("utf-8", "replace")
+        if part and size + len(name) >= MAX_MESSAGE:
+            yield b"\n".join(part)
+            part, size = [], 0
+        part.append(name)
+        size += len(name) + 1
+    yield b"\n".join(part)
 
 
 def _folder_for(path: str) -> Path:
@@ -252,3 +257,8 @@ def _folder_for(path: str) -> Path:
         return beside
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"toril-wake-{digest}"
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

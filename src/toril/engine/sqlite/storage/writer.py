@@ -21,11 +21,12 @@ import apsw
 
 from toril.clock import Clock
 from toril.engine.sqlite.storage.call import Call, Durability, deliver
-from toril.engine.sqlite.storage.connection import MEMORY, connect
 from toril.engine.sqlite.storage.errors import translate
+from toril.engine.sqlite.storage.store import Store
 from toril.engine.sqlite.storage.syncer import Syncer
+from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.transaction import Operation, Transaction
-from toril.engine.sqlite.storage.wake import Topic, Wake
+from toril.engine.sqlite.storage.wake import Wake
 from toril.errors import EngineError, StoreUnavailableError
 
 P = ParamSpec("P")
@@ -56,6 +57,8 @@ class Writer:
             before_commit: Called with each transaction, just before its commit.
         """
         self._path = path
+        self._store = Store(path)
+        self._syncer: Syncer | None = None
         self._create = create
         self._before_commit = before_commit
         self._clock = clock
@@ -66,7 +69,6 @@ class Writer:
         self._opened: concurrent.futures.Future[None] | None = None
         self._ready = False
         self._closed = False
-        self._syncer: Syncer | None = None
 
     async def start(self) -> None:
         """Start the thread and open the store, unless it is already open.
@@ -211,14 +213,19 @@ class Writer:
 
     def _run(self, opened: concurrent.futures.Future[None]) -> None:
         try:
-            connection = connect(self._path, create=self._create)
+            self._store.open(create=self._create)
         except Exception as error:  # noqa: BLE001 - passed on to the caller of `start`
             opened.set_exception(error)
             return
         opened.set_result(None)
-        with contextlib.closing(connection):
+        with contextlib.closing(self._store):
             while calls := self._take():
-                self._commit(connection, calls)
+                try:
+                    connection = self._store.connection()
+                except EngineError as error:  # its file is lost
+                    _fail(calls, error)
+                else:
+                    self._commit(connection, calls)
             if self._syncer is not None:
                 self._syncer.close()
         self._refuse_remaining()
@@ -256,9 +263,7 @@ class Writer:
                 "BEGIN DEFERRED" if durability is Durability.READ else "BEGIN IMMEDIATE"
             )
         except apsw.Error as error:  # it would fail for each call alone, too
-            for call in calls:
-                call.error = self._translated(error, connection.system_errno)
-            deliver(calls)
+            _fail(calls, self._translated(error, connection.system_errno))
             return
         try:
             # Read the clock only now: other processes may have held the lock for a long time.
@@ -269,22 +274,22 @@ class Writer:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - passed on to the caller
             errno = connection.system_errno
-            self._roll_back(connection)
+            _roll_back(connection)
             if len(calls) > 1:
                 for call in calls:
                     self._commit(connection, [call])
             else:
-                calls[0].error = self._translated(error, errno)
-                deliver(calls)
+                _fail(calls, self._translated(error, errno))
             return
         deliver([call for call in calls if call.durability is not Durability.SYNCED])
         to_flush = [call for call in calls if call.durability >= Durability.SYNC_LATER]
-        if not to_flush or self._path == MEMORY:
+        files = self._store.files
+        if not to_flush or files is None:
             self._flushed(to_flush, transaction)
         else:
             if self._syncer is None:
-                self._syncer = Syncer(connection.filename_wal)
-            self._syncer.sync(partial(self._flushed, to_flush, transaction))
+                self._syncer = Syncer(self._path, files)
+            self._syncer.sync(partial(self._flushed, to_flush, transaction), files)
 
     def _flushed(
         self, to_flush: Sequence[Call], transaction: Transaction, error: EngineError | None = None
@@ -304,7 +309,14 @@ class Writer:
         ours.__cause__ = error
         return ours
 
-    def _roll_back(self, connection: apsw.Connection) -> None:
-        if connection.in_transaction:  # on a full disk SQLite rolls back by itself
-            with contextlib.suppress(apsw.Error):
-                connection.execute("ROLLBACK")
+
+def _fail(calls: Sequence[Call], error: Exception) -> None:
+    for call in calls:
+        call.error = error
+    deliver(calls)
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    if connection.in_transaction:  # on a full disk SQLite rolls back by itself
+        with contextlib.suppress(apsw.Error):
+            connection.execute("ROLLBACK")

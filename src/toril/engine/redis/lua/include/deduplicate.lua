@@ -1,6 +1,19 @@
 -- Deduplication keys: which existing job stands in for a new one.
 -- needs: here, events, store, parents, forget
 
+-- Lets a key be held no longer than its holder asked for, if the clock was set back.
+local function shorten(q, key, holder, ttl)
+    local left = call('PTTL', key)
+    if ttl == 0 or left <= ttl then
+        return
+    end
+    local rule = decoded(try('HGET', q.base .. holder, 'opts')).de
+    local asked = type(rule) == 'table' and rule.ttl and whole(rule.ttl) or ttl
+    if asked > 0 and left > asked then
+        call('PEXPIRE', key, string.format('%.0f', asked))
+    end
+end
+
 -- rule: ttl (ms, 0: none), extend, replace.
 -- Returns the id of the job that holds the key, or nil if the new job should be added.
 local function holder_of(q, id, rule, key_id)
@@ -25,15 +38,21 @@ local function holder_of(q, id, rule, key_id)
         end
         return nil
     end
+    if rule.replace then
+        -- The holder has started, is about to, or has ended, so it cannot be replaced. The last job
+        -- of a burst runs all the same: after it.
+        set_owner(key, id, rule.ttl)
+        return nil
+    end
     if call('PTTL', key) == -1 and call('EXISTS', q.base .. holder) == 0 then
         call('DEL', q.base .. 'dn:' .. key_id)
         set_owner(key, id, rule.ttl)
         return nil
     end
-    -- If a replacing job finds the holder running, the ttl is not extended: otherwise a steady
-    -- stream of adds would keep the next job out forever.
-    if rule.extend and rule.ttl > 0 and not rule.replace then
+    if rule.extend and rule.ttl > 0 then
         set_owner(key, holder, rule.ttl)
+    else
+        shorten(q, key, holder, rule.ttl)
     end
     emit(q, 'deduplicated', 'jobId', holder, 'deduplicationId', key_id, 'deduplicatedJobId', id)
     return holder

@@ -47,9 +47,18 @@ local function free_key(id, key_id)
     end
 end
 
--- Removes finished jobs that retention does not keep: of those past the age (ms) and of those beyond
--- the count, a few more than have just ended. So it catches up in steps.
-local function trim_finished(set, age, count, ended)
+-- Removes finished jobs that retention does not keep: of those past the age (ms) and of those
+-- beyond the count, a few more than have just finished, so that it catches up in steps. With an
+-- age, the jobs that have just finished are noted for sweep.lua.
+local function trim_finished(set, age, count, jobs)
+    if age and count ~= 0 then
+        local expiring = {}
+        for _, job in ipairs(jobs) do
+            expiring[#expiring + 1] = string.format('%.0f', NOW + age)
+            expiring[#expiring + 1] = NOW_TEXT .. ':' .. job.id
+        end
+        in_pieces('ZADD', OWN .. 'expiring', expiring)
+    end
     -- From newest to oldest, as in BullMQ: parents that wait for these jobs continue in this order.
     local function forget_all(old)
         for n = #old, 1, -1 do
@@ -57,16 +66,22 @@ local function trim_finished(set, age, count, ended)
         end
     end
     if age then
-        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, ended + 250)
+        local old = call('ZRANGEBYSCORE', set, '-inf', NOW - age, 'LIMIT', 0, #jobs + 250)
         forget_all(old)
         in_pieces('ZREM', set, old)
     end
     if count and count > 0 then
         local excess = call('ZCARD', set) - count
         if excess > 0 then
-            excess = math.min(excess, ended + 250)
-            forget_all(call('ZRANGE', set, 0, excess - 1))
+            excess = math.min(excess, #jobs + 250)
+            local found, old, noted = call('ZRANGE', set, 0, excess - 1, 'WITHSCORES'), {}, {}
+            for n = 1, #found, 2 do
+                old[#old + 1] = found[n]
+                noted[#noted + 1] = found[n + 1] .. ':' .. found[n]
+            end
+            forget_all(old)
             call('ZREMRANGEBYRANK', set, 0, excess - 1)
+            if age then in_pieces('ZREM', OWN .. 'expiring', noted) end
         end
     end
 end

@@ -84,10 +84,15 @@ local function sort()
 end
 
 local function rejoin_rested()
-    for _, key in ipairs(call('ZRANGEBYSCORE', RESTING, '-inf', NOW, 'LIMIT', 0, CHUNK)) do
-        call('ZREM', RESTING, key)
-        join_ring(key)
+    local function rejoin(least, most)
+        for _, key in ipairs(call('ZRANGEBYSCORE', RESTING, least, most, 'LIMIT', 0, CHUNK)) do
+            call('ZREM', RESTING, key)
+            join_ring(key)
+        end
     end
+    rejoin('-inf', NOW)
+    -- from before the clock was set back
+    rejoin('(' .. NOW + (KEY_PER or 0) + CLOCK_SLACK_MS, '+inf')
 end
 
 -- Returns whether a key's limits hold back its next job; if so, its lane becomes full or rests.

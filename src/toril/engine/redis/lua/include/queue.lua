@@ -2,7 +2,7 @@
 -- KEYS: all keys of the queue, in the order of QueueKeys.all in keys.py.
 -- constant: KEPT_EVENTS
 -- constant: CHUNK
--- constant: LATEST
+-- constant: LATEST_MS
 local call, try = redis.call, redis.pcall
 local META, ID, WAIT, ACTIVE, PRIORITIZED, PC, DELAYED, CHILDREN, COMPLETED, FAILED, EVENTS,
       MARKER, STALLED, LIMITER, PRODUCERS, CANCELS = unpack(KEYS)

@@ -22,8 +22,10 @@ local function mark_due(q)
     end
 end
 
--- Jobs due in the same millisecond keep their order through a counter of 12 bits.
+-- Jobs due in the same millisecond keep their order through a counter of 12 bits. Later times than
+-- the latest would lose digits.
 local function due_score(q, due)
+    due = math.min(due, LATEST_MS)
     local least, most = due * 0x1000, due * 0x1000 + 0xFFF
     local last = call('ZREVRANGEBYSCORE', q.delayed, most, least, 'WITHSCORES', 'LIMIT', 0, 1)
     return last[2] and math.min(tonumber(last[2]) + 1, most) or least

@@ -60,7 +60,7 @@ local function fail(jobs, count, age)
             emit(HERE, 'retries-exhausted', 'jobId', job.id, 'attemptsMade', job.made + 1)
         end
     end
-    if #jobs > 0 and count ~= 0 then trim_finished(FAILED, age, count, #jobs) end
+    if #jobs > 0 and count ~= 0 then trim_finished(FAILED, age, count, jobs) end
     failed = failed + #jobs
 end
 
