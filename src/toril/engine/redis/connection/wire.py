@@ -103,10 +103,12 @@ class Wire(asyncio.Protocol):
         login: Sequence[Any] = ()
         if endpoint.password is not None:
             login = ("AUTH", endpoint.user or "default", endpoint.password)
-        greeting = self.send("HELLO", 2, *login, "SETNAME", name)
+        requests = [self.send("HELLO", 2, *login, "SETNAME", name)]
         if endpoint.database:
-            await self.send("SELECT", endpoint.database)
-        fields = await greeting
+            requests.append(self.send("SELECT", endpoint.database))
+        # Awaited together: if both fail, or neither is answered, asyncio would complain about the
+        # one that nobody asks.
+        fields, *_ = await asyncio.gather(*requests)
         version = dict(zip(fields[::2], fields[1::2], strict=True)).get("version", "")
         self.version = tuple(int(part) for part in _NUMBER.findall(version))
 
