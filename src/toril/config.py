@@ -45,6 +45,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payload_max_bytes: int = DEFAULT_MAX_BYTES
     production: bool = False
 
+    def __repr__(self) -> str:
+        """Return all settings but the URLs, which may contain passwords."""
+        shown = {
+            name: "…" if name in _URLS and getattr(self, name) else getattr(self, name)
+            for name in self.__struct_fields__
+        }
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings.
@@ -90,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in found.items() if value is not None}
 
 
+_URLS = ("url", "payload_store")
 _LAST_PORT = 65_535
 _LEVELS = ("debug", "info", "warning", "error")
 

@@ -164,6 +164,14 @@ class ResultTimeoutError(JobError, TimeoutError):
     """The job did not finish before the caller's timeout."""
 
 
+ENCODE_LOGIN = (
+    "if its user name or password contains one of / ? # @ : % [ ], percent-encode it: "
+    "urllib.parse.quote(password, safe='')"
+)
+"""What to check in a URL that cannot be read. Errors quote no part of a URL: where a password is
+not encoded, any part may belong to it."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt name, to append to an error message.
 

@@ -42,10 +42,10 @@ MISTAKES = {
     "an unknown engine": (
         "queue list --url mysql://u:pw@h/d",
         USAGE,
-        "'mysql://u:***@h/d' does not",
+        "the URL does not name an engine",
     ),
     "a URL without a file": ("queue list --url sqlite://x.db", USAGE, "use sqlite:///toril.db"),
-    "an empty URL": ("queue list --url=", USAGE, "'' does not name an engine"),
+    "an empty URL": ("queue list --url=", USAGE, "the URL does not name an engine"),
     "a missing file": ("queue list --url sqlite:///no.db", UNREACHABLE, "use --url or TORIL_URL"),
     "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "create it first"),
     "a folder": ("queue list --url sqlite:////", UNREACHABLE, "is a folder; name a file in it"),
