@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from toril.engine.contract.engine import Engine
 from toril.errors import ConfigurationError
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 _LOSES_JOBS = {"eviction"}
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from toril.application.calls import Calls
 from toril.application.production import refuse_what_loses_jobs, warn_of_what_loses_jobs
 from toril.errors import ConfigurationError
+from toril.printable import logger
 from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
 from toril.worker.worker import Worker
 
-_logger = logging.getLogger("toril.manager")
+_logger = logger("toril.manager")
 
 
 class Workers(Calls):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 
@@ -10,9 +9,10 @@ from toril.clock import Clock
 from toril.engine.contract.hot_path import LeaseKeeper
 from toril.errors import TorilError
 from toril.model.job import Lease
+from toril.printable import logger
 from toril.worker.attempt import Attempt
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _CANCEL_CHECK_SECONDS = 1.0
 

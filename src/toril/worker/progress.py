@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 
 from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Note
 from toril.errors import EngineError
 from toril.model.job import Lease, QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 FLUSH_SECONDS = 0.1
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from toril.engine.contract.engine import Engine
 from toril.errors import EngineError
 from toril.model.events import EventBus, JobStalled
 from toril.model.job import QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 
 class Rescuer:

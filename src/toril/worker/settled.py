@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -21,12 +20,13 @@ from toril.model.outcome import (
     settlement_for,
 )
 from toril.model.settlement import Fail, Settlement, SettlementHook, follow_ups_of
+from toril.printable import logger
 from toril.worker.attempt import Attempt
 from toril.worker.failures import error_of
 from toril.worker.heartbeat import Heartbeat
 from toril.worker.publisher import Publisher
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
 _MAX_UNFLUSHED = 32  # answers not yet flushed before the pump waits

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from toril.model.events import EventBus
 from toril.model.ids import new_id
 from toril.model.settlement import SettlementHook
 from toril.model.state import READY
+from toril.printable import logger
 from toril.queues.queue import Queue
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.executor import Executor
@@ -34,7 +34,7 @@ from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
 from toril.worker.threads import Threads
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _DRAINED_CHECK_SECONDS = 0.05
 _SETTLE_SECONDS = 3.0

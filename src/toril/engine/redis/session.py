@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -16,8 +15,9 @@ from toril.engine.redis.hot_path.marker import Listeners
 from toril.engine.redis.registration import register
 from toril.errors import EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 
 class _Calls:

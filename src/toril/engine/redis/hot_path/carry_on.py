@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +10,9 @@ from toril.errors import ValidationError
 from toril.model import repeating
 from toril.model.job import Lease, QueueRef
 from toril.model.schedule import STOPPED
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 _MAX_TRIES = 1000
 _MADE, _EXISTS = 1, -1
