@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Exchange, Refusal
-from toril.errors import UnsupportedError
+from toril.errors import TorilError, UnsupportedError
 from toril.model.job import QueueRef
 from toril.model.outcome import (
     Discarded,
@@ -69,6 +69,7 @@ class Settlements:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._done: list[Done] = []
+        self._refused: list[Done] = []
         self._unflushed: dict[asyncio.Future[None], None] = {}
 
     def __len__(self) -> int:
@@ -122,9 +123,11 @@ class Settlements:
                     accepted.append(one)
                 elif refusal in _CHILDREN:
                     self._fail_for_children(one[0], refusal)
+                elif refusal is Refusal.LEASE_LOST:
+                    self._refused.append(one)
                 else:
                     self._lost(one[0])
-        self._heartbeat.drop(attempt for attempt, _, _ in accepted)
+        self._heartbeat.drop(self._queue, (attempt for attempt, _, _ in accepted))
         if answer.flushed is None:
             self._publish(accepted)
         else:
@@ -161,13 +164,28 @@ class Settlements:
         self._publisher.settled([(settlement, duration) for _, settlement, duration in accepted])
 
     def _lost(self, attempt: Attempt) -> None:
-        self._heartbeat.drop([attempt])
+        self._heartbeat.drop(self._queue, [attempt])
         self._publisher.lost(attempt.lease)
 
     async def catch_up(self) -> None:
-        """Wait for the disk if too many answers have not been flushed."""
+        """Try again what was refused, and wait for the disk if too much has not been flushed."""
+        if self._refused:
+            await self._try_again()
         if len(self._unflushed) > _MAX_UNFLUSHED:
             await asyncio.wait([next(iter(self._unflushed))])
+
+    async def _try_again(self) -> None:
+        """Keep refused settlements if their leases, which ran out, can be renewed."""
+        refused, self._refused = self._refused, []
+        try:
+            regained = set(await self._heartbeat.regain([attempt for attempt, _, _ in refused]))
+        except TorilError:
+            self.put_back(refused)  # the next exchange shows whether they are lost
+            return
+        self.put_back([one for one in refused if one[0] in regained])
+        for attempt, _, _ in refused:
+            if attempt not in regained:
+                self._lost(attempt)
 
     async def flushed(self) -> None:
         """Wait until all accepted settlements are on disk."""

@@ -120,6 +120,7 @@ class Worker:
             self._engine.keeper(),
             self._lease_ms,
             self._clock,
+            location=self._engine.location,
             on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
             on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
         )
@@ -140,7 +141,7 @@ class Worker:
         ]
         heartbeat.start()
         try:
-            await self._work(burst=burst)
+            await self._work(heartbeat, burst=burst)
         finally:
             executor.close()
             await asyncio.to_thread(heartbeat.stop)
@@ -164,18 +165,19 @@ class Worker:
             quiet=self._quiet,
         )
 
-    def _rescuer(self) -> Rescuer:
+    def _rescuer(self, heartbeat: Heartbeat) -> Rescuer:
         return Rescuer(
             self._engine,
             [queue.ref for queue in self._queues],
             self._bus,
+            heartbeat,
             interval=self._lease_ms / 2000,
             max_stalls=self.settings.max_stalls,
         )
 
-    async def _work(self, *, burst: bool) -> None:
+    async def _work(self, heartbeat: Heartbeat, *, burst: bool) -> None:
         background = [
-            asyncio.create_task(self._rescuer().run()),
+            asyncio.create_task(self._rescuer(heartbeat).run()),
             asyncio.create_task(self._report()),
         ]
         if burst:

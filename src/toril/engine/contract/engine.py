@@ -169,6 +169,9 @@ class Engine(Protocol):
     ) -> list[Stalled]:
         """Take jobs whose leases ran out from their workers, and put them first in line.
 
+        Jobs that this process runs, or that are on their way to it, are left alone; see
+        `running.held_here`.
+
         Args:
             queue: The queue.
             max_stalls: How often one job may stall before it is poison.

@@ -126,6 +126,8 @@ class LeaseKeeper(Protocol):
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
         """Renew leases, including those of exchanges whose answers have not arrived yet.
 
+        A lease that has run out is renewed too, as long as nobody has taken the job since.
+
         Args:
             leases: The leases of running jobs, from any queues.
             lease_ms: How long to hold them from now.

@@ -16,6 +16,7 @@ from toril.engine.contract.hot_path import (
     Stalled,
     WakeToken,
 )
+from toril.engine.contract.running import held_here
 from toril.engine.redis.connection.connections import connections_to
 from toril.engine.redis.connection.slots import check_same_slot
 from toril.engine.redis.connection.target import ClusterNodes, Target
@@ -145,9 +146,10 @@ class RedisEngine:
         session = self._sessions.current()
         found: list[Stalled] = []
         skip = 0
-        while True:
+        while not self._exchanger.is_late(queue):
+            own = held_here(self.location, queue)
             checked, *stalled = await session.run(
-                "rescue", queue, max_stalls, skip, _RESCUE_CHUNK, unless_within_ms
+                "rescue", queue, max_stalls, skip, _RESCUE_CHUNK, unless_within_ms, *own
             )
             found += [
                 Stalled(job_id, bool(poisoned))
@@ -155,4 +157,5 @@ class RedisEngine:
             ]
             skip += checked - len(stalled) // 2
             if checked < _RESCUE_CHUNK:
-                return found
+                break
+        return found

@@ -23,6 +23,7 @@ from toril.engine.contract.hot_path import (
     Stalled,
     WakeToken,
 )
+from toril.engine.contract.running import held_here
 from toril.engine.sqlite import event_log
 from toril.engine.sqlite.diagnosis import examine
 from toril.engine.sqlite.events import SqliteEvents
@@ -145,8 +146,12 @@ class SqliteEngine:
         self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
     ) -> list[Stalled]:
         return await self._storage.writer.committed(
-            leases.rescue, queue, max_stalls, unless_within_ms
+            leases.rescue, queue, max_stalls, unless_within_ms, partial(self._own, queue)
         )
+
+    def _own(self, queue: QueueRef) -> leases.Own:
+        # In this order, because a fetch in flight leaves its leases to their holder.
+        return leases.Own(list(self._in_flight), held_here(self.location, queue))
 
 
 class SqliteKeeper:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Note, Stalled
 from toril.engine.sqlite import counters, event_log, keyed_lanes, queue_rows, schedule_rows
-from toril.engine.sqlite.hot_path.settle import held, seqs_by_index
+from toril.engine.sqlite.hot_path.settle import held, not_rescued, seqs_by_index
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
 from toril.model.job import Lease, QueueRef
@@ -24,6 +25,8 @@ def extend(
 ) -> list[Lease]:
     """Renew leases, including those of fetches in flight; return the lost leases.
 
+    A lease that has run out is renewed too, unless the job was rescued meanwhile.
+
     Args:
         tx: The transaction.
         leases: The leases that workers hold.
@@ -34,11 +37,11 @@ def extend(
         q = queue_rows.find(tx, queue)
         if q is not None:
             until = tx.now + lease_ms
-            tx.run(_sql["extend_token"], queue=q.id, token=token, until=until, now=tx.now)
+            tx.run(_sql["extend_token"], queue=q.id, token=token, until=until)
     lost: list[Lease] = []
     for queue, group in _by_queue(leases):
         q = queue_rows.find(tx, queue)
-        mine = [] if q is None else held(tx, q, group)
+        mine = [] if q is None else not_rescued(tx, q, group)
         if mine:
             tx.run(_sql["extend"], until=tx.now + lease_ms, seqs=as_json([job.seq for job in mine]))
         indexes = {job.index for job in mine}
@@ -63,16 +66,41 @@ def _by_queue(leases: Sequence[Lease]) -> list[tuple[QueueRef, list[Lease]]]:
     return list(found.items())
 
 
+class Own(NamedTuple):
+    """What a rescue leaves alone.
+
+    Attributes:
+        tokens: The lease tokens of fetches whose answers have not arrived yet.
+        ids: The ids of the jobs that this process runs.
+    """
+
+    tokens: list[str]
+    ids: list[str]
+
+
 def rescue(
-    tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: int
+    tx: Transaction,
+    queue: QueueRef,
+    max_stalls: int,
+    unless_within_ms: int,
+    own: Callable[[], Own],
 ) -> list[Stalled]:
-    """Rescue jobs whose leases ran out; see `Engine.rescue`."""
+    """Rescue jobs whose leases ran out; see `Engine.rescue`.
+
+    Args:
+        tx: The transaction.
+        queue: The queue.
+        max_stalls: How often one job may stall before it is poison.
+        unless_within_ms: Skip if another rescue ran within this many ms.
+        own: Returns what belongs to this process, and is left alone.
+    """
     q = queue_rows.find(tx, queue)
     if q is None or not queue_rows.may_rescue(tx, q, unless_within_ms):
         return []
     if q.key_field is not None:
         keyed_lanes.forget_idle(tx, q)
-    found = tx.set_of(_sql["expired"], queue=q.id, now=tx.now)
+    tokens, running = map(as_json, own())
+    found = tx.set_of(_sql["expired"], queue=q.id, now=tx.now, tokens=tokens, ids=running)
     if not found:
         return []
     base = queue_rows.tickets(tx, len(found))

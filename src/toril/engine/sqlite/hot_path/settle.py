@@ -43,8 +43,17 @@ _decode_held = msgspec.json.Decoder(list[Held]).decode
 
 def held(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> list[Held]:
     """Return the leases that are still held, without duplicates."""
+    return _of(tx, q, leases, tx.now)
+
+
+def not_rescued(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> list[Held]:
+    """Like `held`, but also return leases that have run out, if nobody took their jobs."""
+    return _of(tx, q, leases, 0)
+
+
+def _of(tx: Transaction, q: QueueRow, leases: Sequence[Lease], since: int) -> list[Held]:
     pairs = as_json([(lease.id, lease.token) for lease in leases])
-    packed = tx.value(_sql["held"], queue=q.id, leases=pairs, now=tx.now)
+    packed = tx.value(_sql["held"], queue=q.id, leases=pairs, now=since)
     found = _decode_held(packed)
     if len(found) > 1 and len({job.seq for job in found}) < len(found):
         # A lease was given twice: keep the first.

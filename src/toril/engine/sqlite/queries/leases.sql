@@ -4,14 +4,16 @@
 UPDATE job SET lease_until = :until WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: extend_token
--- Renews all leases of a fetch whose answer has not arrived yet.
+-- Renews all leases of a fetch whose answer has not arrived yet. A job that was rescued has no token.
 UPDATE job SET lease_until = :until
-WHERE queue = :queue AND state = 'active' AND lease_token = :token AND lease_until > :now;
+WHERE queue = :queue AND state = 'active' AND lease_token = :token;
 
 -- name: expired
 SELECT json_group_array(json_array(seq, id, stalls + 1)) FROM (
     SELECT seq, id, stalls FROM job
     WHERE queue = :queue AND state = 'active' AND lease_until <= :now
+      AND id NOT IN (SELECT value FROM json_each(:ids))
+      AND lease_token NOT IN (SELECT value FROM json_each(:tokens))
     ORDER BY lease_until LIMIT 1000);
 
 -- name: rescue
