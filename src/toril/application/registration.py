@@ -64,7 +64,8 @@ class Registration:
         self._payloads = _open_payloads(self.settings, payloads)
         self._results = Results(lambda: self.engine)
         self._queues: dict[QueueRef, Queue] = {}
-        self._limits: dict[QueueRef, Limits] = {}
+        self._limits: dict[QueueRef, Limits] = {}  # of queues that are not stored yet
+        self._registered: dict[QueueRef, Limits] = {}
         self._middleware: list[Middleware] = []
         self._strategies: dict[str, BackoffStrategy] = {}
         self._hooks: list[SettlementHook] = []
@@ -136,7 +137,7 @@ class Registration:
             raise ValidationError(
                 "default_job_options", f"must be a mapping, not {default_job_options!r}"
             )
-        self._limits[ref] = limits
+        self._limits[ref] = self._registered[ref] = limits
         queue = self._queues[ref] = Queue(
             lambda: self.engine,
             ref,

@@ -22,7 +22,7 @@ class Workers(Calls):
     _running: dict[Worker, asyncio.Task[None]]
 
     async def open(self) -> None:
-        """Connect to the store, and store the queues that have been registered so far.
+        """Connect to the store, and store the registered queues that it does not have.
 
         Raises:
             ConfigurationError: In production, the store is configured to discard jobs.
@@ -32,6 +32,7 @@ class Workers(Calls):
         if self.settings.production:
             await refuse_what_loses_jobs(self.engine)
         await self._store_queues()
+        await self._store_missing_queues()
 
     async def _open_for_work(self) -> None:
         await self.open()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from toril.clock import Clock, SystemClock
 from toril.engine.contract.diagnosis import Finding
 from toril.engine.contract.engine import Capabilities
@@ -24,8 +26,9 @@ from toril.engine.redis.diagnosis.checks import examine
 from toril.engine.redis.events import RedisEvents
 from toril.engine.redis.hot_path.add import Adder
 from toril.engine.redis.hot_path.exchange import pack
-from toril.engine.redis.hot_path.exchanger import Exchanger
+from toril.engine.redis.hot_path.exchanger import Answer, Exchanger
 from toril.engine.redis.hot_path.lease_keeper import RedisKeeper
+from toril.engine.redis.hot_path.marker import QueueMarker
 from toril.engine.redis.jobs import RedisJobs
 from toril.engine.redis.queues import RedisQueues
 from toril.engine.redis.schedules import RedisSchedules
@@ -82,7 +85,7 @@ class RedisEngine:
         session = self._sessions.current()
         with session.calls:
             if queue not in session.registered:
-                await session.ensure_registered(queue)
+                await session.ensure_visible(queue)
             if not jobs:
                 return []
             if not jobs[0].options.delay_ms:
@@ -103,11 +106,22 @@ class RedisEngine:
             answer = await self._exchanger.exchange(
                 session.connections, marker, settlements, packed, fetch
             )
+            if answer.was_missing:
+                answer = await self._exchange_again(session, marker, answer, fetch)
         if answer.has_unsorted:
             session.sort(queue)
-        if answer.was_missing:
-            session.forget(queue)
         return answer.exchange
+
+    async def _exchange_again(
+        self, session: Session, marker: QueueMarker, answer: Answer, fetch: Fetch | None
+    ) -> Answer:
+        """Register a queue again that was missing, and only then fetch from it."""
+        await session.register_again(marker.queue)
+        if fetch is None or answer.exchange.leases or marker.queue not in session.registered:
+            return answer
+        again = await self._exchanger.exchange(session.connections, marker, (), pack(()), fetch)
+        settled = replace(again.exchange, results=answer.exchange.results)
+        return again._replace(exchange=settled)
 
     async def _prepare_follow_ups(
         self, session: Session, queue: QueueRef, settlements: Sequence[Settlement]
