@@ -16,7 +16,7 @@
 --   ttl (ms), extend, replace (0, 1); number of tags, the tags.
 -- Returns: now, {number and code of each refused settlement, …}, {id, token and fields of each
 --   lease, …}, next due or false, limited until or false, 1 if ready jobs remain outside the lanes,
---   1 if the queue did not exist.
+--   1 if the queue was not registered: nothing is fetched then, because its limits may be missing.
 -- Codes: -1 the job does not exist, -2 the lease is not held, -4 open children, -9 failed children.
 -- flags: allow-oom
 -- include: queue
@@ -40,12 +40,16 @@ if call('EXISTS', CANCELS, STALLED, LIMITS) > 0 then
     has_limits = call('EXISTS', LIMITS) == 1
 end
 local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration',
-                    'opts.maxLenEvents')
+                    'opts.maxLenEvents', 'version')
 local MOST_RUNNING, MOST_EVENTS = tonumber(limits[2]), limits[5]
 if not MOST_EVENTS then
     MOST_EVENTS = KEPT_EVENTS
     call('HSET', META, 'opts.maxLenEvents', MOST_EVENTS)
 end
+
+-- A queue that was removed may exist again, because jobs were added, but without its limits.
+local is_registered = limits[6]
+if not is_registered then WANTED = -1 end
 
 local own, by_key, bucket
 if has_limits then
@@ -402,4 +406,4 @@ if made_ready or limited or unsorted or #taken > 0 or #settled > 0 then
         call('XADD', EVENTS, '*', 'event', 'drained')
     end
 end
-return {NOW, refused, leases, due, limited, unsorted and 1 or false, not limits[5] and 1 or false}
+return {NOW, refused, leases, due, limited, unsorted and 1 or false, not is_registered and 1 or false}
