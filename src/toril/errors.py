@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_MAX_MESSAGE = 2_000  # characters of a validation error
+_MAX_WORD = 200  # characters of a word that may be a misspelt name
+
+
 class TorilError(Exception):
     """The base class of all Toril errors."""
 
@@ -55,6 +59,8 @@ class ValidationError(TorilError, ValueError):
             field: The invalid field's name.
             message: What is wrong with the field, and how to fix it.
         """
+        if len(message) > _MAX_MESSAGE:  # it quotes a long value, before or after the fix
+            message = f"{message[: _MAX_MESSAGE // 2]} … {message[-_MAX_MESSAGE // 2 :]}"
         super().__init__(field, message)
         self.field = field
         self.message = message
@@ -183,7 +189,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         `did you mean 'x'?` if a valid name is similar, else the list of valid names.
     """
     names = sorted(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    near = get_close_matches(word, names, n=1, cutoff=0.6) if len(word) <= _MAX_WORD else []
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else "there are none yet"

@@ -71,6 +71,21 @@ def log_a_surrogate(job: JobContext) -> int:
     return 5
 
 
+def log_much(job: JobContext, n: int, length: int = 1) -> int:
+    for number in range(n):
+        job.log(f"{number}".ljust(length, "."))
+    return n
+
+
+def report_much(job: JobContext) -> int:
+    job.progress({"log": "x" * 1_000_000})
+    return 5
+
+
+def raise_much():
+    raise ValueError("x" * 1_000_000)
+
+
 def pid() -> int:
     return os.getpid()
 

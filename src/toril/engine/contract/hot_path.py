@@ -112,7 +112,7 @@ class Note(msgspec.Struct, frozen=True):
     Attributes:
         lease: The lease it runs under.
         progress_json: The latest progress as JSON; None leaves it unchanged.
-        lines: Lines for the job's log.
+        lines: Lines for the job's log, which keeps the newest `KEPT_LINES`.
     """
 
     lease: Lease

@@ -12,6 +12,9 @@ KEPT_EVENTS = 10_000
 KEPT_ERRORS = 25
 """Errors kept per job: those of its latest attempts."""
 
+KEPT_LINES = 10_000
+"""Lines kept in a job's log: the newest ones."""
+
 KEPT_MINUTES = 14 * 24 * 60
 """Minutes for which counters are kept."""
 
@@ -27,6 +30,7 @@ PRODUCERS_CHECKED_EVERY = 1024
 LUA_CONSTANTS = {
     "KEPT_EVENTS": KEPT_EVENTS,
     "KEPT_ERRORS": KEPT_ERRORS,
+    "KEPT_LINES": KEPT_LINES,
     "KEPT_MINUTES": KEPT_MINUTES,
     "CHUNK": CHUNK,
     "PRODUCER_IDLE_MS": PRODUCER_IDLE_MS,

@@ -3,6 +3,7 @@
 -- include: queue
 -- include: here
 -- include: events
+-- constant: KEPT_LINES
 
 local at, noted = 1, false
 while at <= #ARGV do
@@ -21,9 +22,7 @@ while at <= #ARGV do
             end
             in_pieces('RPUSH', key .. ':logs', texts)
             local kept = string.match(call('HGET', key, 'opts') or '', '"kl":(%d+)')
-            if kept then
-                call('LTRIM', key .. ':logs', -kept, -1)
-            end
+            call('LTRIM', key .. ':logs', -(kept or KEPT_LINES), -1)
         end
     end
     at = at + 4 + lines

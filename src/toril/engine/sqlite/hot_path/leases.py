@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Note, Stalled
+from toril.engine.contract.rules import KEPT_LINES
 from toril.engine.sqlite import counters, event_log, keyed_lanes, queue_rows, schedule_rows
 from toril.engine.sqlite.hot_path.settle import held, not_rescued, seqs_by_index
 from toril.engine.sqlite.queries import load
@@ -140,3 +141,4 @@ def note(tx: Transaction, queue: QueueRef, notes: Sequence[Note]) -> None:
         event_log.event(tx, q, EventKind.PROGRESS, ids, [row[1] for row in progress])
     if log:
         tx.run(_sql["insert_logs"], rows=as_json(log))
+        tx.run(_sql["trim_logs"], seqs=as_json(sorted({seq for seq, _ in log})), keep=KEPT_LINES)

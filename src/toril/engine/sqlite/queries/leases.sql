@@ -37,3 +37,13 @@ SELECT value->>0, value->>1 FROM json_each(:rows);
 -- name: insert_logs
 -- Each row: seq, line.
 INSERT INTO log (seq, line) SELECT value->>0, value->>1 FROM json_each(:rows);
+
+-- name: trim_logs
+-- Removes all but the newest :keep lines of each job.
+WITH last AS MATERIALIZED (
+    SELECT job.value AS seq, (SELECT line_no FROM log WHERE log.seq = job.value
+                              ORDER BY line_no DESC LIMIT 1 OFFSET :keep) AS line_no
+    FROM json_each(:seqs) AS job)
+DELETE FROM log WHERE line_no IN (
+    SELECT log.line_no FROM last CROSS JOIN log
+    ON log.seq = last.seq AND log.line_no <= last.line_no);
