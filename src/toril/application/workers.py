@@ -25,12 +25,13 @@ class Workers(Calls):
         """Connect to the store, and store the registered queues that it does not have.
 
         Raises:
-            ConfigurationError: In production, the store is configured to discard jobs.
+            ConfigurationError: In production, the store is configured to discard jobs, or forgets
+                them when its server ends.
             EngineError: The store cannot be opened.
         """
         await self.engine.open()
         if self.settings.production:
-            await refuse_what_loses_jobs(self.engine)
+            await refuse_what_loses_jobs(self.engine, self.settings)
         await self._store_queues()
         await self._store_missing_queues()
 
