@@ -71,6 +71,12 @@ def log_a_surrogate(job: JobContext) -> int:
     return 5
 
 
+def echo(job: JobContext, value):
+    job.progress(value)
+    job.log(f"{value}")
+    return value
+
+
 def log_much(job: JobContext, n: int, length: int = 1) -> int:
     for number in range(n):
         job.log(f"{number}".ljust(length, "."))

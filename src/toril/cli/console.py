@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toril.cli.exits import Exit
+from toril.model import codec
 from toril.printable import block, one_line
 
 
@@ -41,7 +42,7 @@ def counted(number: int, noun: str = "job") -> str:
 
 def print_json(document: Any) -> None:
     """Print a JSON document, always in UTF-8, whatever the terminal's encoding is."""
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    text = msgspec.json.format(codec.dump(document), indent=2)
     sys.stdout.flush()
     sys.stdout.buffer.write(_UNPRINTABLE.sub(_escaped_in_json, text).encode() + b"\n")
 

@@ -123,7 +123,7 @@ async def show(queue: str, job_id: str, url: str | None, *, as_json: bool) -> No
             ("worker", found.worker),
             ("cancel requested", found.cancel_requested),
             ("tags", ", ".join(found.tags) or None),
-            ("options", encode_options(found.options)),
+            ("options", encode_options(found.options, as_read=True)),
             ("data", found.data_json),
             ("payload", _payload(found)),
             ("progress", found.progress_json),

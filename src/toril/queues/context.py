@@ -146,10 +146,10 @@ class JobContext:
         Raises:
             ValidationError: The value cannot be encoded as JSON.
         """
-        text = codec.encode(value, "progress", sys.maxsize)
+        text = codec.encode_reported(value, "progress", sys.maxsize)
         if len(text) > MAX_PROGRESS:
             start = value if isinstance(value, str) else text
-            text = codec.encode(cut(start, MAX_PROGRESS // 2), "progress", sys.maxsize)
+            text = codec.encode_reported(cut(start, MAX_PROGRESS // 2), "progress", sys.maxsize)
         self._reporter.progress(self.lease, text)
 
     def log(self, line: str) -> None:

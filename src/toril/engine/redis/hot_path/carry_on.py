@@ -72,12 +72,26 @@ def _next(lease: Lease, now: int) -> _Next | None:
         rule = repeating.rule_of(turn.schedule_id, lease.options_json)
         due = rule.schedule.following(turn.due_ms, now)
     except ValidationError as error:
-        _logger.error(STOPPED, turn.schedule_id, str(lease.queue), error)  # noqa: TRY400 - not a bug in Toril
+        _say_once(lease.queue, turn.schedule_id, error)
         return None
     limit = rule.schedule.limit
     if due is None or (limit is not None and rule.number >= limit):
         return None
     return _Next(lease, rule, due)
+
+
+_MAX_SAID = 10_000
+_said: set[tuple[QueueRef, str]] = set()
+
+
+def _say_once(queue: QueueRef, schedule_id: str, error: ValidationError) -> None:
+    """Say that a schedule has stopped, but not again with each job that it has left.
+
+    The repeatable jobs of older BullMQs, whose keys Toril cannot continue, may be many.
+    """
+    if (queue, schedule_id) not in _said and len(_said) < _MAX_SAID:
+        _said.add((queue, schedule_id))
+        _logger.error(STOPPED, schedule_id, str(queue), error)
 
 
 def _later(one: _Next) -> _Next | None:

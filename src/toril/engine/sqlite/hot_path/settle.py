@@ -121,7 +121,7 @@ def _with_errors(tx: Transaction, data: str, job: Held, settlement: Settlement) 
     if isinstance(settlement, Fail):
         last = replace(settlement.error, started_ms=job.started_at, ended_ms=tx.now)
         errors = [*errors, last][-KEPT_ERRORS:]
-    return as_json({**codec.decode(data), "errors": errors})
+    return codec.dump({**codec.decode(data), "errors": errors})
 
 
 def _is_final(settlement: Settlement) -> bool:
