@@ -111,7 +111,11 @@ def _stop(worker: Worker) -> None:
 
 
 def _served(manager: QueueManager, names: str | None) -> list[Queue]:
-    wanted = None if names is None else [name.strip() for name in names.split(",")]
+    known = {str(queue) for queue in manager.registered} | {q.name for q in manager.registered}
+    if names is None or names in known:  # a queue's name may contain a comma
+        wanted = None if names is None else [names]
+    else:
+        wanted = [name.strip() for name in names.split(",")]
     try:
         return with_handlers(manager, wanted)
     except ConfigurationError as error:

@@ -17,10 +17,12 @@ import stat
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
+
+import msgspec
 
 from toril.engine.contract.hot_path import WakeToken
 from toril.model.ids import new_id
@@ -34,6 +36,7 @@ _POLL_SECONDS = 0.02
 
 _MAX_ADDRESS = 100  # bytes; sockaddr_un has room for 108 on Linux and 104 elsewhere
 _MAX_MESSAGE = 65_536
+_decode = msgspec.json.Decoder(tuple[str, str]).decode
 _BIND_TRIES = 3
 _END_SECONDS = 1.0
 
@@ -119,7 +122,8 @@ class Wake:
             return
         self.notify_local(topic, names)
         if self._folder is not None:
-            self._notify_others(topic, "\n".join(f"{q.prefix}:{q.name}" for q in names).encode())
+            for message in _messages(names):
+                self._notify_others(topic, message)
 
     def close(self) -> None:
         """Stop listening and release all waiters."""
@@ -203,8 +207,30 @@ class Wake:
                     message = listener.recv(_MAX_MESSAGE)
                 except OSError:
                     return
-                names = [line.partition(":") for line in message.decode().splitlines()]
-                self.notify_local(topic, [QueueRef(prefix, name) for prefix, _, name in names])
+                self.notify_local(topic, _queues_in(message))
+
+
+def _messages(queues: Iterable[QueueRef]) -> Iterator[bytes]:
+    """Return messages that name queues, each within what a datagram can hold."""
+    part: list[bytes] = []
+    size = 0
+    for queue in queues:
+        one = msgspec.json.encode(queue)
+        if part and size + len(one) > _MAX_MESSAGE // 2:
+            yield b"\n".join(part)
+            part, size = [], 0
+        part.append(one)
+        size += len(one) + 1
+    if part:
+        yield b"\n".join(part)
+
+
+def _queues_in(message: bytes) -> list[QueueRef]:
+    """Return the queues that a message names; none if it is not a message of Toril's."""
+    try:
+        return [QueueRef(*_decode(line)) for line in message.splitlines()]
+    except (ValueError, TypeError):
+        return []
 
 
 def _bind(folder: Path, topic: Topic) -> tuple[socket.socket, Path] | None:
