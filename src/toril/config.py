@@ -31,7 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         payload_threshold: The largest payload that stays in its job even so, in bytes.
         payload_max_bytes: The largest payload that the payload store accepts, in bytes.
         production: Refuse a store that is configured to discard jobs, instead of logging a
-            warning.
+            warning, or that forgets jobs when its server ends.
+        allow_volatile: Accept a store that forgets jobs when its server ends, even in production.
     """
 
     url: str = DEFAULT_URL
@@ -44,6 +45,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payload_threshold: int = DEFAULT_THRESHOLD
     payload_max_bytes: int = DEFAULT_MAX_BYTES
     production: bool = False
+    allow_volatile: bool = False
+
+    def __repr__(self) -> str:
+        """Return all settings but the URLs, which may contain passwords."""
+        shown = {
+            name: "…" if name in _URLS and getattr(self, name) else getattr(self, name)
+            for name in self.__struct_fields__
+        }
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             payload_threshold=_number(env, "TORIL_PAYLOAD_THRESHOLD", 1) or DEFAULT_THRESHOLD,
             payload_max_bytes=_number(env, "TORIL_PAYLOAD_MAX_BYTES", 1) or DEFAULT_MAX_BYTES,
             production=env.get("TORIL_ENV") == "production",
+            allow_volatile=_flag(env, "TORIL_ALLOW_VOLATILE"),
         )
 
     @property
@@ -90,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in found.items() if value is not None}
 
 
+_URLS = ("url", "payload_store")
 _LAST_PORT = 65_535
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -118,3 +130,13 @@ def _number(env: Mapping[str, str], name: str, least: int) -> int | None:
     if not text.isdecimal() or int(text) < least:
         raise ConfigurationError(f"{name} must be an integer ≥ {least}, not {text!r}")
     return int(text)
+
+
+_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name) or ""
+    if text.lower() not in _FLAGS:
+        raise ConfigurationError(f"{name} must be 1 or 0, not {text!r}")
+    return _FLAGS[text.lower()]

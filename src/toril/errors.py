@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_MAX_MESSAGE = 2_000  # characters of a validation error
+_MAX_WORD = 200  # characters of a word that may be a misspelt name
+
+
 class TorilError(Exception):
     """The base class of all Toril errors."""
 
@@ -58,6 +62,8 @@ class ValidationError(TorilError, ValueError):
             field: The invalid field's name.
             message: What is wrong with the field, and how to fix it.
         """
+        if len(message) > _MAX_MESSAGE:  # it quotes a long value, before or after the fix
+            message = f"{message[: _MAX_MESSAGE // 2]} … {message[-_MAX_MESSAGE // 2 :]}"
         super().__init__(field, message)
         self.field = field
         self.message = message
@@ -193,6 +199,14 @@ class ResultTimeoutError(JobError, TimeoutError):
     """The job did not finish before the caller's timeout."""
 
 
+ENCODE_LOGIN = (
+    "if its user name or password contains one of / ? # @ : % [ ], percent-encode it: "
+    "urllib.parse.quote(password, safe='')"
+)
+"""What to check in a URL that cannot be read. Errors quote no part of a URL: where a password is
+not encoded, any part may belong to it."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt name, to append to an error message.
 
@@ -204,7 +218,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         `did you mean 'x'?` if a valid name is similar, else the list of valid names.
     """
     names = sorted(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    near = get_close_matches(word, names, n=1, cutoff=0.6) if len(word) <= _MAX_WORD else []
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else "there are none yet"

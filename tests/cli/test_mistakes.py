@@ -38,14 +38,14 @@ MISTAKES = {
     "no attempts": ("add mails send --attempts 0", USAGE, "attempts"),
     "an id that BullMQ refuses": ("add mails send --job-id 12", USAGE, "is an integer"),
     "no grace": ("queue clean mails --grace x", USAGE, "grace: 'x' is not a valid duration"),
-    "a new queue's bad name": ("add a:b:c send --create", USAGE, "colon"),
+    "a new queue's bad name": ("add a:b: send --create", USAGE, "queue: must be text"),
     "an unknown engine": (
         "queue list --url mysql://u:pw@h/d",
         USAGE,
-        "'mysql://u:***@h/d' does not",
+        "the URL does not name an engine",
     ),
     "a URL without a file": ("queue list --url sqlite://x.db", USAGE, "use sqlite:///toril.db"),
-    "an empty URL": ("queue list --url=", USAGE, "'' does not name an engine"),
+    "an empty URL": ("queue list --url=", USAGE, "the URL does not name an engine"),
     "a missing file": ("queue list --url sqlite:///no.db", UNREACHABLE, "use --url or TORIL_URL"),
     "a missing folder": ("queue list --url sqlite:///no/x.db", UNREACHABLE, "create it first"),
     "a folder": ("queue list --url sqlite:////", UNREACHABLE, "is a folder; name a file in it"),
@@ -73,7 +73,7 @@ SETTINGS = {
     "LOG_LEVEL": ("loud", "LOG_LEVEL must be one of debug, info, warning, error, not 'loud'"),
     "QUEUE_CONCURRENCY": ("many", "QUEUE_CONCURRENCY must be an integer ≥ 1, not 'many'"),
     "QUEUE_REMOVE_ON_FAIL": ("-1", "QUEUE_REMOVE_ON_FAIL must be an integer ≥ 0, not '-1'"),
-    "TORIL_PREFIX": ("a:b", "prefix: 'a:b' contains a colon"),
+    "TORIL_PREFIX": ("a:b:", "prefix: 'a:b:' ends with a colon"),
 }
 
 

@@ -60,7 +60,7 @@ BROKEN = {
     "leaves": ("raise SystemExit(0)\n", "exits when it is imported, at {here}/leaves"),
     "refused": (
         "import toril\nm = toril.QueueManager('mysql://h')\nm.register_processor('q', print)\n",
-        "'mysql://h' does not name an engine",
+        "the URL does not name an engine",
     ),
     "without": ("x = 1\n", "without has no queue manager; add one"),
     "several": (
@@ -188,3 +188,64 @@ def test_the_second_signal_gives_jobs_back_without_an_attempt(toril):
     assert worker.said[-1] == "stopped: 0 jobs completed, 0 failed, 1 released"
     found = toril("job", "show", "mails", job, "--json").json
     assert (found["state"], found["attempts_made"]) == ("waiting", 0)
+
+
+STEERED = r"""
+from toril import JobContext, QueueManager
+
+STEERING = "\x1b]0;title\x07 \x1b[2J \x9b31m \u202e \r"
+manager = QueueManager("sqlite:///toril.db")
+mails = manager.register_queue("mails")
+
+@mails.processor
+async def fail(job: JobContext) -> None:
+    raise ValueError(f"no\n2026-01-01 00:00:00,000 INFO all is well {STEERING}")
+"""
+
+
+def test_what_a_job_wrote_forges_and_steers_nothing_in_the_workers_log(toril):
+    toril.write("steered.py", STEERED)
+    name = "evil\n2026-01-01 00:00:00,000 INFO all is well \x1b[2J"
+    assert toril("add", "mails", name, "--create").code == 0
+
+    answer = toril("worker", "steered", "--burst")
+
+    assert answer.code == 0
+    lines = answer.err.splitlines()
+    assert any(r"\x1b]0;title" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("2026-01-01") for line in lines)
+
+
+def test_what_a_job_wrote_forges_and_steers_nothing_in_what_is_shown_of_it(toril):
+    toril.write("steered.py", STEERED)
+    name = "evil\nfailed\x1b[2J\u202e"
+    added = toril("add", "mails", name, "--create", "--tag", "a\x1b[2J", "--json")
+    assert toril("worker", "steered", "--burst").code == 0
+
+    for verb in (["list", "mails"], ["show", "mails", added.json["id"]]):
+        answer = toril("job", *verb)
+        assert answer.code == 0
+        assert all(line.isprintable() for line in answer.out.splitlines())
+        assert r"evil\nfailed\x1b[2J\u202e" in answer.out
+        assert not any(line.startswith("2026-01-01") for line in answer.out.splitlines())
+    document = toril("job", "show", "mails", added.json["id"], "--json")
+    assert document.json["name"] == name
+    assert all(line.isprintable() for line in document.out.splitlines())
+
+
+def test_a_url_given_in_a_wrong_place_is_not_repeated_with_its_password(toril):
+    for command in (["doctor"], ["worker"], ["worker", "steered"]):
+        answer = toril(*command, "redis://:s3cret@localhost")
+        assert answer.code == 2
+        assert "s3cret" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret/Word@h", "redis://s3cret@h", "redis://:12#s3cret@h"]
+)
+def test_a_url_that_cannot_be_read_is_not_repeated(toril, url):
+    for answer in (toril("doctor", "--url", url), toril("--debug", "doctor", TORIL_URL=url)):
+        assert answer.code == 2
+        assert "s3cret" not in answer.err
+        assert "percent-encode" in answer.err or "write a colon before it" in answer.err

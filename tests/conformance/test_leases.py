@@ -19,8 +19,9 @@ from tests.conformance.support import (
     on_shared_stores,
     retry,
 )
-from toril.engine.contract.hot_path import LeaseKeeper, Stalled
-from toril.model.job import Lease
+from toril.engine.contract import running
+from toril.engine.contract.hot_path import LeaseKeeper, Refusal, Stalled
+from toril.model.job import Lease, QueueRef
 from toril.model.outcome import CANCEL_REASON, STALL_REASON
 from toril.model.settlement import Complete, Release, Settlement
 from toril.model.state import JobState
@@ -61,11 +62,54 @@ async def test_an_extended_lease_runs_out_in_its_turn(pen: Pen, keeper: LeaseKee
     assert ids(await rescue(pen)) == ["a"]
 
 
-async def test_a_lease_that_has_run_out_is_lost(pen: Pen, keeper: LeaseKeeper) -> None:
+async def test_a_lease_that_has_run_out_is_renewed_while_nobody_has_taken_the_job(
+    pen: Pen, keeper: LeaseKeeper
+) -> None:
     (lease,) = await pen.active("a")
     await pen.advance(LEASE_MS)
-    assert keeper.extend([lease], LEASE_MS) == [lease]
+    assert await pen.settle(Complete(lease)) == [Refusal.LEASE_LOST]
+    assert keeper.extend([lease], LEASE_MS) == []
+    await pen.advance(HALF)
+    assert await rescue(pen) == []
+    assert await pen.settle(Complete(lease)) == [None]
+
+
+async def test_a_lease_that_has_run_out_is_lost_once_its_job_was_taken(
+    pen: Pen, keeper: LeaseKeeper
+) -> None:
+    (lease,) = await pen.active("a")
+    await pen.advance(LEASE_MS)
     assert ids(await rescue(pen)) == ["a"]
+    assert keeper.extend([lease], LEASE_MS) == [lease]
+    assert await pen.counts() == {"waiting": 1}
+
+
+async def test_a_lease_is_lost_to_the_next_one_even_if_that_has_run_out_too(
+    pen: Pen, keeper: LeaseKeeper
+) -> None:
+    (old,) = await pen.active("a")
+    await pen.advance(LEASE_MS)
+    await rescue(pen)
+    new = await pen.one(worker="another")
+    assert keeper.extend([old], LEASE_MS) == [old]
+    await pen.advance(LEASE_MS)
+    assert keeper.extend([old], LEASE_MS) == [old]
+    assert keeper.extend([new], LEASE_MS) == []
+
+
+async def test_what_is_on_its_way_is_renewed_though_it_has_run_out(
+    pen: Pen, keeper: LeaseKeeper, store: Store
+) -> None:
+    await pen.add("a")
+    fetching = asyncio.create_task(pen.fetch(1))
+    await asyncio.sleep(0)
+    assert keeper.extend([], LEASE_MS) == []  # by now the store has carried the fetch out
+    store.pass_time(LEASE_MS)
+    assert keeper.extend([], LEASE_MS) == []
+    assert not fetching.done()
+    (lease,) = await fetching
+    assert await rescue(pen) == []
+    assert await pen.settle(Complete(lease)) == [None]
 
 
 async def test_a_keeper_names_just_the_lost(pen: Pen, keeper: LeaseKeeper) -> None:
@@ -200,6 +244,30 @@ async def test_a_job_whose_lease_ran_out_is_taken_from_its_worker(pen: Pen) -> N
     found = await pen.job("a")
     assert (found.state, found.worker, found.stalls) == (JobState.WAITING, None, 1)
     assert found.attempts_made == 0
+
+
+class Holder:
+    """A worker of this process that runs job b."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    def held_in(self, queue: QueueRef) -> list[str]:
+        return ["b", "unknown"] if queue == QUEUE else []
+
+
+async def test_a_rescue_leaves_alone_what_this_process_runs(pen: Pen, other_pen: Pen) -> None:
+    await pen.active("a", "b", "c")
+    await other_pen.active("b")
+    await pen.advance(LEASE_MS)
+    holders = [Holder(pen.engine.location), Holder("memory://another")]
+    for holder in holders:
+        running.announce(holder)
+    assert ids(await rescue(pen)) == ["a", "c"]
+    assert ids(await rescue(other_pen)) == ["b"]
+    running.withdraw(holders[0])
+    assert ids(await rescue(pen)) == ["b"]
+    running.withdraw(holders[1])
 
 
 async def test_a_job_whose_lease_holds_stays_with_its_worker(pen: Pen) -> None:

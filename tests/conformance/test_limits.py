@@ -15,11 +15,12 @@ from tests.conformance.support import (
     Store,
     fail,
     ids,
+    job,
     on_shared_stores,
     retry,
 )
 from toril.model.job import Lease
-from toril.model.limits import Limits, RateLimit
+from toril.model.limits import KeyLimits, Limits, RateLimit
 from toril.model.settlement import Complete, Release, Settlement
 
 TWO_A_SECOND = RateLimit(2, per=1)
@@ -267,3 +268,76 @@ async def test_a_queue_has_no_limits_unless_they_are_set(pen: Pen) -> None:
     assert (info.concurrency, info.rate_limit) == (None, None)
     await pen.add(*(f"j{n}" for n in range(500)))
     assert len(await pen.fetch(500)) == 500
+
+
+# Queues that are removed while they are in use
+
+ONE = Limits(concurrency=1, rate=RateLimit(5, per=60), by_key=KeyLimits("k", None, 3))
+
+
+async def removed(pen: Pen) -> None:
+    await pen.engine.queues.register(QUEUE, ONE, lasting=True)
+    await pen.active("a")
+    await pen.engine.queues.obliterate(QUEUE, force=True)
+
+
+async def test_a_queue_that_was_removed_has_its_lasting_limits_again(pen: Pen) -> None:
+    await removed(pen)
+    await pen.add(*(job(f"j{n}") for n in range(4)))
+    assert len(await pen.fetch(4)) == 1
+    info = await pen.engine.queues.info(QUEUE)
+    assert info is not None
+    assert (info.concurrency, info.rate_limit, info.by_key) == (1, ONE.rate, ONE.by_key)
+
+
+async def test_limits_that_were_cleared_do_not_come_back(pen: Pen) -> None:
+    await pen.engine.queues.register(QUEUE, ONE, lasting=True)
+    await pen.engine.queues.clear_limits(QUEUE)
+    await pen.engine.queues.obliterate(QUEUE)
+    await pen.add("a", "b")
+    assert len(await pen.fetch(4)) == 2
+
+
+async def test_lasting_limits_registered_one_after_the_other_all_come_back(
+    pen: Pen,
+) -> None:
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=2), lasting=True)
+    await pen.engine.queues.register(QUEUE, Limits(rate=RateLimit(1, per=60)), lasting=True)
+    await pen.engine.queues.obliterate(QUEUE)
+    await pen.add("a", "b")
+    assert len(await pen.fetch(4)) == 1
+    info = await pen.engine.queues.info(QUEUE)
+    assert info is not None
+    assert info.concurrency == 2
+
+
+@on_shared_stores
+async def test_the_limits_come_back_though_a_program_without_them_removed_the_queue(
+    pen: Pen, store: Store
+) -> None:
+    await pen.engine.queues.register(QUEUE, ONE, lasting=True)
+    await pen.fetch(1)
+    elsewhere = Pen(store.engine(), QUEUE, store)
+    await elsewhere.add("before")
+    await elsewhere.engine.queues.obliterate(QUEUE)
+    await elsewhere.add(*(job(f"j{n}") for n in range(4)))
+    assert len(await pen.fetch(4)) == 1
+    assert await elsewhere.fetch(4) == []
+
+
+@on_shared_stores
+async def test_what_others_changed_in_a_queue_that_was_not_removed_stays(
+    pen: Pen, store: Store
+) -> None:
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1), lasting=True)
+    await store.engine().queues.register(QUEUE, Limits(concurrency=3))
+    await pen.add(*(job(f"j{n}") for n in range(5)))
+    assert len(await pen.fetch(5)) == 3
+
+
+async def test_a_store_that_is_opened_again_has_its_limits(pen: Pen) -> None:
+    await pen.engine.queues.register(QUEUE, Limits(concurrency=1), lasting=True)
+    await pen.engine.close()
+    await pen.engine.open()
+    await pen.add("a", "b")
+    assert len(await pen.fetch(4)) == 1

@@ -20,6 +20,7 @@ from tests.conformance.support import (
 )
 from toril.engine.contract.hot_path import Note
 from toril.engine.contract.jobs import Ending
+from toril.engine.contract.rules import KEPT_LINES
 from toril.errors import ValidationError
 from toril.model.options import Keep
 from toril.model.settlement import Complete, Fail, Release
@@ -485,3 +486,14 @@ async def test_looking_changes_nothing(pen: Pen, store: Store) -> None:
     assert await tail.read() == []
     assert await pen.counts() == before
     assert [info.ref for info in await pen.engine.queues.all()] == [QUEUE]
+
+
+async def test_a_log_keeps_its_newest_lines(pen: Pen) -> None:
+    a, b = await pen.active("a", "b")
+    await pen.engine.note(QUEUE, [Note(b, lines=["of another"])])
+    for first in range(0, KEPT_LINES + 100, 2_525):
+        lines = [str(number) for number in range(first, first + 2_525)]
+        await pen.engine.note(QUEUE, [Note(a, lines=lines), Note(b, lines=["more"])])
+    found = await pen.engine.jobs.logs(QUEUE, "a", limit=2 * KEPT_LINES)
+    assert found == [str(number) for number in range(100, KEPT_LINES + 100)]
+    assert await pen.engine.jobs.logs(QUEUE, "b") == ["of another", *["more"] * 4]

@@ -21,6 +21,7 @@ def test_an_empty_environment_gives_the_defaults():
         payload_threshold=256 * 1024,
         payload_max_bytes=256 * 1024 * 1024,
         production=False,
+        allow_volatile=False,
     )
 
 
@@ -36,6 +37,7 @@ def test_every_variable_is_read():
         TORIL_PAYLOAD_THRESHOLD="100000",
         TORIL_PAYLOAD_MAX_BYTES="5000000",
         TORIL_ENV="production",
+        TORIL_ALLOW_VOLATILE="1",
     )
 
     assert found == Settings(
@@ -49,6 +51,7 @@ def test_every_variable_is_read():
         payload_threshold=100_000,
         payload_max_bytes=5_000_000,
         production=True,
+        allow_volatile=True,
     )
 
 
@@ -102,6 +105,7 @@ def test_an_empty_variable_is_one_that_is_not_set(name):
         ("REDIS_PORT", "http", "an integer ≥ 1"),
         ("REDIS_DB", "-1", "an integer ≥ 0"),
         ("TORIL_PAYLOAD_THRESHOLD", "256k", "an integer ≥ 1"),
+        ("TORIL_ALLOW_VOLATILE", "perhaps", "1 or 0"),
         ("TORIL_PAYLOAD_MAX_BYTES", "0", "an integer ≥ 1"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
     ],

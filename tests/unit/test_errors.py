@@ -73,3 +73,15 @@ def test_a_strange_word_is_answered_with_all_that_there_are():
 
 def test_where_there_is_nothing_that_is_the_answer():
     assert did_you_mean("xyzzy", []) == "there are none yet"
+
+
+def test_a_validation_error_quotes_a_long_value_only_in_part():
+    error = ValidationError("tags", f"must be short, not {'x' * 1_000_000}; shorten it")
+
+    assert len(str(error)) < 2_100
+    assert str(error).startswith("tags: must be short, not xxx")
+    assert str(error).endswith("xxx; shorten it")
+
+
+def test_a_long_word_is_not_compared_with_known_ones():
+    assert did_you_mean("x" * 1_000_000, ["mail"]) == "known: mail"

@@ -71,6 +71,27 @@ def log_a_surrogate(job: JobContext) -> int:
     return 5
 
 
+def echo(job: JobContext, value):
+    job.progress(value)
+    job.log(f"{value}")
+    return value
+
+
+def log_much(job: JobContext, n: int, length: int = 1) -> int:
+    for number in range(n):
+        job.log(f"{number}".ljust(length, "."))
+    return n
+
+
+def report_much(job: JobContext) -> int:
+    job.progress({"log": "x" * 1_000_000})
+    return 5
+
+
+def raise_much():
+    raise ValueError("x" * 1_000_000)
+
+
 def pid() -> int:
     return os.getpid()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -10,8 +11,9 @@ import time
 import pytest
 
 from tests.conformance.support import news_of, tail_of
+from tests.worker.kinds import as_task
 from tests.worker.waiting import failure_of, lines_of, until, until_state
-from toril import JobFailed, JobStalled, JobState, LeaseLost
+from toril import JobCompleted, JobFailed, JobStalled, JobState, LeaseLost
 from toril.engine.contract.hot_path import Fetch
 
 
@@ -68,6 +70,58 @@ async def test_no_other_worker_takes_the_job_of_a_handler_that_blocks(another, s
     assert await handle.result(10) == "in its own time"
     assert (runs, stalled, (await handle.job()).stalls) == (["blocked"], [], 0)
     await asyncio.to_thread(blocked.sync.close)
+
+
+def hold_the_interpreter(seconds):
+    """Let no thread of this process run for a time, as a C extension may."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+@pytest.mark.parametrize("kind", ["async", "thread"])
+async def test_a_job_that_holds_the_interpreter_longer_than_its_lease_goes_on(
+    manager, queue, work, kind
+):
+    lost, runs, completed = [], [], []
+    manager.on(LeaseLost, lost.append)
+    manager.on(JobStalled, lost.append)
+    manager.on(JobCompleted, completed.append)
+
+    def hold() -> str:
+        runs.append(1)
+        for _ in range(3):
+            hold_the_interpreter(0.3)
+        return "done"
+
+    task = as_task(queue, hold, kind)
+    await work(lease=0.2)
+    handles = await queue.add_jobs([task.job() for _ in range(2)])
+
+    # Heard, not asked for: a new connection may time out while the interpreter is held.
+    await until(lambda: len(completed) == 2)
+    jobs = [await handle.job() for handle in handles]
+    assert (len(runs), lost) == (2, [])
+    assert [(job.stalls, job.attempts_started) for job in jobs] == [(0, 1)] * 2
+
+
+async def test_other_workers_of_the_process_do_not_take_such_a_job_either(another, settings):
+    workers = [another() for _ in range(3)]
+    runs, stalled = [], []
+
+    async def hold(job):
+        runs.append(1)
+        for _ in range(3):
+            hold_the_interpreter(0.3)
+            await asyncio.sleep(0)
+        return "done"
+
+    for manager in workers:
+        manager.register_processor("q", hold)
+        manager.on(JobStalled, stalled.append)
+        await manager.start_workers(settings=settings(lease=0.2))
+    handle = await workers[0].add_job("q")
+
+    assert await handle.result(20) == "done"
+    assert (len(runs), stalled) == (1, [])
 
 
 async def test_a_long_job_outlives_many_leases(manager, queue, work):

@@ -38,7 +38,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "state": job.state,
         "priority": job.priority,
         "data": _read(job.data_json),
-        "options": codec.decode(encode_options(job.options)),
+        "options": codec.decode(encode_options(job.options, as_read=True)),
         "created_at": iso(job.created_ms),
         "due_at": iso(job.due_ms),
         "started_at": iso(job.started_ms),

@@ -22,7 +22,7 @@ async def existing(manager: QueueManager, name: str) -> Queue:
         NotFoundError: The queue does not exist; the message suggests a similar name.
     """
     wanted = name if ":" in name or manager.prefix == DEFAULT_PREFIX else f"{manager.prefix}:{name}"
-    prefix, colon, rest = wanted.partition(":")
+    prefix, colon, rest = wanted.rpartition(":")
     ref = QueueRef(prefix, rest) if colon else QueueRef(manager.prefix, wanted)
     if await manager.engine.queues.info(ref) is None:
         hint = did_you_mean(name, await names(manager))

@@ -205,7 +205,15 @@ class Calls(Registration):
         while self._limits:
             ref, limits = self._limits.popitem()
             try:
-                await self.engine.queues.register(ref, limits)
+                await self.engine.queues.register(ref, limits, lasting=True)
             except BaseException:
                 self._limits[ref] = limits
                 raise
+
+    async def _store_missing_queues(self) -> None:
+        """Store again the queues that the store has lost since they were registered."""
+        refs = list(self._registered)
+        if refs:
+            found = {one.info.ref for one in await self.engine.queues.overview(refs, 0)}
+            self._limits |= {ref: self._registered[ref] for ref in refs if ref not in found}
+            await self._store_queues()

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from toril.application.registration import PayloadArgs
 from toril.application.sync import SyncQueueManager
 from toril.application.workers import Workers
@@ -31,6 +33,7 @@ class QueueManager(Workers):
         payload_store: str | Path | None = None,
         payload_threshold: int | None = None,
         payload_max_bytes: int | None = None,
+        allow_volatile: bool | None = None,
     ) -> None:
         """Create a manager.
 
@@ -45,10 +48,15 @@ class QueueManager(Workers):
                 the settings.
             payload_max_bytes: The largest payload that the payload store accepts, in bytes;
                 defaults to the settings.
+            allow_volatile: In production, accept a Redis server without an append-only file, which
+                forgets jobs when it ends; defaults to the settings.
 
         Raises:
             ConfigurationError: The URL or a setting is not valid, or a package is missing.
         """
+        settings = settings or Settings.from_environment()
+        if allow_volatile is not None:
+            settings = replace(settings, allow_volatile=allow_volatile)
         payloads = PayloadArgs(payload_store, payload_threshold, payload_max_bytes)
         super().__init__(url, prefix=prefix, settings=settings, engine=engine, payloads=payloads)
         self._running = {}

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 
+from toril.config import Settings
+from toril.engine.contract.diagnosis import Finding
 from toril.engine.contract.engine import Engine
 from toril.errors import ConfigurationError
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
-_LOSES_JOBS = {"eviction"}
+_VOLATILE = frozenset({"durability", "info"})  # without INFO, nobody knows whether jobs are kept
+_ALLOW = "To start anyway, set TORIL_ALLOW_VOLATILE=1 or QueueManager(allow_volatile=True)"
 
 
-async def refuse_what_loses_jobs(engine: Engine) -> None:
-    """Refuse a store that is configured to discard accepted jobs.
+def refusals(findings: Sequence[Finding], settings: Settings) -> list[str]:
+    """Return why Toril would not start with a store in production.
+
+    Args:
+        findings: What an examination of the store found.
+        settings: Say whether the store may lose jobs when its server ends.
+    """
+    found = [f.message for f in findings if f.check == "eviction" and f.level == "error"]
+    if not settings.allow_volatile:
+        volatile = [f for f in findings if f.check in _VOLATILE and f.level != "ok"]
+        found += [f"{f.message}. {_ALLOW}" for f in volatile]
+    return found
+
+
+async def refuse_what_loses_jobs(engine: Engine, settings: Settings) -> None:
+    """Refuse a store that discards accepted jobs, or forgets them when its server ends.
 
     Args:
         engine: The engine of the store.
+        settings: Say whether the store may forget jobs.
 
     Raises:
-        ConfigurationError: The store may discard jobs; the message names the setting.
+        ConfigurationError: The store may lose jobs; the message names the setting.
     """
-    for message in await _losses(engine):
-        raise ConfigurationError(f"{message}. With TORIL_ENV=production, Toril does not start")
+    if engine.capabilities.may_evict:
+        for message in refusals(await engine.examine(), settings):
+            raise ConfigurationError(
+                f"{engine.location}: {message}. With TORIL_ENV=production, Toril does not start"
+            )
 
 
 async def warn_of_what_loses_jobs(engine: Engine) -> None:
@@ -31,15 +53,11 @@ async def warn_of_what_loses_jobs(engine: Engine) -> None:
     Args:
         engine: The engine of the store.
     """
-    for message in await _losses(engine):
-        _logger.warning("%s. With TORIL_ENV=production, Toril would not start", message)
-
-
-async def _losses(engine: Engine) -> list[str]:
-    if not engine.capabilities.may_evict:
-        return []
-    return [
-        f"{engine.location}: {finding.message}"
-        for finding in await engine.examine()
-        if finding.level == "error" and finding.check in _LOSES_JOBS
-    ]
+    if engine.capabilities.may_evict:
+        for finding in await engine.examine():
+            if finding.check == "eviction" and finding.level == "error":
+                _logger.warning(
+                    "%s: %s. With TORIL_ENV=production, Toril would not start",
+                    engine.location,
+                    finding.message,
+                )

@@ -11,7 +11,7 @@ from toril.config import Settings
 from toril.engine.contract.engine import Engine
 from toril.errors import ConfigurationError, ValidationError
 from toril.model import codec
-from toril.model.checks import check_integer, check_name
+from toril.model.checks import check_integer, check_prefix, check_queue_name
 from toril.model.events import Event, EventBus
 from toril.model.job import QueueRef
 from toril.model.job_options import HandlerKind
@@ -58,13 +58,14 @@ class Registration:
         """Create a registration; takes the same arguments as `QueueManager`."""
         self.settings = settings or Settings.from_environment()
         self.url = url or self.settings.url
-        self.prefix = check_name(prefix or self.settings.prefix, "prefix")
+        self.prefix = check_prefix(prefix or self.settings.prefix)
         self.events = EventBus()
         self._engine = engine
         self._payloads = _open_payloads(self.settings, payloads)
         self._results = Results(lambda: self.engine)
         self._queues: dict[QueueRef, Queue] = {}
-        self._limits: dict[QueueRef, Limits] = {}
+        self._limits: dict[QueueRef, Limits] = {}  # of queues that are not stored yet
+        self._registered: dict[QueueRef, Limits] = {}
         self._middleware: list[Middleware] = []
         self._strategies: dict[str, BackoffStrategy] = {}
         self._hooks: list[SettlementHook] = []
@@ -122,8 +123,8 @@ class Registration:
             ValidationError: The name, a limit or an option is not valid.
         """
         ref = QueueRef(
-            self.prefix if prefix is None else check_name(prefix, "prefix"),
-            check_name(name, "queue"),
+            self.prefix if prefix is None else check_prefix(prefix),
+            check_queue_name(name),
         )
         known = self._queues.get(ref)
         if known is not None:
@@ -136,7 +137,7 @@ class Registration:
             raise ValidationError(
                 "default_job_options", f"must be a mapping, not {default_job_options!r}"
             )
-        self._limits[ref] = limits
+        self._limits[ref] = self._registered[ref] = limits
         queue = self._queues[ref] = Queue(
             lambda: self.engine,
             ref,
@@ -161,7 +162,7 @@ class Registration:
         return self._queues.get(ref) or self.register_queue(ref.name, prefix=ref.prefix)
 
     def _ref(self, name: str) -> QueueRef:
-        prefix, colon, rest = str(name).partition(":")
+        prefix, colon, rest = str(name).rpartition(":")  # only a prefix may contain colons
         return QueueRef(prefix, rest) if colon else QueueRef(self.prefix, name)
 
     @property

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from toril.engine.contract.engine import Engine
 from toril.engine.redis import RedisEngine
@@ -11,7 +10,6 @@ from toril.engine.redis.connection.target import parse
 from toril.engine.sqlite import SqliteEngine
 from toril.errors import ConfigurationError
 
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*:).+(?=@)|(\bsentinel_password=)[^&]*")
 _REDIS = {"redis", "rediss", "unix"} | {
     f"{scheme}+{kind}" for scheme in ("redis", "rediss") for kind in ("sentinel", "cluster")
 }
@@ -31,32 +29,33 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     Raises:
         ConfigurationError: The URL does not name an engine, or not a file.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"{_without_password(url)!r} is not a URL: {error}") from None
-    if parts.scheme == "memory" and url == "memory://":
+    scheme = url.partition("://")[0].strip().lower()
+    if url == "memory://":
         return SqliteEngine(None)
-    if parts.scheme == "sqlite":
-        return SqliteEngine(_file_of(url, parts), create=create)
-    if parts.scheme in _REDIS:
+    if scheme == "sqlite":
+        return SqliteEngine(_file_of(url), create=create)
+    if scheme in _REDIS:
         return RedisEngine(parse(url))
+    # Errors quote no part of a URL, because any part may belong to a password.
     raise ConfigurationError(
-        f"{_without_password(url)!r} does not name an engine; use "
+        "the URL does not name an engine; use "
         "sqlite:///file.db, memory://, redis://host:port/0, unix:///socket, "
         "redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port; "
         "rediss for TLS"
     )
 
 
-def _file_of(url: str, parts: SplitResult) -> str:
+def _file_of(url: str) -> str:
     """Return the path in a sqlite URL."""
-    path = unquote(parts.path).removeprefix("/")
-    if not url[len("sqlite") :].startswith(":///") or not path:
+    if not url[len("sqlite") :].startswith(":///"):
         raise ConfigurationError(
-            f"{url!r} does not name a file; use sqlite:///toril.db, "
+            "the URL does not name a file; use sqlite:///toril.db, "
             "or four slashes for an absolute path: sqlite:////var/lib/toril.db"
         )
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/")
+    if not path:
+        raise ConfigurationError(f"{url!r} does not name a file; use sqlite:///toril.db")
     if parts.query or parts.fragment:
         raise ConfigurationError(
             f"{url!r}: a sqlite URL has no parameters; in a file name, write %3F for ? and %23 "
@@ -65,7 +64,3 @@ def _file_of(url: str, parts: SplitResult) -> str:
     if path == ":memory:":
         raise ConfigurationError(f"{url!r}: use memory:// to store jobs in memory")
     return path
-
-
-def _without_password(url: str) -> str:
-    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", url)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from toril.application.calls import Calls
 from toril.application.production import refuse_what_loses_jobs, warn_of_what_loses_jobs
 from toril.errors import ConfigurationError
+from toril.printable import logger
 from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
 from toril.worker.worker import Worker
 
-_logger = logging.getLogger("toril.manager")
+_logger = logger("toril.manager")
 
 
 class Workers(Calls):
@@ -22,16 +22,18 @@ class Workers(Calls):
     _running: dict[Worker, asyncio.Task[None]]
 
     async def open(self) -> None:
-        """Connect to the store, and store the queues that have been registered so far.
+        """Connect to the store, and store the registered queues that it does not have.
 
         Raises:
-            ConfigurationError: In production, the store is configured to discard jobs.
+            ConfigurationError: In production, the store is configured to discard jobs, or forgets
+                them when its server ends.
             EngineError: The store cannot be opened.
         """
         await self.engine.open()
         if self.settings.production:
-            await refuse_what_loses_jobs(self.engine)
+            await refuse_what_loses_jobs(self.engine, self.settings)
         await self._store_queues()
+        await self._store_missing_queues()
 
     async def _open_for_work(self) -> None:
         await self.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 
@@ -71,10 +72,14 @@ def _run(arguments: list[str]) -> int:
         return Exit.USAGE
     except Exception as error:  # noqa: BLE001 - users see a traceback only with --debug
         if context is not None and context.meta.get(DEBUG):
-            traceback.print_exc()
-        say(f"toril: {_explanation(error)}")
+            say(traceback.format_exc().rstrip())
+        say(f"toril: {_LOGIN.sub('://***@', _explanation(error))}")
         return code_of(error)
     return Exit.OK
+
+
+# Other programs' errors, such as those about arguments, may quote a URL.
+_LOGIN = re.compile(r"://[^\s'\"]*@")
 
 
 def _explanation(error: Exception) -> str:

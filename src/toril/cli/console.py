@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from toril.cli.exits import Exit
+from toril.model import codec
 from toril.model.durations import from_epoch_ms
+from toril.printable import block, one_line
 
 
 def out() -> Console:
@@ -27,14 +30,9 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def say(text: str) -> None:
-    """Print a message, which goes to stderr because it is not data."""
-    err().print(clean(text))
-
-
-def clean(text: str) -> str:
-    """Replace control characters, so that text from any source cannot control the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+def say(*lines: str) -> None:
+    """Print lines of a message, which goes to stderr because it is not data."""
+    err().print("\n".join(map(block, lines)))
 
 
 def counted(number: int, noun: str = "job") -> str:
@@ -44,13 +42,27 @@ def counted(number: int, noun: str = "job") -> str:
 
 def print_json(document: Any) -> None:
     """Print a JSON document, always in UTF-8, whatever the terminal's encoding is."""
+    text = msgspec.json.format(codec.dump(document), indent=2)
     sys.stdout.flush()
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    sys.stdout.buffer.write(_UNPRINTABLE.sub(_escaped_in_json, text).encode() + b"\n")
+
+
+# JSON escapes only the control characters of ASCII. Between its strings, there are no others.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def _escaped_in_json(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def print_lines(text: str) -> None:
-    """Print text unchanged; for a terminal, replace control characters first."""
-    sys.stdout.write((clean(text) if sys.stdout.isatty() else text) + "\n")
+    """Print text unchanged; for a terminal, make it visible first and indent further lines."""
+    sys.stdout.write((block(text) if sys.stdout.isatty() else text) + "\n")
+
+
+def print_block(text: str) -> None:
+    """Print text with visible escapes and its further lines indented."""
+    click.echo(block(text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
@@ -66,7 +78,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     if not cells:
         say(empty)
         return
-    headings = [column.lstrip("#!") for column in columns]
+    headings = [one_line(column.lstrip("#!")) for column in columns]
     if not sys.stdout.isatty():
         _print_plain([headings, *cells], [column.startswith("#") for column in columns])
         return
@@ -99,9 +111,8 @@ def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
 
 def _print_plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     """Print each row on one line, however long it is."""
-    lines = [[cell.replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for line in rows:
         padded = (
             cell.rjust(width) if numeric else cell.ljust(width)
             for cell, width, numeric in zip(line, widths, right, strict=True)
@@ -118,7 +129,7 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.1f}"
-    return clean(str(value))
+    return one_line(str(value))
 
 
 def when(ms: int | None) -> str | None:
@@ -174,7 +185,7 @@ def confirm(question: str, *, yes: bool) -> None:
 def _ask(question: str) -> bool:
     """Return the user's answer. `input()` does not react to Ctrl-C under every event loop."""
     while True:
-        click.echo(f"{clean(question)} [y/N] ", nl=False, err=True)
+        click.echo(f"{one_line(question)} [y/N] ", nl=False, err=True)
         answer = sys.stdin.readline()
         if not answer:
             raise click.Abort

@@ -13,6 +13,7 @@ from toril.admin.lookup import existing, raw_job
 from toril.cli.console import (
     age,
     out,
+    print_block,
     print_facts,
     print_json,
     print_lines,
@@ -28,6 +29,7 @@ from toril.model.claim import decode_claim, has_claim
 from toril.model.job import Job
 from toril.model.job_options import encode_options
 from toril.model.state import STORED
+from toril.printable import INDENT, one_line
 
 _STATES = sorted(state.value for state in STORED)
 _MAX_WIDTH = 60  # of a job's data or error in a listing, in characters
@@ -88,7 +90,7 @@ def _short(text: str) -> str:
     width = _MAX_WIDTH
     if sys.stdout.isatty():
         width = min(max(out().width - _OTHER_COLUMNS, _MIN_WIDTH), _MAX_WIDTH)
-    line = text[: width + 1].replace("\n", " ")
+    line = one_line(text[: width + 1].replace("\n", " "))
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
@@ -126,7 +128,7 @@ async def show(queue: str, job_id: str, url: str | None, *, raw: bool, as_json: 
             ("worker", found.worker),
             ("cancel requested", found.cancel_requested),
             ("tags", ", ".join(found.tags) or None),
-            ("options", encode_options(found.options)),
+            ("options", encode_options(found.options, as_read=True)),
             ("data", found.data_json),
             ("payload", _payload(found)),
             ("progress", found.progress_json),
@@ -134,11 +136,12 @@ async def show(queue: str, job_id: str, url: str | None, *, raw: bool, as_json: 
         ]
     )
     for error in found.errors:
-        print_lines(
-            f"\nattempt {error.attempt}, {when(error.ended_ms)}: {error.type}: {error.message}"
+        print_block("")
+        print_block(
+            f"attempt {error.attempt}, {when(error.ended_ms)}: {error.type}: {error.message}"
         )
         if error.stack:
-            print_lines(error.stack.rstrip())
+            print_block(INDENT + error.stack.rstrip())
 
 
 def _print_raw(found: dict[str, Any], *, as_json: bool) -> None:

@@ -60,7 +60,7 @@ def _command(verb: Verb, text: str) -> click.Command:
         if as_json:
             print_json({verb.past: count, "refused": refused})
         else:
-            say("\n".join([*refused.values(), f"{counted(count)} {verb.past}"]))
+            say(*refused.values(), f"{counted(count)} {verb.past}")
         if refused:
             raise click.exceptions.Exit(Exit.PARTLY)
 

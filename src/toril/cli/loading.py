@@ -28,6 +28,8 @@ def load(target: str) -> QueueManager:
     Raises:
         ConfigurationError: The manager cannot be imported; the message says why.
     """
+    if "://" in target:  # not repeated here, because it may contain a password
+        raise ConfigurationError(f"{FORM} is a module, such as jobs:manager; a URL goes to --url")
     name, _, attribute = target.partition(":")
     module = _import(name)
     if attribute:

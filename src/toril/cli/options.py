@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import click
+from msgspec.structs import replace
 
 from toril.application.manager import QueueManager
 from toril.application.stores import open_engine
@@ -89,18 +90,23 @@ def runs(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
 
 
 @asynccontextmanager
-async def opened(url: str | None, *, create: bool = False) -> AsyncIterator[QueueManager]:
+async def opened(
+    url: str | None, *, create: bool = False, refuse: bool = True
+) -> AsyncIterator[QueueManager]:
     """Open the store that --url or the settings name.
 
     Args:
         url: The value of --url; None means the settings' URL.
         create: Create the file if it does not exist. Verbs that only inspect must not.
+        refuse: In production, refuse a store that loses jobs.
 
     Raises:
         ConfigurationError: The URL does not name an engine, or a setting is not valid.
         EngineError: The store cannot be opened.
     """
     settings = Settings.from_environment()
+    if not refuse:
+        settings = replace(settings, production=False)
     manager = QueueManager(settings=settings, engine=_engine(url, settings, create=create))
     try:
         await manager.open()

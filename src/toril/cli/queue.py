@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,7 +119,7 @@ async def pause(queue: str, url: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"queue": queue, "paused": True})
     else:
-        say(f"{queue} is paused; resume it with `toril queue resume {queue}`")
+        say(f"{queue} is paused; resume it with `toril queue resume {shlex.quote(queue)}`")
 
 
 @queue.command()

@@ -17,6 +17,7 @@ from toril.cli.loading import FORM, load
 from toril.cli.options import debug_option, run_loop, url_option
 from toril.config import Settings
 from toril.errors import ConfigurationError
+from toril.printable import LogFormatter
 from toril.queues.queue import Queue
 from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
@@ -90,7 +91,7 @@ async def _work(
     names = [f"{queue.ref.prefix}:{queue.name}" for queue in served]
     worker = manager.worker(queues=names or None, settings=settings)
     async with manager:
-        say(_greeting(manager, served, settings))
+        say(*_greeting(manager, served, settings))
         with on_signals(lambda: _stop(worker), lambda: worker.stop(force=True)):
             await worker.run(burst=burst)
     done = worker.statistics
@@ -116,14 +117,18 @@ def _stop(worker: Worker) -> None:
 
 
 def _served(manager: QueueManager, names: str | None) -> list[Queue]:
-    wanted = None if names is None else [name.strip() for name in names.split(",")]
+    known = {str(queue) for queue in manager.registered} | {q.name for q in manager.registered}
+    if names is None or names in known:  # a queue's name may contain a comma
+        wanted = None if names is None else [names]
+    else:
+        wanted = [name.strip() for name in names.split(",")]
     try:
         return with_handlers(manager, wanted)
     except ConfigurationError as error:
         raise ConfigurationError(f"--queues: {error}") from None
 
 
-def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettings) -> str:
+def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettings) -> list[str]:
     at_once = counted(settings.concurrency)
     lines = [f"serving {manager.engine.location}, {at_once} at once:"]
     for queue in queues:
@@ -132,12 +137,12 @@ def _greeting(manager: QueueManager, queues: list[Queue], settings: WorkerSettin
             other = "any other name" if handlers else "any name"
             handlers.append(f"{other} ({queue.default_processor.run_in})")
         lines.append(f"  {queue}: {', '.join(handlers)}")
-    return "\n".join([*lines, "press Ctrl-C to stop"])
+    return [*lines, "press Ctrl-C to stop"]
 
 
 def _set_up_logging() -> None:
     level = Settings.from_environment().log_level.upper()
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("asyncio").setLevel(max(logging.INFO, logging.getLevelName(level)))

@@ -7,6 +7,7 @@ from typing import Any
 from toril.errors import ValidationError
 
 MAX_ID_LENGTH = 255
+MAX_NAME_LENGTH = 10_000
 
 RESERVED_IDS = frozenset(
     {
@@ -77,7 +78,7 @@ def check_text(value: Any, field: str, limit: int = MAX_ID_LENGTH) -> str:
 
 
 def check_name(value: Any, field: str) -> str:
-    """Return a queue's name or prefix if it is valid.
+    """Return the name of something that only Toril names, such as a schedule, if it is valid.
 
     Raises:
         ValidationError: It is empty or too long, or contains a colon or a control character.
@@ -87,6 +88,33 @@ def check_name(value: Any, field: str) -> str:
         raise ValidationError(field, f"{text!r} contains a colon, {_COLON}")
     if not text.isprintable():
         raise ValidationError(field, f"{text!r} contains unprintable characters; remove them")
+    return text
+
+
+def check_queue_name(value: Any) -> str:
+    """Return a queue's name if BullMQ would accept it too: any text without a colon.
+
+    Raises:
+        ValidationError: It is empty or too long, or contains a colon or a lone surrogate.
+    """
+    text = check_text(value, "queue", MAX_NAME_LENGTH)
+    if ":" in text:
+        raise ValidationError("queue", f"{text!r} contains a colon, {_COLON}")
+    return text
+
+
+def check_prefix(value: Any) -> str:
+    """Return a queue's prefix if BullMQ would accept it too: any text.
+
+    Raises:
+        ValidationError: It is empty or too long, contains a lone surrogate, or would mix up the
+            queue's keys with Toril's own.
+    """
+    text = check_text(value, "prefix", MAX_NAME_LENGTH)
+    if text.endswith(":") or "::toril" in text:
+        raise ValidationError(
+            "prefix", f"{text!r} ends with a colon or contains ::toril, like Toril's own keys"
+        )
     return text
 
 

@@ -142,9 +142,94 @@ _FAULTS: dict[type, Callable[[Any, int], _Fault | None]] = {
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
+def encode_reported(value: Any, field: str, limit: int = MAX_BYTES) -> str:
+    """Encode what a handler returned or reported; see `encode`.
+
+    The work is done, so this accepts more: text with lone surrogates, as JavaScript's strings may
+    have and JSON can escape, and integers of any size, of which Node.js reads the nearest number.
+    """
+    try:
+        return encode(value, field, limit)
+    except ValidationError:
+        if not _is_only_odd(value):
+            raise
+    text = dump(value)
+    if len(text) > limit:
+        encode("x" * (len(text) - 2), field, limit)  # raises the error that names both sizes
+    return text
+
+
+def _is_only_odd(value: Any) -> bool:
+    """Return whether a value is JSON but for large integers and lone surrogates."""
+    try:
+        plain = msgspec.to_builtins(value, enc_hook=_plain)
+        return _fault(_with_small_integers(plain), MAX_DEPTH) is None
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _with_small_integers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_small_integers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_small_integers(item) for item in value]
+    return 0 if isinstance(value, int) else value
+
+
+def dump(value: Any) -> str:
+    """Encode a value that was decoded from JSON; lone surrogates are escaped."""
+    try:
+        return _encoder.encode(value).decode()
+    except (UnicodeEncodeError, OverflowError):
+        return json.dumps(msgspec.to_builtins(value, enc_hook=_plain), separators=(",", ":"))
+
+
 def decode(text: str | bytes) -> Any:
-    """Decode JSON that this library stored."""
-    return _decoder.decode(text)
+    """Decode stored JSON, which Node.js may have written.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    try:
+        return _decoder.decode(text)
+    except msgspec.DecodeError:
+        if not _has_surrogate(text):
+            raise
+        return _decode_leniently(text)
+
+
+def decode_as(text: str, kind: Any) -> Any:
+    """Decode stored JSON as a type.
+
+    Args:
+        text: The JSON.
+        kind: The type.
+
+    Raises:
+        msgspec.ValidationError: The value does not fit the type.
+        ValueError: The text is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if not _has_surrogate(text):
+            raise
+        plain = _decode_leniently(text)
+    try:
+        return msgspec.convert(plain, kind, str_keys=True)
+    except UnicodeEncodeError:  # for example a date of which half a character is left
+        raise msgspec.ValidationError("a text with a lone surrogate does not fit") from None
+
+
+def _has_surrogate(text: str | bytes) -> bool:
+    r"""Return whether JSON may have a lone surrogate, which `JSON.stringify` writes as `\ud83d`."""
+    return ("\\ud" if isinstance(text, str) else b"\\ud") in text.lower()  # type: ignore[operator]
+
+
+def _decode_leniently(text: str | bytes) -> Any:
+    return json.loads(text, parse_constant=_refuse_constant)
 
 
 def decode_untrusted(text: str | bytes, field: str, limit: int = MAX_BYTES) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,8 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from toril.model.job import AttemptError, Lease, QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.events")
+_logger = logger("toril.events")
 
 
 class Event(msgspec.Struct, frozen=True):

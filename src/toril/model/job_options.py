@@ -165,11 +165,12 @@ def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
-_encode = msgspec.json.Encoder().encode
-
-
-def encode_options(options: JobOptions) -> str:
+def encode_options(options: JobOptions, *, as_read: bool = False) -> str:
     """Encode options as the JSON that is stored. Defaults are left out, except for `attempts`.
+
+    Args:
+        options: The options.
+        as_read: Do not check metadata that another program may have written.
 
     Raises:
         ValidationError: The metadata has no JSON form.
@@ -178,8 +179,9 @@ def encode_options(options: JobOptions) -> str:
     for option in OPTIONS:
         value = getattr(options, option.field)
         if value != _DEFAULTS[option.field]:
-            out[option.key] = option.write(value)
-    return _encode(out).decode()
+            is_foreign = as_read and option.field == "metadata"
+            out[option.key] = value if is_foreign else option.write(value)
+    return codec.dump(out)
 
 
 def decode_options(text: str) -> JobOptions:

@@ -121,6 +121,14 @@ class Limits:
     concurrency: int | None = None
     by_key: KeyLimits | None = None
 
+    def over(self, others: Limits) -> Limits:
+        """Return these limits; where one is None, that of the others."""
+        return Limits(
+            self.rate or others.rate,
+            self.concurrency or others.concurrency,
+            self.by_key or others.by_key,
+        )
+
     @classmethod
     def of(
         cls,

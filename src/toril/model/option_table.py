@@ -9,11 +9,12 @@ Times are in milliseconds, retention ages in seconds. BullMQ ignores unknown key
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toril.errors import ValidationError
-from toril.model.checks import check_integer, check_job_id, check_text, is_integer
+from toril.model.checks import check_integer, check_job_id, check_text
 from toril.model.codec import MAX_SAFE_INTEGER, encode
 from toril.model.durations import LATEST_MS, to_delay_ms, to_due_ms, to_ms
 from toril.model.options import Backoff, Deduplication, Keep, Priority
@@ -117,11 +118,30 @@ def _read_backoff(value: Any) -> Backoff | None:
 # Reading and writing stored JSON
 
 
-def _whole(value: Any) -> int:
-    if not is_integer(value) or not 0 <= value <= MAX_SAFE_INTEGER:
+def _number(value: Any) -> float:
+    """Read a number as JavaScript's arithmetic does, which also takes one that is written as text.
+
+    Raises:
+        ValueError: It is not a finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError(value)
+    found = value if isinstance(value, int) else float(value)
+    if not math.isfinite(found):
         raise ValueError(value)
-    found: int = value
     return found
+
+
+def _whole(value: Any) -> int:
+    found = math.floor(_number(value))
+    if not 0 <= found <= MAX_SAFE_INTEGER:
+        raise ValueError(value)
+    return found
+
+
+def _attempts(value: Any) -> int:
+    """Read the number of attempts. BullMQ retries while fewer were made: 2.5 means three."""
+    return max(1, math.ceil(_number(value)))
 
 
 def _limit(value: Any) -> int | None:
@@ -151,13 +171,12 @@ def _parse_backoff(found: Any) -> Backoff | None:
     if isinstance(found, Mapping):
         return Backoff(
             str(found.get("type", "fixed")),
-            int(found.get("delay", 0)),
-            found.get("maxDelay"),
-            float(found.get("jitter", 0.0)),
+            _whole(found.get("delay") or 0),
+            _or_none(_whole)(found.get("maxDelay")),
+            min(max(_number(found.get("jitter") or 0.0), 0.0), 1.0),
         )
-    if isinstance(found, int | float) and not isinstance(found, bool) and found > 0:
-        return Backoff("fixed", int(found))  # BullMQ's short form
-    return None
+    delay = 0 if found is None else _whole(found)
+    return Backoff("fixed", delay) if delay else None  # BullMQ's short form
 
 
 def _write_backoff(backoff: Backoff) -> dict[str, Any]:
@@ -171,11 +190,13 @@ def _write_backoff(backoff: Backoff) -> dict[str, Any]:
 
 def _parse_keep(found: Any) -> Keep | None:
     if isinstance(found, Mapping):
-        age = found.get("age")
-        if isinstance(age, int | float):
-            age = min(age, LATEST_MS // 1000)
-        return Keep(found.get("count"), age) if found else None
-    return Keep.parse(found, "removeOnComplete")
+        count, age = found.get("count"), found.get("age")
+        count = None if count is None or _number(count) < 0 else _whole(count)  # -1 keeps all
+        age = None if age is None else min(_number(age), LATEST_MS // 1000)
+        return None if count is None and age is None else Keep(count, age)
+    if found is None or isinstance(found, bool):
+        return Keep.parse(found, "removeOnComplete")
+    return None if _number(found) < 0 else Keep(_whole(found))
 
 
 def _write_keep(keep: Keep) -> Any:
@@ -190,9 +211,10 @@ def _write_keep(keep: Keep) -> Any:
 def _parse_deduplication(found: Any) -> Deduplication | None:
     if not isinstance(found, Mapping):
         return None
+    key = found.get("id")
     return Deduplication(
-        found.get("id"),
-        found.get("ttl"),
+        None if key is None else str(key),
+        _limit(found.get("ttl")),
         bool(found.get("extend", False)),
         bool(found.get("replace", False)),
     )
@@ -215,7 +237,7 @@ def _write_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("attempts", "attempts", "attempts", _read_attempts, lambda value: max(1, _whole(value))),
+    Option("attempts", "attempts", "attempts", _read_attempts, _attempts),
     Option("metadata", "metadata", "metadata", _read_metadata, _mapping, _write_metadata),
     Option("priority", "priority", "priority", Priority.parse, _whole),
     Option("delay", "delay_ms", "delay", lambda value: to_delay_ms(value, "delay"), _whole),

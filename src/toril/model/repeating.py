@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import msgspec
-
 from toril.errors import ValidationError
 from toril.model import codec
 from toril.model.job_options import encode_options
@@ -20,8 +18,6 @@ from toril.model.schedule import DEFAULT_TZ, Schedule
 PREFIX = "repeat:"
 _JOB_ID = re.compile(r"repeat:(.+):(\d+)", re.DOTALL)
 _TIME_DEPENDENT = ("jobId", "delay", "timestamp", "prevMillis")
-
-_encoder = msgspec.json.Encoder()
 
 
 class Turn(NamedTuple):
@@ -78,7 +74,7 @@ def next_options(schedule_id: str, options_json: str, number: int) -> str:
 
 def _with(options: dict[str, Any], schedule_id: str, rule: dict[str, Any]) -> str:
     kept = {name: value for name, value in options.items() if name not in _TIME_DEPENDENT}
-    return _encoder.encode({**kept, "repeatJobKey": schedule_id, "repeat": rule}).decode()
+    return codec.dump({**kept, "repeatJobKey": schedule_id, "repeat": rule})
 
 
 def _rule(schedule: Schedule) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class Directory:
         self._root = root.absolute()
         self.location = self._root.as_uri()
 
+    def describe(self, error: Exception) -> str:
+        """Return an error as text."""
+        return f"{type(error).__name__}: {error}"
+
     def write(self, path: str, content: bytes) -> None:
         """Write a file and flush it to disk; if that fails, leave no file behind."""
         if not self._root.is_dir():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from toril.errors import ConfigurationError
+from toril.errors import ENCODE_LOGIN, ConfigurationError
 
 
 class Remote:
@@ -26,9 +26,9 @@ class Remote:
         Raises:
             ConfigurationError: fsspec, or a package that it needs for this URL, is not installed.
         """
-        password = urlsplit(url).password
-        self.location = url.replace(f":{password}@", ":***@") if password else url
+        self.location = "::".join(map(_location, url.split("::")))
         self._url = url
+        self._secrets = _secrets(url)
         try:
             import fsspec  # noqa: PLC0415 - an extra
         except ImportError:
@@ -39,7 +39,14 @@ class Remote:
         try:
             fsspec.get_filesystem_class(url.partition("://")[0].partition("::")[0])
         except (ImportError, ValueError) as error:
-            raise ConfigurationError(f"payload_store {self.location!r}: {error}") from error
+            raise ConfigurationError(f"payload_store {self.location!r}: {error}") from None
+
+    def describe(self, error: Exception) -> str:
+        """Return an error as text. Some file systems quote the whole URL in their errors."""
+        text = f"{type(error).__name__}: {error}"
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     @cached_property
     def _filesystem(self) -> tuple[Any, str]:
@@ -91,3 +98,34 @@ class Remote:
         count = len(system.find(f"{root}/{folder}"))
         system.rm(f"{root}/{folder}", recursive=True)
         return count
+
+
+def _location(url: str) -> str:
+    """Return a URL without its password and parameters; only the scheme if they may be elsewhere.
+
+    Raises:
+        ConfigurationError: The URL cannot be read, or has a password that is not percent-encoded.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises if it is not a number
+    except ValueError:
+        raise ConfigurationError(f"payload_store is not a valid URL; {ENCODE_LOGIN}") from None
+    user, at, host = parts.netloc.rpartition("@")
+    if not at and "@" in url:  # a slash in a user name or password ends the host
+        if ":" in host:
+            raise ConfigurationError(f"payload_store is not a valid URL; {ENCODE_LOGIN}")
+        return f"{parts.scheme}://…"
+    login = f"{user.partition(':')[0]}:***@" if ":" in user else "***@" if at else ""
+    return f"{parts.scheme}://{login}{host}{parts.path}" if parts.scheme else url
+
+
+def _secrets(url: str) -> list[str]:
+    """Return the parts of a URL that errors must not show, the longest first."""
+    found: set[str] = set()
+    for part in map(urlsplit, url.split("::")):
+        login, _, _ = part.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        found |= {login, password or user, part.query, part.fragment}
+        found |= set(map(unquote, found))
+    return sorted(filter(None, found), key=len, reverse=True)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from toril.clock import Clock, SystemClock
 from toril.errors import (
@@ -40,6 +40,10 @@ class Blobs(Protocol):
     """A place for a payload store's files. Paths use slashes. Calls may raise any exception."""
 
     location: str
+
+    def describe(self, error: Exception, /) -> str:
+        """Return an error that a call raised as text, without passwords."""
+        ...
 
     def write(self, path: str, content: bytes, /) -> None:
         """Write a file durably: once this returns, the file survives a loss of power."""
@@ -142,7 +146,7 @@ class PayloadStore:
             ) from None
         except Exception as error:
             raise StoreUnavailableError(
-                f"{what} cannot be read from {self.location}: {_text(error)}"
+                f"{what} cannot be read from {self.location}: {self._blobs.describe(error)}"
             ) from error
         if len(content) != claim.bytes or sha256(content).hexdigest() != claim.sha256:
             raise PayloadLostError(
@@ -178,8 +182,8 @@ class PayloadStore:
         if number in _FULL:
             return StoreFullError(f"{where} is full")
         if number in _REFUSED:
-            return StoreReadOnlyError(f"{where} is not writable: {error}")
-        return StoreUnavailableError(f"{where} cannot be written: {_text(error)}")
+            return StoreReadOnlyError(f"{where} is not writable: {self._blobs.describe(error)}")
+        return StoreUnavailableError(f"{where} cannot be written: {self._blobs.describe(error)}")
 
 
 def redeem(data: str, store: PayloadStore | None) -> str:
@@ -230,17 +234,13 @@ def open_payload_store(
 def _blobs_at(where: str) -> Blobs:
     if "://" not in where:
         return Directory(Path(where))
-    try:
-        parts = urlsplit(where)
-    except ValueError as error:
-        raise ConfigurationError(f"payload_store {where!r} is not a valid URL: {error}") from None
-    if parts.scheme != "file":
+    if where.partition("://")[0].lower() != "file":
         return Remote(where)
-    path = unquote(parts.path)
-    if parts.netloc or not path.strip("/"):
+    folder = where.partition("://")[2]
+    path = unquote(folder)
+    if not path.startswith("/") or not path.strip("/"):
         raise ConfigurationError(
-            f"payload_store {where!r} does not name a folder; "
-            "write it like file:///var/lib/toril/payloads"
+            "payload_store does not name a folder; write it like file:///var/lib/toril/payloads"
         )
     return Directory(Path(path))
 
@@ -254,7 +254,3 @@ def _ended_by(name: str, until_ms: int) -> bool:
     except ValueError:
         return False
     return start.timestamp() * 1000 + _DAY_MS <= until_ms
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

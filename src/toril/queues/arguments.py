@@ -79,12 +79,20 @@ class Arguments:
             ArgumentsError: The payload does not fit the signature or its types.
         """
         try:
-            found = self._decoder.decode(text)
+            found = self._decode(text)
         except msgspec.ValidationError as error:
             what, _, path = str(error).partition(" - at `$")
             field = f"arguments{path.rstrip('`')}"
             raise ArgumentsError(field, what) from None
         return {name: getattr(found, _field(place)) for place, name in enumerate(self.names)}
+
+    def _decode(self, text: str) -> Any:
+        try:
+            return self._decoder.decode(text)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:  # Node.js may have written a lone surrogate
+            return codec.decode_as(text, self._decoder.type)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

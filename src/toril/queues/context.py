@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
@@ -12,6 +13,22 @@ from toril.model import codec
 from toril.model.durations import from_epoch_ms
 from toril.model.job import Lease
 from toril.model.job_options import JobOptions
+
+MAX_LINE = 4_000
+"""The length of a log line, in characters."""
+
+MAX_PROGRESS = 65_536
+"""The length of a job's progress as JSON."""
+
+
+def cut(text: str, most: int) -> str:
+    """Return text, cut to a length; a text that was cut ends in "…".
+
+    Args:
+        text: The text.
+        most: The length, in characters.
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class Reporter(Protocol):
@@ -123,21 +140,28 @@ class JobContext:
         """Report the job's progress.
 
         Args:
-            value: Any JSON value, for example a percentage. Only the latest one is kept.
+            value: Any JSON value, for example a percentage. Only the latest one is kept. A value
+                with more than 65,536 bytes of JSON is cut, and stored as text that ends in "…".
 
         Raises:
             ValidationError: The value cannot be encoded as JSON.
         """
-        self._reporter.progress(self.lease, codec.encode(value, "progress"))
+        text = codec.encode_reported(value, "progress", sys.maxsize)
+        if len(text) > MAX_PROGRESS:
+            start = value if isinstance(value, str) else text
+            text = codec.encode_reported(cut(start, MAX_PROGRESS // 2), "progress", sys.maxsize)
+        self._reporter.progress(self.lease, text)
 
     def log(self, line: str) -> None:
         """Add a line to the job's log.
 
         Args:
-            line: The text; line breaks are kept.
+            line: The text; line breaks are kept. After 4,000 characters it is cut and ends in "…".
+                A job's log keeps the newest 10,000 lines.
         """
         # Stores do not accept lone surrogates, which can occur in file names.
-        self._reporter.line(self.lease, str(line).encode("utf-8", "replace").decode())
+        text = cut(str(line), MAX_LINE)
+        self._reporter.line(self.lease, text.encode("utf-8", "replace").decode())
 
 
 def _never() -> bool:

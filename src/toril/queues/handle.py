@@ -18,6 +18,7 @@ from toril.errors import (
     ResultTimeoutError,
     ValidationError,
 )
+from toril.model import codec
 from toril.model.durations import Duration, to_delay_ms, to_ms
 from toril.model.job import Job, QueueRef
 from toril.model.options import Priority
@@ -188,7 +189,7 @@ class JobHandle(Generic[R]):
         if result_json is None:
             return cast("R", None)
         try:
-            return cast("R", msgspec.json.decode(result_json, type=self._result_type))
+            return cast("R", codec.decode_as(result_json, self._result_type))
         except msgspec.ValidationError as error:
             raise ValidationError("result", f"{error}; the job returned {result_json}") from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
@@ -30,6 +29,7 @@ from toril.model.outcome import (
     Succeeded,
 )
 from toril.payloads import PayloadStore, redeem
+from toril.printable import logger
 from toril.queues.context import JobContext, set_current_job
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.child import Run
@@ -45,7 +45,7 @@ from toril.worker.unhandled import Unhandled
 
 T = TypeVar("T")
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _NO_LIMIT: nullcontext[None] = nullcontext()
 

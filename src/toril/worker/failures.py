@@ -9,7 +9,9 @@ from types import TracebackType
 
 from toril.model.job import AttemptError, Lease
 from toril.model.outcome import OutcomeSignal, Retry, Snooze
+from toril.queues.context import cut
 
+MAX_TYPE = 200
 MAX_MESSAGE = 4_000
 MAX_STACK = 16_000
 
@@ -27,8 +29,8 @@ def error_of(lease: Lease, kind: str, message: str, stack: str = "") -> AttemptE
     """
     return AttemptError(
         lease.attempts_made + 1,
-        kind,
-        _storable(message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"),
+        _storable(cut(kind, MAX_TYPE)),
+        _storable(cut(message, MAX_MESSAGE)),
         _storable(stack if len(stack) <= MAX_STACK else "…" + stack[1 - MAX_STACK :]),
     )
 
@@ -48,8 +50,14 @@ def error_from(lease: Lease, exception: BaseException) -> AttemptError:
 def message_of(exception: BaseException) -> str:
     """Return an exception's message, even if its `__str__` is broken."""
     if isinstance(exception, BaseExceptionGroup):
-        leaves = [f"{type(e).__name__}: {_text(e)}" for e in leaves_of(exception)]
-        return f"{len(leaves)} errors at once: {'; '.join(leaves)}"
+        leaves = list(leaves_of(exception))
+        texts, length = [], 0
+        for leaf in leaves:
+            texts.append(cut(f"{type(leaf).__name__}: {_text(leaf)}", MAX_MESSAGE))
+            length += len(texts[-1])
+            if length > MAX_MESSAGE:  # the rest would be cut off
+                break
+        return f"{len(leaves)} errors at once: {'; '.join(texts)}"
     return _text(exception)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 
@@ -12,8 +11,9 @@ from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Exchange, WakeToken
 from toril.errors import EngineError
 from toril.model.job import QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _FIRST_PAUSE = 0.05  # seconds, after a failed exchange
 _LONGEST_PAUSE = 3.0  # seconds; even after hours, a store that is back is used within 5 seconds

@@ -69,7 +69,8 @@ class InHand:
         resolved = self._resolved
         attempts = [Attempt(lease, now, resolved) for lease in leases]
         self.running.update(dict.fromkeys(attempts))
-        self._heartbeat.hold(attempts)
+        if attempts:
+            self._heartbeat.hold(attempts[0].lease.queue, attempts)
         suspects = self._last_chance.among(attempts)
         if not suspects:
             self._begin(attempts)

@@ -35,7 +35,7 @@ def of_result(lease: Lease, result: Any, max_result: int) -> Outcome:
     if is_signal(result):
         return from_signal(result, error_from(lease, result))
     try:
-        return Succeeded(codec.encode(result, "result", max_result))
+        return Succeeded(codec.encode_reported(result, "result", max_result))
     except ValidationError as error:
         # A retry would repeat the work and return the same unusable result.
         return Discarded(error_of(lease, ErrorKind.BAD_RESULT, str(error)))

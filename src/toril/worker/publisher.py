@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from toril.model.events import (
@@ -16,10 +15,11 @@ from toril.model.events import (
 )
 from toril.model.job import Lease, QueueRef
 from toril.model.settlement import Complete, Fail, Release, Retry, Settlement
+from toril.printable import logger
 from toril.worker.attempt import Attempt
 from toril.worker.statistics import Statistics
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 
 class Publisher:

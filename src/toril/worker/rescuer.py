@@ -1,17 +1,23 @@
-"""Rescues jobs whose worker died, and removes finished jobs that are past their age."""
+"""Rescues jobs whose worker died, and removes finished jobs that are past their age.
+
+Leases of this process's own jobs can run out too: a handler that does not release the interpreter
+stops all threads, and a suspended machine stops everything. Such jobs still run, so their leases
+are renewed first, and they are never rescued here.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from toril.engine.contract.engine import Engine
 from toril.errors import EngineError
 from toril.model.events import EventBus, JobStalled
 from toril.model.job import QueueRef
+from toril.printable import logger
+from toril.worker.heartbeat import Heartbeat
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 
 class Rescuer:
@@ -22,6 +28,7 @@ class Rescuer:
         engine: Engine,
         queues: Sequence[QueueRef],
         bus: EventBus,
+        heartbeat: Heartbeat,
         *,
         interval: float,
         max_stalls: int,
@@ -32,12 +39,14 @@ class Rescuer:
             engine: Talks to the store.
             queues: The queues to check.
             bus: Receives an event for each stalled job.
+            heartbeat: Renews the leases of the worker's own jobs.
             interval: The time between two checks, in seconds.
             max_stalls: How often a job may stall before it counts as poison.
         """
         self._engine = engine
         self._queues = queues
         self._bus = bus
+        self._heartbeat = heartbeat
         self._interval = interval
         self._max_stalls = max_stalls
         # Workers share these checks: a thousand workers check no more often than one would.
@@ -46,6 +55,7 @@ class Rescuer:
     async def run(self) -> None:
         """Rescue until cancelled."""
         while True:
+            await self._heartbeat.catch_up()
             for queue in self._queues:
                 await self._rescue(queue)
                 await self._sweep(queue)

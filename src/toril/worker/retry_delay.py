@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Mapping
 
 from toril.model.durations import to_capped_ms
 from toril.model.job import AttemptError
 from toril.model.job_options import JobOptions
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 BackoffStrategy = Callable[[int, AttemptError], float]
 """Returns the delay in seconds for a number of failed attempts and the last error."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -11,7 +10,7 @@ from typing import TypeAlias
 from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Exchange, Refusal
 from toril.engine.contract.rules import BYTES, MOST_EXCHANGED
-from toril.errors import EngineError, StoreRejectedError, UnsupportedError
+from toril.errors import EngineError, StoreRejectedError, TorilError, UnsupportedError
 from toril.model.job import QueueRef
 from toril.model.outcome import (
     Discarded,
@@ -22,12 +21,13 @@ from toril.model.outcome import (
     settlement_for,
 )
 from toril.model.settlement import Complete, Fail, Settlement, SettlementHook, follow_ups_of
+from toril.printable import logger
 from toril.worker.attempt import Attempt
 from toril.worker.failures import error_of
 from toril.worker.heartbeat import Heartbeat
 from toril.worker.publisher import Publisher
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _CHILDREN = {Refusal.OPEN_CHILDREN, Refusal.FAILED_CHILDREN}
 _MAX_UNFLUSHED = 32  # answers not yet flushed before the pump waits
@@ -91,6 +91,7 @@ class Settlements:
         self.to_send: list[Done] = []
         self.are_failing = False
         self._one_by_one = 0  # how many settlements to send alone, to find the one that fails
+        self._refused: list[Done] = []
         self._unflushed: dict[asyncio.Future[None], None] = {}
 
     def resolved(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -174,7 +175,7 @@ class Settlements:
         """Process the store's answer: publish accepted settlements once they are flushed.
 
         Returns:
-            Whether too many answers have not been flushed; then `catch_up` should be awaited.
+            Whether `catch_up` should be awaited.
         """
         if not done:
             return False
@@ -187,15 +188,17 @@ class Settlements:
                     accepted.append(one)
                 elif refusal in _CHILDREN:
                     self._fail_for_children(one[0], refusal)
+                elif refusal is Refusal.LEASE_LOST:
+                    self._refused.append(one)
                 else:
                     self._lost(one[0])
-        self._heartbeat.drop(attempt for attempt, _, _ in accepted)
+        self._heartbeat.drop(self._queue, (attempt for attempt, _, _ in accepted))
         if answer.flushed is None:
             self._publish(accepted)
         else:
             self._unflushed[answer.flushed] = None
             answer.flushed.add_done_callback(partial(self._on_flushed, accepted))
-        return len(self._unflushed) > _MAX_UNFLUSHED
+        return bool(self._refused) or len(self._unflushed) > _MAX_UNFLUSHED
 
     def _fail_for_children(self, attempt: Attempt, refusal: Refusal) -> None:
         """Settle a job again that cannot complete because of its children.
@@ -227,13 +230,28 @@ class Settlements:
         self._publisher.settled([(settlement, duration) for _, settlement, duration in accepted])
 
     def _lost(self, attempt: Attempt) -> None:
-        self._heartbeat.drop([attempt])
+        self._heartbeat.drop(self._queue, [attempt])
         self._publisher.lost(attempt.lease)
 
     async def catch_up(self) -> None:
-        """Wait until the oldest answer that has not been flushed is on disk."""
-        if self._unflushed:
+        """Try again what was refused, and wait for the disk if too much has not been flushed."""
+        if self._refused:
+            await self._try_again()
+        if len(self._unflushed) > _MAX_UNFLUSHED:
             await asyncio.wait([next(iter(self._unflushed))])
+
+    async def _try_again(self) -> None:
+        """Keep refused settlements if their leases, which ran out, can be renewed."""
+        refused, self._refused = self._refused, []
+        try:
+            regained = set(await self._heartbeat.regain([attempt for attempt, _, _ in refused]))
+        except TorilError:
+            self.to_send = refused + self.to_send  # the next exchange shows whether they are lost
+            return
+        self.to_send = [one for one in refused if one[0] in regained] + self.to_send
+        for attempt, _, _ in refused:
+            if attempt not in regained:
+                self._lost(attempt)
 
     async def flushed(self) -> None:
         """Wait until all accepted settlements are on disk."""

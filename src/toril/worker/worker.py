@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from toril.model.events import EventBus
 from toril.model.ids import new_id
 from toril.model.settlement import SettlementHook
 from toril.model.state import READY
+from toril.printable import logger
 from toril.queues.queue import Queue
 from toril.worker.attempt import Attempt, Stop
 from toril.worker.executor import Executor
@@ -35,7 +35,7 @@ from toril.worker.statistics import Statistics
 from toril.worker.threads import Threads
 from toril.worker.unhandled import Unhandled
 
-_logger = logging.getLogger("toril.worker")
+_logger = logger("toril.worker")
 
 _DRAINED_CHECK_SECONDS = 0.05
 _SETTLE_SECONDS = 3.0
@@ -122,6 +122,7 @@ class Worker:
             self._engine.keeper(),
             self._lease_ms,
             self._clock,
+            location=self._engine.location,
             on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
             on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
         )
@@ -144,7 +145,7 @@ class Worker:
         ]
         heartbeat.start()
         try:
-            await self._work(burst=burst)
+            await self._work(heartbeat, burst=burst)
         finally:
             executor.close()
             await asyncio.to_thread(heartbeat.stop)
@@ -169,18 +170,19 @@ class Worker:
             quiet=self._quiet,
         )
 
-    def _rescuer(self) -> Rescuer:
+    def _rescuer(self, heartbeat: Heartbeat) -> Rescuer:
         return Rescuer(
             self._engine,
             [queue.ref for queue in self._queues],
             self._bus,
+            heartbeat,
             interval=self._lease_ms / 2000,
             max_stalls=self.settings.max_stalls,
         )
 
-    async def _work(self, *, burst: bool) -> None:
+    async def _work(self, heartbeat: Heartbeat, *, burst: bool) -> None:
         background = [
-            asyncio.create_task(self._rescuer().run()),
+            asyncio.create_task(self._rescuer(heartbeat).run()),
             asyncio.create_task(self._report()),
         ]
         if burst:

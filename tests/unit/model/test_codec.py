@@ -21,8 +21,11 @@ from toril.model.codec import (
     MAX_DEPTH,
     MAX_SAFE_INTEGER,
     decode,
+    decode_as,
     decode_untrusted,
+    dump,
     encode,
+    encode_reported,
     payload_hash,
 )
 
@@ -326,3 +329,45 @@ def test_payloads_that_differ_in_the_order_of_keys_have_one_hash():
 )
 def test_payloads_that_differ_in_anything_else_do_not(name, data):
     assert payload_hash(name, data) != payload_hash("n", '{"a":1}')
+
+
+# What only Node.js writes, or a handler returns
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"\\ud83d"', "\ud83d"),
+        ('{"\\uDC00":["\\ud83d\\ude00","\\ud83d"]}', {"\udc00": ["\U0001f600", "\ud83d"]}),
+        ("9007199254740993", 2**53 + 1),
+        ("123456789012345678901234567890", 123456789012345678901234567890),
+    ],
+)
+def test_what_javascript_writes_is_read_and_written_again(text, value):
+    assert decode(text) == value
+    assert decode(dump(value)) == value
+    assert json.loads(encode_reported(value, "result")) == value
+    encode_reported(value, "result").encode()
+
+
+@pytest.mark.parametrize("value", [{1: "\ud83d"}, [float("nan"), 2**60], {"a": object()}, Ellipsis])
+def test_what_is_no_json_is_no_report_either(value):
+    with pytest.raises(ValidationError, match=r"^result"):
+        encode_reported(value, "result")
+
+
+def test_a_report_with_a_lone_surrogate_is_within_the_limit_too():
+    with pytest.raises(ValidationError, match="more than the 20 allowed"):
+        encode_reported("\ud83d" * 10, "result", 20)
+
+
+@pytest.mark.parametrize("text", ["{", '"\\ud83d', '"\\ud83d" x', '["\\ud83d",NaN]', ""])
+def test_what_is_no_json_is_not_read_because_of_a_surrogate(text):
+    with pytest.raises(ValueError, match=r"."):
+        decode(text)
+
+
+def test_a_lone_surrogate_is_read_as_a_type():
+    assert decode_as('{"a":"\\ud83d","b":5}', dict[str, str | int]) == {"a": "\ud83d", "b": 5}
+    with pytest.raises(msgspec.ValidationError):
+        decode_as('{"a":"\\ud83d"}', dict[str, int])

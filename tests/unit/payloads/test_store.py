@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import sys
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from toril.errors import (
 from toril.model.claim import decode_claim
 from toril.payloads import PayloadStore, open_payload_store, redeem
 from toril.payloads.directory import Directory
+from toril.payloads.remote import Remote
 
 TEXT = '{"text":"' + "🐂é" * 1000 + '"}'
 DAY_MS = 86_400_000
@@ -255,6 +257,37 @@ def test_a_store_that_is_not_there_yet_has_nothing_to_remove(store):
 def test_a_place_that_cannot_be_is_refused(where, what):
     with pytest.raises(ConfigurationError, match=what):
         at(where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "nonsense://user:s3cret/Word@server/x",
+        "nonsense://s3cret/Word@server/x",
+        "nonsense://user:12?s3cret@server",
+        "nonsense://[s3cret@server",
+        "file://user:s3cret@server/x",
+        "simplecache::nonsense://user:s3cret@server/x",
+        "nonsense://bucket/x?secret=s3cret",
+    ],
+)
+def test_no_error_about_a_place_shows_a_password(where):
+    try:
+        shown = at(where).location
+    except ConfigurationError as error:
+        shown = "".join(traceback.format_exception(error))
+
+    assert "s3cret" not in shown
+
+
+def test_an_error_of_a_file_system_that_quotes_its_url_shows_no_password():
+    url = "http://user:s3cret%2FWord@127.0.0.1:9/payloads"
+    remote = Remote("memory" + url.removeprefix("http"))
+
+    shown = remote.describe(OSError(f"{url} and s3cret/Word"))
+
+    assert "s3cret" not in shown
+    assert "127.0.0.1:9" in shown
 
 
 @pytest.mark.parametrize("value", [0, 1023, 2**30 + 1, 1.5, True, "256k"])

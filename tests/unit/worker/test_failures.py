@@ -111,6 +111,20 @@ def test_of_a_long_message_the_end_is_cut_off_and_of_a_long_traceback_the_beginn
     assert written.stack.endswith("d")
 
 
+def test_a_group_of_many_long_errors_is_cut_like_one():
+    group = ExceptionGroup("many", [ValueError("x" * 10_000) for _ in range(5_000)])
+
+    assert message_of(group).startswith("5000 errors at once: ValueError: xxx")
+    assert len(message_of(group)) < 3 * MAX_MESSAGE
+
+
+def test_a_long_type_is_cut():
+    written = error_from(_LEASE, type("E" * 5_000, (Exception,), {})("x"))
+
+    assert len(written.type) == 200
+    assert written.type.endswith("E…")
+
+
 @given(st.text(st.characters()))
 def test_any_message_can_be_written_down(text):
     written = error_from(_LEASE, caught(ValueError(text)))

@@ -69,7 +69,8 @@ def demo(
     manager = QueueManager(settings=settings, engine=open_engine(store))
     run_loop(_demo(manager, jobs_for(files, folder, out), out, concurrency, fresh=fresh))
     if manager.engine.capabilities.durable:
-        say(f"\ninspect it:  toril job list {QUEUE} --state failed --url {shlex.quote(store)}")
+        location = shlex.quote(manager.engine.location)  # unlike the URL, without a password
+        say("", f"inspect it:  toril job list {QUEUE} --state failed --url {location}")
 
 
 def _store_in(out: Path) -> str:

@@ -9,10 +9,11 @@ import logging
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from toril.application.manager import QueueManager
-from toril.cli.console import clean, counted, err
+from toril.cli.console import counted, err
 from toril.cli.demo.jobs import QUEUE
 from toril.model.events import JobFailed, JobRetrying
 from toril.model.state import FINAL
+from toril.printable import block
 from toril.queues.queue import Queue
 from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
@@ -82,7 +83,7 @@ def _stop(worker: Worker, bar: Progress) -> None:
 
 
 def _print(bar: Progress, text: str) -> None:
-    bar.console.print(clean(text))
+    bar.console.print(block(text))
 
 
 async def _watch(queue: Queue, bar: Progress, worker: Worker) -> None:

@@ -169,7 +169,9 @@ class Engine(Protocol):
     ) -> list[Stalled]:
         """Take jobs whose leases ran out from their workers, and put them first in line.
 
-        If the clock was set back, leases and delays become no longer than was asked for.
+        Jobs that this process runs, or that are on their way to it, are left alone; see
+        `running.held_here`. If the clock was set back, leases and delays become no longer than was
+        asked for.
 
         Args:
             queue: The queue.

@@ -112,7 +112,7 @@ class Note(msgspec.Struct, frozen=True):
     Attributes:
         lease: The lease it runs under.
         progress_json: The latest progress as JSON; None leaves it unchanged.
-        lines: Lines for the job's log.
+        lines: Lines for the job's log, which keeps the newest `KEPT_LINES`.
     """
 
     lease: Lease
@@ -125,6 +125,8 @@ class LeaseKeeper(Protocol):
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
         """Renew leases, including those of exchanges whose answers have not arrived yet.
+
+        A lease that has run out is renewed too, as long as nobody has taken the job since.
 
         Args:
             leases: The leases of running jobs, from any queues.

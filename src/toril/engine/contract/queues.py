@@ -49,16 +49,21 @@ class QueueOverview(msgspec.Struct, frozen=True):
 class Queues(Protocol):
     """The queues of a store. Every method may raise an `EngineError`."""
 
-    async def register(self, queue: QueueRef, limits: Limits = NO_LIMITS) -> None:
+    async def register(
+        self, queue: QueueRef, limits: Limits = NO_LIMITS, *, lasting: bool = False
+    ) -> None:
         """Make a queue visible, and set limits; a limit that is None is left unchanged.
 
         With limits by key, keys take turns: every key with a job that may start gets one
         started before any key gets a second. Priorities order the jobs of one key. Jobs
         waiting for their turn may be listed as PRIORITIZED.
 
+
         Args:
             queue: The queue.
             limits: The limits.
+            lasting: Set them again whenever this engine finds that the queue was removed, by
+                `obliterate` or because the store lost its data. No job starts without them.
 
         Raises:
             ConflictError: The queue has limits keyed by a different field.
@@ -66,7 +71,7 @@ class Queues(Protocol):
         ...
 
     async def clear_limits(self, queue: QueueRef) -> None:
-        """Remove a queue's limits. The jobs that they held back become ready."""
+        """Remove a queue's limits, for good. The jobs that they held back become ready."""
         ...
 
     async def all(self) -> list[QueueInfo]:

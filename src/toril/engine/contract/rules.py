@@ -15,6 +15,9 @@ KEPT_EVENTS = 10_000
 KEPT_ERRORS = 25
 """Errors kept per job: those of its latest attempts."""
 
+KEPT_LINES = 10_000
+"""Lines kept in a job's log: the newest ones."""
+
 KEPT_MINUTES = 14 * 24 * 60
 """Minutes for which counters are kept."""
 
@@ -49,6 +52,7 @@ MOST_SWEEPS = 20
 LUA_CONSTANTS = {
     "KEPT_EVENTS": KEPT_EVENTS,
     "KEPT_ERRORS": KEPT_ERRORS,
+    "KEPT_LINES": KEPT_LINES,
     "KEPT_MINUTES": KEPT_MINUTES,
     "CHUNK": CHUNK,
     "BYTES": BYTES,

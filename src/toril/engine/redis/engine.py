@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from toril.clock import Clock, SystemClock
 from toril.engine.contract.diagnosis import Finding
 from toril.engine.contract.engine import Capabilities
@@ -16,6 +18,7 @@ from toril.engine.contract.hot_path import (
     Stalled,
     WakeToken,
 )
+from toril.engine.contract.running import held_here
 from toril.engine.redis.connection.connections import connections_to
 from toril.engine.redis.connection.slots import check_same_slot
 from toril.engine.redis.connection.target import ClusterNodes, Target
@@ -23,8 +26,9 @@ from toril.engine.redis.diagnosis.checks import examine
 from toril.engine.redis.events import RedisEvents
 from toril.engine.redis.hot_path.add import Adder
 from toril.engine.redis.hot_path.exchange import pack
-from toril.engine.redis.hot_path.exchanger import Exchanger
+from toril.engine.redis.hot_path.exchanger import Answer, Exchanger
 from toril.engine.redis.hot_path.lease_keeper import RedisKeeper
+from toril.engine.redis.hot_path.marker import QueueMarker
 from toril.engine.redis.jobs import RedisJobs
 from toril.engine.redis.queues import RedisQueues
 from toril.engine.redis.rescue import rescue
@@ -80,7 +84,7 @@ class RedisEngine:
         session = self._sessions.current()
         with session.calls:
             if queue not in session.registered:
-                await session.ensure_registered(queue)
+                await session.ensure_visible(queue)
             if not jobs:
                 return []
             if not jobs[0].options.delay_ms:
@@ -101,11 +105,22 @@ class RedisEngine:
             answer = await self._exchanger.exchange(
                 session.connections, marker, settlements, packed, fetch
             )
+            if answer.was_missing:
+                answer = await self._exchange_again(session, marker, answer, fetch)
         if answer.has_unsorted:
             session.sort(queue)
-        if answer.was_missing:
-            session.forget(queue)
         return answer.exchange
+
+    async def _exchange_again(
+        self, session: Session, marker: QueueMarker, answer: Answer, fetch: Fetch | None
+    ) -> Answer:
+        """Register a queue again that was missing, and only then fetch from it."""
+        await session.register_again(marker.queue)
+        if fetch is None or answer.exchange.leases or marker.queue not in session.registered:
+            return answer
+        again = await self._exchanger.exchange(session.connections, marker, (), pack(()), fetch)
+        settled = replace(again.exchange, results=answer.exchange.results)
+        return replace(again, exchange=settled)
 
     async def _prepare_follow_ups(
         self, session: Session, queue: QueueRef, settlements: Sequence[Settlement]
@@ -141,4 +156,11 @@ class RedisEngine:
     async def rescue(
         self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
     ) -> list[Stalled]:
-        return await rescue(self._sessions.current(), queue, max_stalls, unless_within_ms)
+        is_late = self._exchanger.is_late
+        return await rescue(
+            self._sessions.current(),
+            queue,
+            max_stalls,
+            unless_within_ms,
+            own=lambda: None if is_late(queue) else held_here(self.location, queue),
+        )

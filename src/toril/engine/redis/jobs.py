@@ -13,6 +13,7 @@ from toril.engine.redis.job_hash import ending_of, job_of, raw_of
 from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import as_json
 from toril.engine.redis.session import Session, Sessions
+from toril.model import codec
 from toril.model.job import Job, QueueRef
 from toril.model.outcome import CANCEL_REASON, ErrorKind
 from toril.model.state import STORED, JobState
@@ -229,9 +230,6 @@ class _Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
     ids: tuple[str, ...] = ()
 
 
-_decode_cursor = msgspec.json.Decoder(_Cursor).decode
-
-
 def _read_cursor(cursor: str | None, listing: str) -> _Cursor:
     """Decode a page's cursor; None starts at the beginning.
 
@@ -241,8 +239,8 @@ def _read_cursor(cursor: str | None, listing: str) -> _Cursor:
     if cursor is None:
         return _Cursor(listing)
     try:
-        found = _decode_cursor(cursor)
-    except (msgspec.MsgspecError, UnicodeEncodeError):
+        found: _Cursor = codec.decode_as(cursor, _Cursor)
+    except ValueError:
         raise foreign_cursor(cursor, "a page of this queue") from None
     if found.listing != listing or found.place < 0:
         raise foreign_cursor(cursor, "this listing")

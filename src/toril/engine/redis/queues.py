@@ -44,15 +44,19 @@ class RedisQueues:
         """
         self._sessions = sessions
 
-    async def register(self, queue: QueueRef, limits: Limits = NO_LIMITS) -> None:
+    async def register(
+        self, queue: QueueRef, limits: Limits = NO_LIMITS, *, lasting: bool = False
+    ) -> None:
         session = self._sessions.current()
         await register(session.connections, queue, limits)
         session.registered.add(queue)
+        self._sessions.registrations.stored(queue, limits if lasting else NO_LIMITS)
 
     async def clear_limits(self, queue: QueueRef) -> None:
         session = self._sessions.current()
         while await session.run("clear_limits", queue, CHUNK) == CHUNK:
             pass
+        self._sessions.registrations.limits.pop(queue, None)
 
     async def all(self) -> list[QueueInfo]:
         session = self._sessions.current()
@@ -137,7 +141,7 @@ class RedisQueues:
         while (removed := await session.run("obliterate", queue, int(force), CHUNK)) >= 0:
             total += removed
         await session.connections.call("SREM", QUEUES, as_json(queue))
-        session.registered.discard(queue)
+        self._sessions.forget(queue)
         return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from toril.engine.contract.hot_path import Stalled
@@ -15,14 +16,28 @@ _SKIPPED = -1
 
 
 async def rescue(
-    session: Session, queue: QueueRef, max_stalls: int, unless_within_ms: int
+    session: Session,
+    queue: QueueRef,
+    max_stalls: int,
+    unless_within_ms: int,
+    *,
+    own: Callable[[], Sequence[str] | None],
 ) -> list[Stalled]:
-    """Rescue jobs whose leases ran out; see `Engine.rescue`."""
+    """Rescue jobs whose leases ran out; see `Engine.rescue`.
+
+    Args:
+        session: The session.
+        queue: The queue.
+        max_stalls: How often one job may stall before it is poison.
+        unless_within_ms: Skip if another rescue ran within this many ms.
+        own: Returns the ids of the jobs that this process runs, which are left alone. None stops
+            the rescue, because such jobs are on their way here.
+    """
     found: list[Stalled] = []
     skip, went_back = 0, False
-    while True:
+    while (spared := own()) is not None:
         checked, back, *stalled = await session.run(
-            "rescue", queue, max_stalls, skip, CHUNK, unless_within_ms
+            "rescue", queue, max_stalls, skip, CHUNK, unless_within_ms, *spared
         )
         if checked == _SKIPPED:
             return []

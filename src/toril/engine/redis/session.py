@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -13,11 +12,12 @@ from toril.engine.redis.connection.connections import connections_to
 from toril.engine.redis.connection.target import Target
 from toril.engine.redis.follower import Followers
 from toril.engine.redis.hot_path.marker import Listeners
-from toril.engine.redis.registration import register
+from toril.engine.redis.registration import Registrations, show
 from toril.errors import EngineError, StoreUnavailableError
 from toril.model.job import QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 
 class _Calls:
@@ -60,12 +60,14 @@ class Session:
         registered: Queues that this session knows to be visible.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, registrations: Registrations) -> None:
         """Prepare.
 
         Args:
             target: The store.
+            registrations: The engine's registrations.
         """
+        self._registrations = registrations
         self.connections = connections_to(target)
         self.calls = _Calls()
         self.listeners = Listeners(self.connections)
@@ -80,24 +82,38 @@ class Session:
     async def ensure_registered(self, queue: QueueRef) -> None:
         """Make a queue visible, unless this session has done so before."""
         if queue not in self.registered:
-            await register(self.connections, queue)
+            await self._registrations.store(self.connections, queue)
             self.registered.add(queue)
+
+    async def ensure_visible(self, queue: QueueRef) -> None:
+        """Like `ensure_registered`, for a call that adds jobs.
+
+        A removed queue whose limits are not known here is left to the workers that know them.
+        """
+        if queue in self._registrations.lost and queue not in self._registrations.limits:
+            await show(self.connections, queue)
+            self.registered.add(queue)
+        else:
+            await self.ensure_registered(queue)
+
+    async def register_again(self, queue: QueueRef) -> None:
+        """Store a queue again that was removed, by `obliterate` or because Redis lost its data."""
+        if queue in self.registered:
+            self.registered.discard(queue)
+            _logger.warning(
+                "queue %s no longer existed: it was obliterated, or Redis lost its data. It is "
+                "registered again, with its limits",
+                queue,
+            )
+        self._registrations.lost.add(queue)
+        with suppress(EngineError):  # the next call tries again
+            await self.ensure_registered(queue)
 
     def announce_add(self, queue: QueueRef) -> None:
         """Let an idle worker on this loop fetch the jobs that are being added."""
         marker = self.listeners.find(queue)
         if marker is not None:
             marker.announce_add()
-
-    def forget(self, queue: QueueRef) -> None:
-        """Register a queue again with the next call, because it was missing."""
-        if queue in self.registered:
-            self.registered.discard(queue)
-            _logger.warning(
-                "queue %s no longer existed: it was obliterated, or Redis lost its data. Its "
-                "limits are gone until it is registered again",
-                queue,
-            )
 
     def sort(self, queue: QueueRef) -> None:
         """Sort all of a queue's ready jobs into the lanes of their keys, in the background.
@@ -131,6 +147,7 @@ class Sessions:
 
     Attributes:
         target: The store.
+        registrations: The limits that this engine registered.
     """
 
     def __init__(self, target: Target) -> None:
@@ -140,6 +157,7 @@ class Sessions:
             target: The store.
         """
         self.target = target
+        self.registrations = Registrations()
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
         self._closed = False
 
@@ -154,8 +172,14 @@ class Sessions:
         loop = asyncio.get_running_loop()
         session = self._by_loop.get(loop)
         if session is None:
-            session = self._by_loop[loop] = Session(self.target)
+            session = self._by_loop[loop] = Session(self.target, self.registrations)
         return session
+
+    def forget(self, queue: QueueRef) -> None:
+        """Register a queue again with the next call on any loop, because it was removed."""
+        self.registrations.lost.add(queue)
+        for session in list(self._by_loop.values()):
+            session.registered.discard(queue)
 
     async def open(self) -> None:
         """Connect; also reopens a closed engine."""

@@ -24,6 +24,7 @@ from toril.engine.contract.hot_path import (
     Stalled,
     WakeToken,
 )
+from toril.engine.contract.running import held_here
 from toril.engine.sqlite import clock_back, event_log
 from toril.engine.sqlite.diagnosis import examine
 from toril.engine.sqlite.events import SqliteEvents
@@ -147,11 +148,17 @@ class SqliteEngine:
         self, queue: QueueRef, max_stalls: int, unless_within_ms: int = 0
     ) -> list[Stalled]:
         writer = self._storage.writer
-        found = await writer.committed(leases.rescue, queue, max_stalls, unless_within_ms)
+        found = await writer.committed(
+            leases.rescue, queue, max_stalls, unless_within_ms, partial(self._own, queue)
+        )
         place = clock_back.Place() if found.clock_went_back else None
         while place is not None:
             place = await writer.committed(clock_back.shorten_delays, queue, place)
         return list(found.stalled)
+
+    def _own(self, queue: QueueRef) -> leases.Own:
+        # In this order, because a fetch in flight leaves its leases to their holder.
+        return leases.Own(list(self._in_flight), held_here(self.location, queue))
 
 
 class SqliteKeeper:

@@ -93,7 +93,7 @@ def make(tx: Transaction, queue: QueueRef) -> QueueRow:
     """Return a queue's row, creating it if it does not exist."""
     q = find(tx, queue)
     if q is None:
-        tx.run(_sql["make"], prefix=queue.prefix, name=queue.name)
+        tx.run(_sql["make"], id=tx.value(_sql["take_id"]), prefix=queue.prefix, name=queue.name)
         q = require(tx, queue)
     return q
 

@@ -12,9 +12,15 @@ from toril.engine.contract.rules import (
     PRODUCER_IDLE_MS,
     check_cleanable,
     jobs_are_active,
-    limits_by_other_field,
 )
-from toril.engine.sqlite import counters, event_log, job_rows, keyed_lanes, queue_rows
+from toril.engine.sqlite import (
+    counters,
+    event_log,
+    job_rows,
+    keyed_lanes,
+    queue_rows,
+    registration,
+)
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.storage.storage import Storage
 from toril.engine.sqlite.storage.transaction import Transaction
@@ -36,11 +42,13 @@ class SqliteQueues:
         """
         self._storage = storage
 
-    async def register(self, queue: QueueRef, limits: Limits = NO_LIMITS) -> None:
-        await self._storage.synced(_register, queue, limits)
+    async def register(
+        self, queue: QueueRef, limits: Limits = NO_LIMITS, *, lasting: bool = False
+    ) -> None:
+        await self._storage.synced(registration.register, queue, limits, lasting=lasting)
 
     async def clear_limits(self, queue: QueueRef) -> None:
-        await self._storage.synced(_clear_limits, queue)
+        await self._storage.synced(registration.clear, queue)
 
     async def all(self) -> list[QueueInfo]:
         return [q.info for q in await self._storage.read(queue_rows.every)]
@@ -88,26 +96,6 @@ class SqliteQueues:
 
     async def obliterate(self, queue: QueueRef, *, force: bool = False) -> int:
         return await self._storage.each_chunk(_obliterate, queue, force=force)
-
-
-def _register(tx: Transaction, queue: QueueRef, limits: Limits) -> None:
-    q = queue_rows.make(tx, queue)
-    if limits == NO_LIMITS:
-        return
-    by_key = limits.by_key
-    if by_key is not None and q.key_field not in {None, by_key.field}:
-        raise limits_by_other_field(queue, str(q.key_field), by_key.field)
-    queue_rows.limit(tx, q, limits)
-    if by_key is not None:
-        keyed_lanes.assign_all(tx, q, by_key)
-    tx.work.add(queue)
-
-
-def _clear_limits(tx: Transaction, queue: QueueRef) -> None:
-    q = queue_rows.require(tx, queue)
-    queue_rows.clear_limits(tx, q)
-    keyed_lanes.leave(tx, q)
-    tx.work.add(queue)
 
 
 def _counts(tx: Transaction, queue: QueueRef) -> dict[JobState, int]:

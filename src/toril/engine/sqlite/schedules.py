@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.schedules import ScheduleInfo
-from toril.engine.sqlite import event_log, job_rows, queue_rows, schedule_rows
+from toril.engine.sqlite import event_log, job_rows, queue_rows, registration, schedule_rows
 from toril.engine.sqlite.hot_path import carry_on
 from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.schedule_rows import ScheduleRow
@@ -42,7 +42,7 @@ def _all(tx: Transaction, queue: QueueRef) -> list[ScheduleInfo]:
 
 
 def _upsert(tx: Transaction, queue: QueueRef, schedule: Schedule) -> int:
-    q = queue_rows.make(tx, queue)
+    q = registration.present(tx, queue)
     before = schedule_rows.find(tx, q, schedule.id)
     due = schedule.first_after(tx.now)
     if before is not None:

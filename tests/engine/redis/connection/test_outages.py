@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from toril.engine.contract.hot_path import Fetch
 from toril.engine.redis import RedisEngine
 from toril.engine.redis.connection.endpoint import parse
 from toril.engine.redis.connection.wire import Wire, WireLostError
-from toril.errors import StoreFullError, StoreReadOnlyError, StoreUnavailableError
+from toril.errors import EngineError, StoreFullError, StoreReadOnlyError, StoreUnavailableError
 from toril.model.limits import Limits
 from toril.model.settlement import Complete
 
@@ -166,3 +167,23 @@ async def test_exchanges_that_were_never_carried_out_leave_nothing_to_make_up_fo
     assert lease.id == "a"
     await wire.close()
     await engine.close()
+
+
+async def test_a_connection_that_is_refused_leaves_no_reply_that_is_never_retrieved(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: complaints.append(context["message"])
+    )
+    locked = RedisServer(tmp_path, options=["--requirepass", "secret"])
+    locked.start(password="secret")
+    try:
+        for url in (server.url.replace("/0", "/99999"), locked.url.replace("/0", "/1")):
+            with pytest.raises(EngineError):
+                await Wire.open(parse(url))
+            gc.collect()
+            await asyncio.sleep(0)
+    finally:
+        locked.stop()
+    assert complaints == []

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from toril.errors import ConfigurationError, did_you_mean
+from toril.errors import ENCODE_LOGIN, ConfigurationError, did_you_mean
 
 _PORT = 6379
 PARAMETERS = ("ca", "cert", "key", "timeout", "connect_timeout")
@@ -46,6 +46,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     connect_timeout: float = 1.0
     timeout: float = 2.0
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.location}>"
 
     @property
     def location(self) -> str:
@@ -86,7 +89,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
                 context.load_cert_chain(self.cert, self.key)
         except OSError as error:
             raise ConfigurationError(
-                f"{self.location}: cannot read a certificate: {error}"
+                f"{self.location}: cannot read a certificate: {error.strerror or error}"
             ) from None
         return context
 
@@ -102,20 +105,48 @@ def parse(url: str) -> Endpoint:
     Raises:
         ConfigurationError: The URL is not valid.
     """
-    parts = urlsplit(url)
+    parts = split(url)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     number = given.pop("db", None) if parts.scheme == "unix" else parts.path.strip("/")
     values = {"database": database(number), **login(parts), **parameters(given)}
+    host_part = parts.netloc.rpartition("@")[2]
     if parts.scheme == "unix":
-        if not parts.path:
-            raise ConfigurationError("the URL has no socket path; write unix:///run/redis.sock")
+        if not parts.path or host_part:
+            raise ConfigurationError(
+                "the URL has no socket path after its user and password; write "
+                f"unix:///run/redis.sock or unix://:password@/run/redis.sock; {ENCODE_LOGIN}"
+            )
         return Endpoint(path=unquote(parts.path), **values)
-    host, port = host_and_port(parts.netloc.rpartition("@")[2], _PORT)
+    host, port = host_and_port(host_part, _PORT)
     return Endpoint(host=host, port=port, tls=parts.scheme == "rediss", **values)
 
 
+def split(url: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    Raises:
+        ConfigurationError: The text is not a URL, or has a fragment.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(f"the URL cannot be read; {ENCODE_LOGIN}") from None
+    if "#" in url:  # also an empty fragment, which the parts do not show
+        raise ConfigurationError(f"the URL must not contain #; {ENCODE_LOGIN}")
+    return parts
+
+
 def login(parts: SplitResult) -> dict[str, Any]:
-    """Return the user and password of a URL."""
+    """Return the user and password of a URL.
+
+    Raises:
+        ConfigurationError: There is only a user, which is most likely a password.
+    """
+    if parts.username and parts.password is None:
+        raise ConfigurationError(
+            "the URL has a user name without a password; for a password without a user name, "
+            "write a colon before it: redis://:password@host:6379/0"
+        )
     return {
         "user": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
@@ -136,7 +167,7 @@ def parameters(given: dict[str, str], also: Sequence[str] = ()) -> dict[str, Any
     for name in given:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise ConfigurationError(f"unknown parameter {name!r} in the URL; {hint}")
+            raise ConfigurationError(f"unknown parameter in the URL; {hint}; {ENCODE_LOGIN}")
     return {
         name: _seconds(name, text) if name.endswith("timeout") else text
         for name, text in given.items()
@@ -153,11 +184,14 @@ def host_and_port(text: str, port: int) -> tuple[str, int]:
     Raises:
         ConfigurationError: The port is not valid.
     """
-    parts = urlsplit(f"//{text}")
     try:
-        return parts.hostname or "localhost", parts.port or port
-    except ValueError as error:
-        raise ConfigurationError(f"the URL's port is not valid: {error}") from None
+        parts = urlsplit(f"//{text}")
+        given = parts.port
+    except ValueError:
+        raise ConfigurationError(
+            f"the URL's port must be a number from 1 to 65535; {ENCODE_LOGIN}"
+        ) from None
+    return parts.hostname or "localhost", given or port
 
 
 def database(text: str | None) -> int:
@@ -168,8 +202,10 @@ def database(text: str | None) -> int:
     """
     if not text:
         return 0
-    if not text.isdecimal():
-        raise ConfigurationError(f"{text!r} in the URL is not a database number; write …:6379/0")
+    if not (text.isascii() and text.isdecimal()):
+        raise ConfigurationError(
+            f"the last part of the URL must be a database number: write …:6379/0; {ENCODE_LOGIN}"
+        )
     return int(text)
 
 
@@ -179,5 +215,5 @@ def _seconds(name: str, text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise ConfigurationError(f"{name} in the URL must be a number of seconds > 0, not {text!r}")
+        raise ConfigurationError(f"{name} in the URL must be a number of seconds > 0")
     return value

@@ -39,8 +39,14 @@ _KINDS: dict[str, tuple[type[EngineError], str]] = {
     ),
     "NOREPLICAS": (StoreUnavailableError, "{location}: too few replicas respond: {error}"),
     "BUSY": (StoreBusyError, "{location}: Redis is busy running a script"),
-    "NOAUTH": (StoreUnavailableError, "{location}: Redis requires a password; add it to the URL"),
-    "WRONGPASS": (StoreUnavailableError, "{location}: Redis refuses the user name or password"),
+    "NOAUTH": (
+        StoreUnavailableError,
+        "{location}: Redis requires a password; add it to the URL: redis://:password@host",
+    ),
+    "WRONGPASS": (
+        StoreUnavailableError,
+        "{location}: Redis refuses the user name or password; percent-encode special characters",
+    ),
     "NOPERM": (
         StoreUnavailableError,
         "{location}: the user may not do this; `toril doctor` shows what the ACL lacks: {error}",

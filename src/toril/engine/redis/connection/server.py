@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Self
 
@@ -16,8 +15,9 @@ from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import script
 from toril.errors import StoreUnavailableError
 from toril.model.job import QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 
 class PrimaryConnections:

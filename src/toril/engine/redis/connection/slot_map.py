@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ from toril.engine.redis.connection.slots import SLOTS
 from toril.engine.redis.connection.target import ClusterNodes
 from toril.engine.redis.connection.wire import Wire
 from toril.errors import EngineError, StoreUnavailableError
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 
 class SlotMap:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 import msgspec
 
 from toril.engine.redis.connection import endpoint
 from toril.engine.redis.connection.endpoint import Endpoint
-from toril.errors import ConfigurationError
+from toril.errors import ENCODE_LOGIN, ConfigurationError
 
 _SENTINEL_PORT = 26_379
 _CLUSTER_PORT = 6379
@@ -29,6 +29,9 @@ class SentinelGroup(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     primary: Endpoint
 
+    def __repr__(self) -> str:
+        return f"<SentinelGroup {self.location}>"
+
     @property
     def location(self) -> str:
         """The URL without the passwords."""
@@ -44,6 +47,9 @@ class ClusterNodes(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     nodes: tuple[Endpoint, ...]
+
+    def __repr__(self) -> str:
+        return f"<ClusterNodes {self.location}>"
 
     @property
     def location(self) -> str:
@@ -72,7 +78,7 @@ def parse(url: str) -> Target:
     Raises:
         ConfigurationError: The URL is not valid.
     """
-    parts = urlsplit(url)
+    parts = endpoint.split(url)
     if parts.scheme.endswith("+sentinel"):
         return _sentinel_group(parts)
     if parts.scheme.endswith("+cluster"):
@@ -87,6 +93,8 @@ def _sentinel_group(parts: SplitResult) -> SentinelGroup:
             "the URL has no service name; after the addresses, write the name by which the "
             "Sentinels know the primary: redis+sentinel://host:26379,host:26379/mymaster"
         )
+    if "@" in parts.path:
+        raise ConfigurationError(f"the URL's service name must not contain @; {ENCODE_LOGIN}")
     given = endpoint.parameters(_query(parts), also=_SENTINEL_LOGIN)
     user, password = (given.pop(name, None) for name in _SENTINEL_LOGIN)
     way_in = Endpoint(tls=_tls(parts), **given)
@@ -105,7 +113,7 @@ def _cluster(parts: SplitResult) -> ClusterNodes:
     number = endpoint.database(parts.path.strip("/"))
     if number != 0:
         raise ConfigurationError(
-            f"the URL names database {number}, but a cluster has only database 0: leave it out"
+            "the URL names a database, but a cluster has only database 0: leave it out"
         )
     given = endpoint.parameters(_query(parts))
     way_in = Endpoint(tls=_tls(parts), **endpoint.login(parts), **given)

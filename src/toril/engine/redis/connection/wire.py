@@ -49,7 +49,7 @@ class Wire(asyncio.Protocol):
         self.address = endpoint.address
         self.timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(encoding="utf-8", errors="replace")
+        self._reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._watchdog: asyncio.TimerHandle | None = None
@@ -103,10 +103,12 @@ class Wire(asyncio.Protocol):
         login: Sequence[Any] = ()
         if endpoint.password is not None:
             login = ("AUTH", endpoint.user or "default", endpoint.password)
-        greeting = self.send("HELLO", 2, *login, "SETNAME", name)
+        requests = [self.send("HELLO", 2, *login, "SETNAME", name)]
         if endpoint.database:
-            await self.send("SELECT", endpoint.database)
-        fields = await greeting
+            requests.append(self.send("SELECT", endpoint.database))
+        # Awaited together: if both fail, or neither is answered, asyncio would complain about the
+        # one that nobody asks.
+        fields, *_ = await asyncio.gather(*requests)
         version = dict(zip(fields[::2], fields[1::2], strict=True)).get("version", "")
         self.version = tuple(int(part) for part in _NUMBER.findall(version))
 
@@ -172,7 +174,7 @@ class Wire(asyncio.Protocol):
             future.set_exception(StoreUnavailableError(f"{self._location}: {self.why}"))
             return future
         self._waiting.append((future, self._loop.time()))
-        self._transport.write(hiredis.pack_command(request))
+        self._transport.write(_packed(request))
         if self._watchdog is None and self.timeout is not None:
             self._watchdog = self._loop.call_later(self.timeout, self._watch)
         return future
@@ -248,3 +250,15 @@ class Wire(asyncio.Protocol):
             self.abort(f"no reply within {self.timeout:g} s")
         else:
             self._watchdog = self._loop.call_later(self.timeout - waited, self._watch)
+
+
+def _packed(request: tuple[Any, ...]) -> bytes:
+    try:
+        packed: bytes = hiredis.pack_command(request)
+    except UnicodeEncodeError:  # it names something that is not UTF-8, as the reply before did
+        packed = hiredis.pack_command(tuple(map(_as_bytes, request)))
+    return packed
+
+
+def _as_bytes(value: Any) -> Any:
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value

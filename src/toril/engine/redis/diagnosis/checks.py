@@ -39,7 +39,7 @@ async def _examine(connections: PrimaryConnections, clock: Clock) -> list[Findin
     found = await permissions(connections)
     info = await _info(connections)
     if info is None:
-        message = "the user may not run INFO, so it is not known if Redis keeps jobs; allow +info"
+        message = "the user may not run INFO, so it is not known if Redis keeps jobs: allow +info"
         found.append(Finding("warning", "info", message))
     else:
         found += [
@@ -93,13 +93,11 @@ def _eviction(info: dict[str, str], setting: str | None) -> Finding:
 
 def _persistence(info: dict[str, str], fsync: str | None) -> Finding:
     if info.get("aof_enabled") == "1":
-        if fsync in {None, "always"}:
+        if fsync == "always":
             return Finding("ok", "durability", "jobs are on disk when they are accepted")
-        return Finding(
-            "ok",
-            "durability",
-            f"appendfsync is {fsync}: a power loss may lose the last second's jobs",
-        )
+        is_set = "cannot be read" if fsync is None else f"is {fsync}"
+        loss = "the last jobs" if fsync == "no" else "the last second's jobs"
+        return Finding("ok", "durability", f"appendfsync {is_set}: a power loss may lose {loss}")
     return Finding(
         "warning",
         "durability",

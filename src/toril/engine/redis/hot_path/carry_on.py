@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +10,9 @@ from toril.errors import ValidationError
 from toril.model import repeating
 from toril.model.job import Lease, QueueRef
 from toril.model.schedule import STOPPED
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 _MAX_TRIES = 1000
 _MADE, _EXISTS = 1, -1
@@ -73,12 +73,26 @@ def _next(lease: Lease, now: int) -> _Next | None:
         rule = repeating.rule_of(turn.schedule_id, lease.options_json)
         due = rule.schedule.following(turn.due_ms, now)
     except ValidationError as error:
-        _logger.error(STOPPED, turn.schedule_id, str(lease.queue), error)  # noqa: TRY400 - not a bug in Toril
+        _say_once(lease.queue, turn.schedule_id, error)
         return None
     limit = rule.schedule.limit
     if due is None or (limit is not None and rule.number >= limit):
         return None
     return _Next(lease, rule, turn.due_ms, due)
+
+
+_MAX_SAID = 10_000
+_said: set[tuple[QueueRef, str]] = set()
+
+
+def _say_once(queue: QueueRef, schedule_id: str, error: ValidationError) -> None:
+    """Say that a schedule has stopped, but not again with each job that it has left.
+
+    The repeatable jobs of older BullMQs, whose keys Toril cannot continue, may be many.
+    """
+    if (queue, schedule_id) not in _said and len(_said) < _MAX_SAID:
+        _said.add((queue, schedule_id))
+        _logger.error(STOPPED, schedule_id, str(queue), error)
 
 
 def _later(one: _Next) -> _Next | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from itertools import chain, count
@@ -69,7 +70,8 @@ class Exchanger:
     """Makes the exchanges of one engine.
 
     Attributes:
-        in_flight: The queue and record of each unanswered fetching exchange, by token.
+        in_flight: The queue and record of each unanswered fetching exchange, and when half of
+            its lease time is over by the loop's clock, by token.
     """
 
     def __init__(self) -> None:
@@ -77,7 +79,18 @@ class Exchanger:
         self._salt = secrets.token_hex(4)
         self._numbers = count()
         self._unanswered = UnansweredByWorker()
-        self.in_flight: dict[str, tuple[QueueRef, str]] = {}
+        self.in_flight: dict[str, tuple[QueueRef, str, float]] = {}
+
+    def is_late(self, queue: QueueRef) -> bool:
+        """Return whether an answer with leases of a queue should have been read long ago.
+
+        Then this process stood still, and the leases on their way to it may have run out.
+
+        Args:
+            queue: The queue.
+        """
+        now = asyncio.get_running_loop().time()
+        return any(of == queue and now > late for of, _, late in list(self.in_flight.values()))
 
     async def exchange(
         self,
@@ -95,7 +108,8 @@ class Exchanger:
         if fetch is not None:
             # A handler may block the event loop before the answer arrives, so the keeper also
             # renews leases that this process has not received yet.
-            self.in_flight[token] = queue, call.record
+            late = asyncio.get_running_loop().time() + lease_ms / 2000
+            self.in_flight[token] = queue, call.record, late
             marker.announce(worker)
         try:
             call.answer = await connections.run(

@@ -19,7 +19,7 @@ class RedisKeeper:
     def __init__(
         self,
         connect: Callable[[], Connections],
-        in_flight: Mapping[str, tuple[QueueRef, str]],
+        in_flight: Mapping[str, tuple[QueueRef, str, float]],
     ) -> None:
         """Prepare.
 
@@ -34,7 +34,7 @@ class RedisKeeper:
 
     def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Lease]:
         fetches: dict[QueueRef, list[str]] = {}
-        for token, (queue, record) in list(self._in_flight.items()):
+        for token, (queue, record, _) in list(self._in_flight.items()):
             fetches.setdefault(queue, []).extend((record, token))
         by_queue = _by_queue(leases)
         if not by_queue and not fetches:
@@ -49,9 +49,11 @@ class RedisKeeper:
     ) -> list[Lease]:
         async def lost_in(queue: QueueRef) -> list[Lease]:
             held, tokens = leases.get(queue, ()), fetches.get(queue, ())
-            pairs = [text for lease in held for text in (lease.id, lease.token)]
+            known = [
+                part for lease in held for part in (lease.id, lease.token, lease.attempts_started)
+            ]
             indexes = await self._connections.run(
-                "extend", queue, lease_ms, len(tokens) // 2, *tokens, *pairs
+                "extend", queue, lease_ms, len(tokens) // 2, *tokens, *known
             )
             return [held[index] for index in indexes]
 

@@ -11,7 +11,6 @@ while there are few queues each gets its own connection; further queues share on
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
@@ -23,8 +22,9 @@ from toril.engine.redis.connection.wire import Wire
 from toril.engine.redis.scripts.keys import client_name, keys_of
 from toril.errors import EngineError
 from toril.model.job import QueueRef
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 _HOLD_SECONDS = 0.005  # keeps a marker that arrives just before the next wait
 _BLOCK_SECONDS = 5  # as in BullMQ's workers: a lost marker delays work by no more than this

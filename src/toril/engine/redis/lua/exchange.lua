@@ -15,7 +15,7 @@
 --   ttl (ms), extend, replace (0, 1); number of tags, the tags.
 -- Returns: now, {number and code of each refused settlement, …}, {id, token and fields of each
 --   lease, …}, next due or false, limited until or false, 1 if ready jobs remain outside the lanes,
---   1 if the queue did not exist.
+--   1 if the queue was not registered: nothing is fetched then, because its limits may be missing.
 -- Codes: -1 the job does not exist, -2 the lease is not held, -4 open children, -9 failed children.
 -- flags: allow-oom
 -- include: queue
@@ -41,7 +41,7 @@ if call('EXISTS', CANCELS, STALLED, LIMITS) > 0 then
     has_limits = call('EXISTS', LIMITS) == 1
 end
 local limits = call('HMGET', META, 'paused', 'concurrency', 'max', 'duration',
-                    'opts.maxLenEvents')
+                    'opts.maxLenEvents', 'version')
 local MOST_RUNNING, MAX, DURATION = tonumber(limits[2]), tonumber(limits[3]), whole(limits[4])
 local is_limited = MAX and DURATION > 0
 if not limits[5] then
@@ -49,6 +49,10 @@ if not limits[5] then
 end
 -- Before the first event: with a small limit, nobody would see this exchange's events.
 call('XTRIM', EVENTS, 'MAXLEN', '~', tonumber(limits[5]) and whole(limits[5]) or KEPT_EVENTS)
+
+-- A queue that was removed may exist again, because jobs were added, but without its limits.
+local is_registered = limits[6]
+if not is_registered then WANTED = -1 end
 
 local own, by_key, bucket
 if has_limits then
@@ -426,4 +430,5 @@ if made_ready or limited or unsorted or #taken > 0 or #settled > 0 then
         call('XADD', EVENTS, '*', 'event', 'drained')
     end
 end
-return {NOW, refused, leases, due, limited, unsorted and 1 or false, not limits[5] and 1 or false}
+return {NOW, refused, leases, due, limited, unsorted and 1 or false,
+        not is_registered and 1 or false}

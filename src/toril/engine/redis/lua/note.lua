@@ -3,6 +3,7 @@
 -- include: queue
 -- include: here
 -- include: events
+-- constant: KEPT_LINES
 
 local at = 1
 while at <= #ARGV do
@@ -22,10 +23,8 @@ while at <= #ARGV do
                 try('RPUSH', key .. ':logs', unpack(texts, first, math.min(first + 4999, lines)))
             end
             local opts = try('HMGET', key, 'opts')[1]
-            local kept = opts and string.match(opts, '"kl":(%d+)')
-            if kept then
-                try('LTRIM', key .. ':logs', -kept, -1)
-            end
+            local kept = opts and string.match(opts, '"kl":(%d+)') or KEPT_LINES
+            try('LTRIM', key .. ':logs', -kept, -1)
         end
     end
     at = at + 4 + lines

@@ -1,6 +1,7 @@
 -- Rescues jobs whose leases ran out, from a part of the active jobs.
 -- ARGV: 1 how often a job may stall; 2 how many of the oldest to skip; 3 how many to check; 4 if
---   none are skipped, do nothing if another rescue ran within this time (ms, 0: always check).
+--   none are skipped, do nothing if another rescue ran within this time (ms, 0: always check);
+--   then the ids of jobs to leave alone.
 -- Returns: how many were checked (-1: nothing was done); 1 if the server's clock was set back; then
 --   for each stalled job: id, 1 if it is poison, else 0.
 -- flags: allow-oom
@@ -49,7 +50,10 @@ local function is_scheduled(schedule)
 end
 
 -- From newest to oldest, so that the oldest is first in line.
-local stalled = {}
+local stalled, spared = {}, {}
+for n = 5, #ARGV do
+    spared[ARGV[n]] = true
+end
 for n, id in ipairs(ids) do
     local left = tokens[n] and call('PTTL', locks[n])
     -- Every lease expires, so a lock that does not was set by something else.
@@ -60,7 +64,7 @@ for n, id in ipairs(ids) do
         if lease and left > lease + CLOCK_SLACK_MS then
             call('PEXPIRE', locks[n], string.format('%d', lease))
         end
-    else
+    elseif not spared[id] then
         call('DEL', locks[n])
         call('LREM', ACTIVE, -1, id)
         call('SREM', STALLED, id)

@@ -6,6 +6,7 @@ therefore kept apart, under `<prefix>::toril:<queue>:`.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from functools import lru_cache
 
@@ -31,6 +32,9 @@ _BULLMQ = (
     "limiter",
 )
 _OWN = ("producers", "cancels")
+
+
+_NOT_IN_A_NAME = re.compile(r"[^!-~]")
 
 
 class QueueKeys:
@@ -96,4 +100,6 @@ def client_name(queue: QueueRef, worker: str = "") -> str:
     `:w:<name>`.
     """
     encoded = b64encode(queue.name.encode()).decode()
-    return f"{queue.prefix}:{encoded}" + (f":w:{worker}" if worker else "")
+    name = f"{queue.prefix}:{encoded}" + (f":w:{worker}" if worker else "")
+    # Redis refuses other characters in a connection's name, so Node.js does not find such workers.
+    return _NOT_IN_A_NAME.sub("-", name)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Added, AddStatus, Batch
-from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows
+from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows, registration
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
@@ -44,7 +44,7 @@ def add_all(
     tx: Transaction, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None
 ) -> list[_Result]:
     """Add jobs in order; return each one's status, and the id of the new or existing job."""
-    q = queue_rows.make(tx, queue)
+    q = registration.present(tx, queue)
     if batch is not None and _seen(tx, q, batch):
         return [_existing(tx, q, job) for job in jobs]
     added: list[_Result] = []

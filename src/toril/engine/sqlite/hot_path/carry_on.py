@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -17,8 +16,9 @@ from toril.errors import ConflictError, ValidationError
 from toril.model import repeating
 from toril.model.job import Lease, NewJob
 from toril.model.schedule import STOPPED, Schedule
+from toril.printable import logger
 
-_logger = logging.getLogger("toril.engine")
+_logger = logger("toril.engine")
 
 _TRIES = 1000
 

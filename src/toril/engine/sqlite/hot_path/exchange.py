@@ -8,7 +8,7 @@ from typing import Any
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Exchange, Fetch, Refusal, WakeToken
-from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows
+from toril.engine.sqlite import event_log, job_rows, keyed_lanes, queue_rows, registration
 from toril.engine.sqlite.hot_path import carry_on
 from toril.engine.sqlite.hot_path.settle import settle
 from toril.engine.sqlite.queries import load
@@ -44,7 +44,7 @@ def exchange(
         lease_token: The lease token of all jobs that are fetched.
         token: The wake-up token to return for `Engine.wait`.
     """
-    q = queue_rows.make(tx, queue)
+    q = registration.present(tx, queue)
     results: Sequence[Refusal | None] = ()
     made_work = False
     if settlements:

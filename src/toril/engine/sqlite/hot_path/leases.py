@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from toril.engine.contract.events import EventKind
 from toril.engine.contract.hot_path import Note, Stalled
+from toril.engine.contract.rules import KEPT_LINES
 from toril.engine.sqlite import (
     clock_back,
     counters,
@@ -15,7 +16,7 @@ from toril.engine.sqlite import (
     queue_rows,
     schedule_rows,
 )
-from toril.engine.sqlite.hot_path.settle import held, seqs_by_index
+from toril.engine.sqlite.hot_path.settle import held, not_rescued, seqs_by_index
 from toril.engine.sqlite.queries import load
 from toril.engine.sqlite.queue_rows import QueueRow
 from toril.engine.sqlite.storage.transaction import Transaction, as_json
@@ -33,6 +34,8 @@ def extend(
 ) -> list[Lease]:
     """Renew leases, including those of fetches in flight; return the lost leases.
 
+    A lease that has run out is renewed too, unless the job was rescued meanwhile.
+
     Args:
         tx: The transaction.
         leases: The leases that workers hold.
@@ -43,11 +46,11 @@ def extend(
         q = queue_rows.find(tx, queue)
         if q is not None:
             until = tx.now + lease_ms
-            tx.run(_sql["extend_token"], queue=q.id, token=token, until=until, now=tx.now)
+            tx.run(_sql["extend_token"], queue=q.id, token=token, until=until)
     lost: list[Lease] = []
     for queue, group in _by_queue(leases):
         q = queue_rows.find(tx, queue)
-        mine = [] if q is None else held(tx, q, group)
+        mine = [] if q is None else not_rescued(tx, q, group)
         if mine:
             tx.run(_sql["extend"], until=tx.now + lease_ms, seqs=as_json([job.seq for job in mine]))
         indexes = {job.index for job in mine}
@@ -72,6 +75,18 @@ def _by_queue(leases: Sequence[Lease]) -> list[tuple[QueueRef, list[Lease]]]:
     return list(found.items())
 
 
+class Own(NamedTuple):
+    """What a rescue leaves alone.
+
+    Attributes:
+        tokens: The lease tokens of fetches whose answers have not arrived yet.
+        ids: The ids of the jobs that this process runs.
+    """
+
+    tokens: list[str]
+    ids: list[str]
+
+
 class Rescued(NamedTuple):
     """What a rescue did.
 
@@ -84,8 +99,22 @@ class Rescued(NamedTuple):
     clock_went_back: bool = False
 
 
-def rescue(tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: int) -> Rescued:
-    """Rescue jobs whose leases ran out; see `Engine.rescue`."""
+def rescue(
+    tx: Transaction,
+    queue: QueueRef,
+    max_stalls: int,
+    unless_within_ms: int,
+    own: Callable[[], Own],
+) -> Rescued:
+    """Rescue jobs whose leases ran out; see `Engine.rescue`.
+
+    Args:
+        tx: The transaction.
+        queue: The queue.
+        max_stalls: How often one job may stall before it is poison.
+        unless_within_ms: Skip if another rescue ran within this many ms.
+        own: Returns what belongs to this process, and is left alone.
+    """
     q = queue_rows.find(tx, queue)
     went_back = q is not None and clock_back.is_evident(tx, q)
     if q is None or not queue_rows.may_rescue(tx, q, unless_within_ms):
@@ -93,12 +122,13 @@ def rescue(tx: Transaction, queue: QueueRef, max_stalls: int, unless_within_ms: 
     if q.key_field is not None:
         keyed_lanes.forget_idle(tx, q)
     clock_back.shorten_leases(tx, q)
-    return Rescued(_take_back(tx, q, max_stalls), went_back)
+    return Rescued(_take_back(tx, q, max_stalls, own()), went_back)
 
 
-def _take_back(tx: Transaction, q: QueueRow, max_stalls: int) -> list[Stalled]:
+def _take_back(tx: Transaction, q: QueueRow, max_stalls: int, own: Own) -> list[Stalled]:
     """Make the jobs whose leases ran out ready again."""
-    found = tx.set_of(_sql["expired"], queue=q.id, now=tx.now)
+    tokens, running = map(as_json, own)
+    found = tx.set_of(_sql["expired"], queue=q.id, now=tx.now, tokens=tokens, ids=running)
     if not found:
         return []
     base = queue_rows.tickets(tx, len(found))
@@ -138,3 +168,4 @@ def note(tx: Transaction, queue: QueueRef, notes: Sequence[Note]) -> None:
         event_log.event(tx, q, EventKind.PROGRESS, ids, [row[1] for row in progress])
     if log:
         tx.run(_sql["insert_logs"], rows=as_json(log))
+        tx.run(_sql["trim_logs"], seqs=as_json(sorted({seq for seq, _ in log})), keep=KEPT_LINES)

@@ -44,8 +44,17 @@ _decode_held = msgspec.json.Decoder(list[Held]).decode
 
 def held(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> list[Held]:
     """Return the leases that are still held, without duplicates."""
+    return _of(tx, q, leases, tx.now)
+
+
+def not_rescued(tx: Transaction, q: QueueRow, leases: Sequence[Lease]) -> list[Held]:
+    """Like `held`, but also return leases that have run out, if nobody took their jobs."""
+    return _of(tx, q, leases, 0)
+
+
+def _of(tx: Transaction, q: QueueRow, leases: Sequence[Lease], since: int) -> list[Held]:
     pairs = as_json([(lease.id, lease.token) for lease in leases])
-    packed = tx.value(_sql["held"], queue=q.id, leases=pairs, now=tx.now)
+    packed = tx.value(_sql["held"], queue=q.id, leases=pairs, now=since)
     found = _decode_held(packed)
     if len(found) > 1 and len({job.seq for job in found}) < len(found):
         # A lease was given twice: keep the first.
@@ -113,7 +122,7 @@ def _with_errors(tx: Transaction, data: str, job: Held, settlement: Settlement) 
     if isinstance(settlement, Fail):
         last = replace(settlement.error, started_ms=job.started_at, ended_ms=tx.now)
         errors = [*errors, last][-KEPT_ERRORS:]
-    return as_json({**codec.decode(data), "errors": errors})
+    return codec.dump({**codec.decode(data), "errors": errors})
 
 
 def _is_final(settlement: Settlement) -> bool:

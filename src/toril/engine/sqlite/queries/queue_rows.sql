@@ -5,8 +5,12 @@ SELECT id, paused, concurrency, rate_max, rate_per, rate_burst, window_count, wi
        key_field, key_max, key_per, key_burst, key_concurrency
 FROM queue WHERE prefix = :prefix AND name = :name;
 
+-- name: take_id
+-- An id that no queue ever had, so that a queue that was removed and made again is noticed.
+UPDATE ticket SET n = max(n, (SELECT coalesce(max(id), 0) FROM queue)) + 1 RETURNING n;
+
 -- name: make
-INSERT INTO queue (prefix, name) VALUES (:prefix, :name) ON CONFLICT DO NOTHING;
+INSERT INTO queue (id, prefix, name) VALUES (:id, :prefix, :name);
 
 -- name: limit_concurrency
 UPDATE queue SET concurrency = :concurrency WHERE id = :queue;

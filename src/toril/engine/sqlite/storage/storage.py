@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from toril.clock import Clock
 from toril.engine.sqlite.storage.connection import MEMORY
-from toril.engine.sqlite.storage.transaction import Transaction
+from toril.engine.sqlite.storage.transaction import Registered, Transaction
 from toril.engine.sqlite.storage.wake import Wake
 from toril.engine.sqlite.storage.writer import Writer
+from toril.model.job import QueueRef
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +49,7 @@ class Storage:
         self._create = create
         self._before_commit = before_commit
         self._closed = False
+        self._registered: dict[QueueRef, Registered] = {}
         self._set_up()
 
     def _set_up(self) -> None:
@@ -58,6 +60,7 @@ class Storage:
             self.wake,
             create=self._create,
             before_commit=self._before_commit,
+            registered=self._registered,
         )
 
     @property
@@ -69,6 +72,9 @@ class Storage:
         """Open the file. A closed storage can be opened again."""
         if self._closed:
             self._closed = False
+            if self.path is None:  # what was registered is gone with the memory
+                for queue, known in self._registered.items():
+                    self._registered[queue] = known._replace(row=0)
             self._set_up()
         await self.writer.start()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 import msgspec
 
 from toril.model.job import QueueRef
+from toril.model.limits import Limits
 
 Params: TypeAlias = Mapping[str, Any]
 
@@ -21,6 +22,18 @@ def as_json(value: Any) -> str:
     return _encode(value).decode()
 
 
+class Registered(NamedTuple):
+    """Lasting limits of a queue that this process registered.
+
+    Attributes:
+        limits: The limits.
+        row: The id of the queue's row when they were stored.
+    """
+
+    limits: Limits
+    row: int
+
+
 class Transaction:
     """One transaction of the writer. Operations that arrive together share it.
 
@@ -29,17 +42,22 @@ class Transaction:
         work: Queues in which there may be new work for other workers.
         events: Queues that have new event records.
         record: Event records, as rows to store before the commit.
+        registered: The lasting limits by queue, and the row that has them.
     """
 
-    __slots__ = ("_cursor", "events", "now", "record", "work")
+    __slots__ = ("_cursor", "events", "now", "record", "registered", "work")
 
-    def __init__(self, connection: apsw.Connection, now: int) -> None:
+    def __init__(
+        self, connection: apsw.Connection, now: int, registered: dict[QueueRef, Registered]
+    ) -> None:
         """Wrap a connection on which the writer has already run BEGIN.
 
         Args:
             connection: The connection.
             now: The store's time, in milliseconds since 1970.
+            registered: The lasting limits by queue.
         """
+        self.registered = registered
         self._cursor = connection.cursor()
         self.now = now
         self.work: set[QueueRef] = set()

@@ -21,6 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
+
 from toril.engine.contract.hot_path import WakeToken
 from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.wake_folder import MAX_MESSAGE, Bell, WakeFolder
@@ -35,6 +37,8 @@ _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 0.2  # between two attempts to bind
 _MAX_ADDRESS = 100  # bytes; sockaddr_un has room for 108 on Linux and 104 elsewhere
 _END_SECONDS = 1.0
+
+_decode = msgspec.json.Decoder(tuple[str, str]).decode
 
 _logger = logging.getLogger("toril.engine")
 
@@ -210,10 +214,7 @@ class Wake:
             if bell is None or not bell.is_in_place():
                 self._bind_again(topic)
             return
-        lines = message.decode("utf-8", "replace").split("\n")
-        names = [
-            QueueRef(prefix, name) for prefix, _, name in (one.partition(":") for one in lines)
-        ]
+        names = _queues_in(message)
         self.notify_local(topic, [queue for queue in names if (topic, queue) in self._generations])
 
     def _bind_again(self, topic: Topic) -> None:
@@ -241,13 +242,21 @@ def _messages(queues: Sequence[QueueRef]) -> Iterator[bytes]:
     part: list[bytes] = []
     size = 0
     for queue in queues:
-        name = f"{queue.prefix}:{queue.name}".encode("utf-8", "replace")
+        name = msgspec.json.encode(queue)  # a name may have any character
         if part and size + len(name) >= MAX_MESSAGE:
             yield b"\n".join(part)
             part, size = [], 0
         part.append(name)
         size += len(name) + 1
     yield b"\n".join(part)
+
+
+def _queues_in(message: bytes) -> list[QueueRef]:
+    """Return the queues that a message names; none if it is not a message of Toril's."""
+    try:
+        return [QueueRef(*_decode(line)) for line in message.splitlines()]
+    except (ValueError, TypeError, RecursionError):
+        return []
 
 
 def _folder_for(path: str) -> Path:

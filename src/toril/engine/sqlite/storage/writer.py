@@ -25,9 +25,10 @@ from toril.engine.sqlite.storage.errors import translate
 from toril.engine.sqlite.storage.store import Store
 from toril.engine.sqlite.storage.syncer import Syncer
 from toril.engine.sqlite.storage.topic import Topic
-from toril.engine.sqlite.storage.transaction import Operation, Transaction
+from toril.engine.sqlite.storage.transaction import Operation, Registered, Transaction
 from toril.engine.sqlite.storage.wake import Wake
 from toril.errors import EngineError, StoreUnavailableError
+from toril.model.job import QueueRef
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +47,7 @@ class Writer:
         *,
         create: bool,
         before_commit: Callable[[Transaction], None],
+        registered: dict[QueueRef, Registered],
     ) -> None:
         """Create a writer without opening the file; `start` does that.
 
@@ -55,6 +57,7 @@ class Writer:
             wake: Notified after commits.
             create: Whether to create the file if it does not exist.
             before_commit: Called with each transaction, just before its commit.
+            registered: The lasting limits by queue; transactions change it.
         """
         self._path = path
         self._store = Store(path)
@@ -69,6 +72,7 @@ class Writer:
         self._opened: concurrent.futures.Future[None] | None = None
         self._ready = False
         self._closed = False
+        self._registered = registered
 
     async def start(self) -> None:
         """Start the thread and open the store, unless it is already open.
@@ -267,7 +271,7 @@ class Writer:
             return
         try:
             # Read the clock only now: other processes may have held the lock for a long time.
-            transaction = Transaction(connection, self._clock.wall_ms())
+            transaction = Transaction(connection, self._clock.wall_ms(), self._registered)
             for call in calls:
                 call.result = call.operation(transaction, *call.args, **call.kwargs)
             self._before_commit(transaction)
