@@ -137,7 +137,8 @@ class JobContext:
             line: The text; line breaks are kept.
         """
         # Stores do not accept lone surrogates, which can occur in file names.
-        self._reporter.line(self.lease, str(line).encode("utf-8", "replace").decode())
+        text = str.encode(str(line), "utf-8", "replace").decode()
+        self._reporter.line(self.lease, text)
 
 
 def _never() -> bool:
