@@ -181,7 +181,8 @@ ERRORS = {
 
 
 def raise_odd(which: str):
-    raise ERRORS[which][0]()
+    make = ERRORS[which][0]
+    raise make()
 
 
 def return_bomb():

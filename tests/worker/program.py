@@ -50,9 +50,11 @@ async def main():
         case "block":
             manager.register_processor("q", block)
             await manager.run_workers(settings=settings(grace=30))
-        case "processes":
+        case "processes" | "stuck":
             queue = manager.register_queue("q")
-            task = queue.task(run_in="process")(jobs.run_for_ever)
+            stuck = scenario == "stuck"
+            function = jobs.hold_the_interpreter if stuck else jobs.run_for_ever
+            task = queue.task(run_in="process")(function)
             await task.enqueue(path)
             await manager.run_workers(settings=settings())
         case "lease":
