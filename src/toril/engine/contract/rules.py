@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toril.errors import ConflictError, NotFoundError, ValidationError
+from toril.errors import ConflictError, NotFoundError, StoreUnavailableError, ValidationError
 from toril.model.job import QueueRef
 from toril.model.state import STORED, JobState
 
@@ -33,6 +33,14 @@ LUA_CONSTANTS = {
     "PRODUCERS_CHECKED_EVERY": PRODUCERS_CHECKED_EVERY,
 }
 """Constants that a script can request with `-- constant: NAME`."""
+
+
+def is_closed(location: str) -> StoreUnavailableError:
+    """Return the error for a call on a closed store, or one that was waiting when it closed."""
+    return StoreUnavailableError(
+        f"{location} is closed; open the manager again: `await manager.open()`, or "
+        "`async with manager`; without an event loop `manager.sync.open()`"
+    )
 
 
 def no_such_queue(queue: QueueRef) -> NotFoundError:

@@ -145,6 +145,13 @@ class Wake:
             with contextlib.suppress(OSError):  # another process still listens there
                 self._folder.rmdir()
 
+    def leave_to_parent(self) -> None:
+        """Close the copies of the sockets in a forked child; the parent goes on using its own."""
+        for listener, _ in self._sockets.values():
+            listener.close()
+        if self._sender is not None:
+            self._sender.close()
+
     def notify_local(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
         """Wake this process's waiters for a topic in some queues."""
         with self._lock:
@@ -169,16 +176,16 @@ class Wake:
                 self._send(entry.path, message)
 
     def _send(self, address: str, message: bytes) -> None:
-        if self._sender is None:
-            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._sender.settimeout(0)
         try:
+            if self._sender is None:
+                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._sender.settimeout(0)
             self._sender.sendto(message, address)
         except ConnectionRefusedError:  # the process died without removing its socket
             if Path(address).is_socket():
                 Path(address).unlink(missing_ok=True)
-        except OSError:  # the socket is gone, or its buffer is full: its process wakes anyway
-            return
+        except OSError:  # the socket is gone, its buffer is full, or there are no more files here:
+            return  # its process wakes anyway
 
     def _listen(self, topic: Topic) -> None:
         with self._lock:
@@ -188,13 +195,21 @@ class Wake:
             if found is None:  # no datagram sockets here: poll instead
                 self._longest = _POLL_SECONDS
                 return
+            listener, address = found
+            name = f"toril-wake-{topic}"
+            thread = threading.Thread(
+                target=self._receive, args=(topic, listener), name=name, daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads: poll instead
+                listener.close()
+                address.unlink(missing_ok=True)
+                self._longest = _POLL_SECONDS
+                return
             self._sockets[topic] = found
-            listener, _ = found
-        thread = threading.Thread(
-            target=self._receive, args=(topic, listener), name=f"toril-wake-{topic}", daemon=True
-        )
-        self._threads.append(thread)
-        thread.start()
+            self._threads.append(thread)
+            self._longest = SAFETY_SECONDS
 
     def _receive(self, topic: Topic, listener: socket.socket) -> None:
         with listener:
