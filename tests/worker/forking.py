@@ -158,6 +158,19 @@ def beside_a_worker():
     return [first.id], found, 0
 
 
+def prepared_worker():
+    """A worker that was made before the fork runs on both sides, as two workers."""
+    worker = manager.worker()
+
+    def work():
+        asyncio.run(worker.run(burst=True))
+        return [[worker.id], "waiting"]
+
+    wait = in_child(work)
+    ids, _ = work()
+    return ids, wait(), -2
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
     logging.getLogger("toril.engine").addHandler(heard)

@@ -22,7 +22,7 @@ from toril import QueueManager, Settings, WorkerSettings
 SOME_USER = 54_321  # root may have any number of threads and processes
 _MEBIBYTE = 1 << 20
 
-lack, kind, size = sys.argv[1:]
+lack, kind, size = sys.argv[1:] if __name__ == "__main__" else ("", "", "")
 
 
 class Heard(logging.Handler):
@@ -43,7 +43,7 @@ def limit(of, soft):
     resource.setrlimit(of, (soft, resource.getrlimit(of)[1]))
 
 
-def tighten():
+def tighten(lack):
     match lack:
         case "files":
             free = os.open(os.devnull, os.O_RDONLY)
@@ -89,7 +89,7 @@ async def run(folder, *, short):
             await queue.resume()
             await handle.result(30)
             return None
-        tighten()
+        tighten(lack)
         await queue.resume()
         await until(lambda: heard.count("cannot start handlers"))
         job = await until(lambda: released(handle))

@@ -36,3 +36,20 @@ def test_a_job_whose_handler_cannot_be_started_is_released_and_runs_later(lack, 
     told = json.loads(done.stderr.splitlines()[-1])
     assert advice in told.pop("said")
     assert told == {"attempts used": 0, "state": "waiting", "result": size, "times said": 1}
+
+
+@pytest.mark.parametrize("lack", ["files", "threads"])
+def test_a_manager_that_cannot_start_its_threads_says_so_and_works_later(url, lack):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.worker.short_store", lack, url],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=25,
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert set(told["while short"].values()) <= {"done", "StoreUnavailableError"}
+    assert set(told["later"].values()) == {"done"}
+    assert "Exception in thread" not in done.stderr

@@ -76,7 +76,8 @@ class Worker:
         """
         refuse_while_loading()
         self._routes = [_routes_of(queue) for queue in queues]
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
+        self._pid = os.getpid()
+        self.id = _new_worker_id()
         self.statistics = Statistics()
         self.settings = settings
         self._engine = engine
@@ -165,6 +166,8 @@ class Worker:
     def _shared(
         self, executor: Executor, heartbeat: Heartbeat, reports: Reports, shortage: Shortage
     ) -> Shared:
+        if os.getpid() != self._pid:  # forked meanwhile, perhaps more than once
+            self.id = _new_worker_id()
         return Shared(
             worker_id=self.id,
             lease_ms=self._lease_ms,
@@ -300,6 +303,10 @@ class Worker:
             for attempt in attempts:
                 if attempt in pump.in_hand.running:
                     pump.in_hand.stop(attempt, why)
+
+
+def _new_worker_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
 
 
 def _routes_of(queue: Queue) -> Routes:
