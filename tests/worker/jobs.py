@@ -240,6 +240,12 @@ def start_a_program_and_stay(path: str):
     run_for_ever(path)
 
 
+def start_a_program_and_hold(path: str):
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    mark(path, str(sleeper.pid))
+    hold_the_interpreter(path)
+
+
 def terminate_a_program() -> int:
     sleeper = subprocess.Popen(
         [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"],

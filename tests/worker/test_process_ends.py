@@ -71,18 +71,22 @@ async def test_a_cancelled_job_ends_what_its_handler_started_too(queue, work, ma
     await until(lambda: has_ended(program) and has_ended(process))
 
 
-@pytest.mark.parametrize("scenario", ["processes", "stuck"])
-async def test_a_worker_that_was_killed_takes_its_processes_along(file_url, marks, scenario):
+@pytest.mark.parametrize(
+    ("scenario", "number"), [("processes", 1), ("stuck", 1), ("program", 2), ("stuck program", 2)]
+)
+async def test_a_worker_that_was_killed_takes_along_what_it_started(
+    file_url, marks, scenario, number
+):
     """A process that holds its interpreter cannot notice anything by itself."""
     worker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.worker.program", scenario, file_url, marks)
     )
-    (process,) = await lines_of(marks, 1)
+    pids = await lines_of(marks, number)
 
     worker.kill()
     await worker.wait()
 
-    await until(lambda: has_ended(process))
+    await until(lambda: all(map(has_ended, pids)))
 
 
 async def test_signals_to_a_whole_service_leave_its_processes_to_the_worker(queue, work, marks):

@@ -101,6 +101,11 @@ class HandlerProcess(asyncio.Protocol):
         return child
 
     @property
+    def pid(self) -> int:
+        """The process's pid, which is also the id of its process group."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the process runs, as far as is known."""
         return self._transport is not None and not self.exited.done()

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from toril.model.outcome import Outcome
 from toril.queues.context import Reporter
 from toril.worker.child import Done, Run
+from toril.worker.guard import Guard
 from toril.worker.handler_process import HandlerProcess, ProcessDiedError
+from toril.worker.shortage import NotStartedError
 
 __all__ = ["ProcessDiedError", "ProcessPool"]
 
@@ -37,6 +39,7 @@ class ProcessPool:
         self._max_memory = max_memory
         self._idle: list[HandlerProcess] = []
         self._running: set[HandlerProcess] = set()
+        self._guard: Guard | None = None
 
     async def acquire(self) -> None:
         """Wait until a process is available."""
@@ -90,6 +93,9 @@ class ProcessPool:
             _, left = await asyncio.wait([p.exited for p in running], timeout=_END_SECONDS)
             if left:
                 _logger.error("%d processes of handlers were killed but have not ended", len(left))
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
 
     def _reuse(self) -> HandlerProcess | None:
         while self._idle:
@@ -99,10 +105,21 @@ class ProcessPool:
         return None
 
     def _start(self) -> HandlerProcess:
+        if self._guard is None:
+            try:
+                self._guard = Guard()
+            except OSError as error:
+                raise NotStartedError.because(error) from error
         process = HandlerProcess.spawn()
         self._running.add(process)
-        process.exited.add_done_callback(lambda _: self._running.discard(process))
+        self._guard.add(process.pid)
+        process.exited.add_done_callback(lambda _: self._ended(process))
         return process
+
+    def _ended(self, process: HandlerProcess) -> None:
+        self._running.discard(process)
+        if self._guard is not None:
+            self._guard.discard(process.pid)
 
     def _is_worn(self, process: HandlerProcess, done: Done) -> bool:
         """Whether a process has reached a limit and must be replaced."""
