@@ -128,6 +128,17 @@ def test_a_burst_says_what_it_serves_and_ends_when_nothing_is_left(toril):
     ]
 
 
+def test_a_process_is_replaced_after_a_number_of_jobs(toril):
+    toril.write("jobs.py", JOBS)
+    ids = [toril("add", "mails", "hash", "--create", "--json").json["id"] for _ in range(3)]
+    options = ("--processes", "1", "--max-jobs-per-process", "1", "--max-memory-per-process", "1")
+
+    assert toril("worker", "jobs", "--burst", *options).code == 0
+
+    shown = [toril("job", "show", "mails", job_id, "--json").json for job_id in ids]
+    assert len({job["result"] for job in shown}) == 3
+
+
 def test_queues_are_chosen_by_their_names(toril):
     toril.write("jobs.py", JOBS)
     for name, said in (

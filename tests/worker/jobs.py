@@ -6,6 +6,8 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +237,69 @@ def crash_once(path: str) -> str:
     return "alive"
 
 
+# Processes that a handler starts
+
+
+def fork_and_die(path: str):
+    """Leave a fork behind, which has everything open that this process has."""
+    if os.fork() == 0:
+        run_for_ever(path)
+    while not Path(path).exists():
+        time.sleep(0.01)
+    os._exit(3)
+
+
+def fork_and_return(path: str) -> str:
+    if os.fork() == 0:
+        run_for_ever(path)
+    return "forked"
+
+
+def start_a_program_and_stay(path: str):
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    mark(path, str(sleeper.pid))
+    run_for_ever(path)
+
+
+def start_a_program_and_hold(path: str):
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    mark(path, str(sleeper.pid))
+    hold_the_interpreter(path)
+
+
+def terminate_a_program() -> int:
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"],
+        stdout=subprocess.PIPE,
+    )
+    sleeper.stdout.readline()
+    sleeper.terminate()
+    return sleeper.wait()
+
+
+_kept: list[bytes] = []
+
+
+def keep(size: int) -> int:
+    _kept.append(b"x" * size)
+    return os.getpid()
+
+
+class Workshop:
+    """Its methods are found by their names, except for those that need an object."""
+
+    def of_an_object(self, x: int) -> int:
+        return x
+
+    @classmethod
+    def of_the_class(cls, x: int) -> int:
+        return x * len(cls.__name__)
+
+    @staticmethod
+    def of_nobody(x: int) -> int:
+        return -x
+
+
 # Long work
 
 
@@ -256,6 +321,12 @@ def hold_the_interpreter(path: str):
     """Let nothing else run in this process, as some libraries do."""
     mark(path)
     re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def run_until_told(path: str, go: str) -> str:
+    mark(path)
+    wait_for(go)
+    return "told"
 
 
 def wait_for(path: str):

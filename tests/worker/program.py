@@ -50,9 +50,15 @@ async def main():
         case "block":
             manager.register_processor("q", block)
             await manager.run_workers(settings=settings(grace=30))
-        case "processes":
+        case "processes" | "stuck" | "program" | "stuck program":
             queue = manager.register_queue("q")
-            task = queue.task(run_in="process")(jobs.run_for_ever)
+            function = {
+                "processes": jobs.run_for_ever,
+                "stuck": jobs.hold_the_interpreter,
+                "program": jobs.start_a_program_and_stay,
+                "stuck program": jobs.start_a_program_and_hold,
+            }[scenario]
+            task = queue.task(run_in="process")(function)
             await task.enqueue(path)
             await manager.run_workers(settings=settings())
         case "lease":

@@ -1,32 +1,21 @@
 """Handlers in processes of their own: they crash, and the worker goes on."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.worker import jobs
-from tests.worker.waiting import failure_of, lines_of, until
-from toril import ConfigurationError, JobState
+from tests.worker.waiting import children, failure_of, has_ended, lines_of, until
+from toril import JobState
 
 
 @pytest.fixture
 def url():
     """What a handler does is the same whatever the store."""
     return "memory://"
-
-
-def children():
-    """The processes that this one has started and that still run."""
-    found = set()
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
-            found.update(map(int, (task / "children").read_text().split()))
-    return found
 
 
 @pytest.mark.parametrize(
@@ -154,23 +143,7 @@ async def test_with_a_worker_that_was_killed_its_processes_end(file_url, tmp_pat
     worker.kill()
     await worker.wait()
 
-    await until(lambda: not Path(f"/proc/{pid}").exists() or is_zombie(pid))
-
-
-def is_zombie(pid):
-    """Whether a process has ended and nobody has asked for its exit code."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-async def test_a_handler_that_no_process_could_find_stops_the_worker_from_starting(queue, manager):
-    @queue.task(run_in="process")
-    def inner() -> None: ...
-
-    with pytest.raises(ConfigurationError, match="define it at the top level of a module"):
-        await manager.run_workers(burst=True)
+    await until(lambda: has_ended(pid))
 
 
 async def test_a_module_that_cannot_be_imported_is_an_error_of_the_attempt(

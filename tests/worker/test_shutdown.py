@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import signal
 import sys
 
 import pytest
 
+from tests.worker import jobs
 from tests.worker.waiting import failure_of, lines_of, until, until_state
 from toril import ConfigurationError, JobReleased, JobState, QueueManager, Settings
 
@@ -239,10 +241,9 @@ async def test_a_manager_that_is_used_again_waits_without_asking_the_store_all_t
 
 
 async def test_a_worker_that_cannot_run_says_so_when_it_is_started(manager, queue):
-    @queue.task(run_in="process")
-    def inner() -> None: ...
+    queue.task("double", run_in="process")(functools.wraps(jobs.double)(lambda x: x))
 
-    with pytest.raises(ConfigurationError, match="define it at the top level of a module"):
+    with pytest.raises(ConfigurationError, match="as a decorator"):
         await manager.start_workers()
 
 

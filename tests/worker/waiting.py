@@ -1,6 +1,7 @@
 """Waiting for what has no signal of its own: a state in the store, a file, a process."""
 
 import asyncio
+import contextlib
 import inspect
 from pathlib import Path
 
@@ -46,3 +47,20 @@ async def failure_of(handle):
     with pytest.raises(JobFailedError) as caught:
         await handle.result(15)
     return caught.value
+
+
+def children():
+    """The processes that this one has started and that still run."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def has_ended(pid):
+    """Whether a process has ended, even if nobody has asked for its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

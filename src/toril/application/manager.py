@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +10,8 @@ from msgspec.structs import replace
 
 from toril.application.registration import PayloadArgs
 from toril.application.sync import SyncQueueManager
-from toril.application.workers import Workers
+from toril.application.workers import Forgetting, Workers
+from toril.blocking import in_thread
 from toril.config import Settings
 from toril.engine.contract.engine import Engine
 
@@ -60,6 +60,7 @@ class QueueManager(Workers):
         payloads = PayloadArgs(payload_store, payload_threshold, payload_max_bytes)
         super().__init__(url, prefix=prefix, settings=settings, engine=engine, payloads=payloads)
         self._running = {}
+        self._forgetting = Forgetting(self._running)
         self._sync: SyncQueueManager | None = None
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class QueueManager(Workers):
             await super().shutdown()
         finally:
             if self._sync is not None and not self._sync.is_this_thread:
-                await asyncio.to_thread(self._sync.end_thread)
+                await in_thread(self._sync.end_thread)
 
     @property
     def sync(self) -> SyncQueueManager:

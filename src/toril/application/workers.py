@@ -8,12 +8,30 @@ from collections.abc import Sequence
 from toril.application.calls import Calls
 from toril.application.production import refuse_what_loses_jobs, warn_of_what_loses_jobs
 from toril.errors import ConfigurationError
+from toril.forks import ForkAware, leave_behind, watch_forks
 from toril.printable import logger
 from toril.worker.settings import WorkerSettings
 from toril.worker.shutdown import on_signals
 from toril.worker.worker import Worker
 
 _logger = logger("toril.manager")
+
+
+class Forgetting(ForkAware):
+    """Forgets the background workers in a forked child: they run in the parent alone."""
+
+    def __init__(self, running: dict[Worker, asyncio.Task[None]]) -> None:
+        """Watch a manager's workers.
+
+        Args:
+            running: The workers and their tasks.
+        """
+        self._running = running
+        watch_forks(self)
+
+    def start_over(self) -> None:
+        leave_behind(dict(self._running))
+        self._running.clear()
 
 
 class Workers(Calls):
@@ -42,7 +60,8 @@ class Workers(Calls):
 
     async def shutdown(self) -> None:
         """Stop the workers that `start_workers` started, and close the store."""
-        running, self._running = self._running, {}
+        running = dict(self._running)
+        self._running.clear()
         try:
             await asyncio.gather(*(_end(worker, task) for worker, task in running.items()))
         finally:

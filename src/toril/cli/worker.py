@@ -34,6 +34,10 @@ _DEFAULTS = WorkerSettings()
 @click.option("--burst", is_flag=True, help="Stop when no work is left.")
 @click.option("--processes", type=click.IntRange(min=1), default=_DEFAULTS.processes,
               show_default=True, help="How many process handlers run at once.")  # fmt: skip
+@click.option("--max-jobs-per-process", type=click.IntRange(min=1), metavar="N",
+              help="Replace a process after N jobs.")  # fmt: skip
+@click.option("--max-memory-per-process", type=click.IntRange(min=1), metavar="BYTES",
+              help="Replace a process that uses more memory when a job ends.")  # fmt: skip
 @click.option("--lease", metavar="TIME", default="30s", show_default=True,
               help="How long a job's lease lasts unless the worker renews it.")  # fmt: skip
 @click.option("--grace", metavar="TIME", default="30s", show_default=True,
@@ -54,6 +58,8 @@ def worker(
     queues: str | None,
     burst: bool,
     processes: int,
+    max_jobs_per_process: int | None,
+    max_memory_per_process: int | None,
     lease: str,
     grace: str,
     report: str,
@@ -75,6 +81,8 @@ def worker(
     settings = WorkerSettings(
         concurrency=concurrency or manager.settings.concurrency,
         processes=processes,
+        max_jobs_per_process=max_jobs_per_process,
+        max_memory_per_process=max_memory_per_process,
         lease=lease,
         grace=grace,
         report_every=report,

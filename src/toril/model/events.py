@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from toril.model.job import AttemptError, Lease, QueueRef
+from toril.model.tracebacks import traceback_of
 from toril.printable import logger
 
 _logger = logger("toril.events")
@@ -169,5 +170,7 @@ class EventBus:
         ):
             try:
                 subscriber(event)
-            except Exception:
-                _logger.exception("a subscriber to %s failed", type(event).__name__)
+            except BaseException as error:  # noqa: BLE001 - whatever it raises, jobs go on
+                _logger.error(  # noqa: TRY400 - the error may raise when logging looks at it
+                    "a subscriber to %s failed\n%s", type(event).__name__, traceback_of(error)
+                )

@@ -13,6 +13,7 @@ from toril.model import settlement
 from toril.model.durations import Duration, to_capped_ms
 from toril.model.job import AttemptError, Lease
 from toril.model.job_options import JobOptions
+from toril.model.real_type import is_a
 from toril.model.settlement import Settlement
 
 
@@ -185,17 +186,24 @@ def from_signal(signal: OutcomeSignal, error: AttemptError) -> Outcome:
         signal: What the handler raised or returned.
         error: The signal as an attempt's error.
     """
-    match signal:
-        case Retry():
-            return Errored(error, signal.after_ms)
-        case Snooze():
-            return Released(signal.delay_ms)
-        case Cancel() | Unrecoverable():
-            return Discarded(error)
-        case _:  # an unknown signal counts as an ordinary error
-            return Errored(error)
+    if is_a(signal, Retry):
+        return Errored(error, _delay_of(signal, "after_ms"))
+    if is_a(signal, Snooze):
+        delay_ms = _delay_of(signal, "delay_ms")
+        return Errored(error) if delay_ms is None else Released(delay_ms)
+    if is_a(signal, Cancel) or is_a(signal, Unrecoverable):
+        return Discarded(error)
+    return Errored(error)  # an unknown signal counts as an ordinary error
+
+
+def _delay_of(signal: OutcomeSignal, name: str) -> int | None:
+    """Return a signal's delay; None if the application's own subclass has broken it."""
+    try:
+        return to_capped_ms(getattr(signal, name) / 1000, name)
+    except BaseException:  # noqa: BLE001 - a property may raise anything
+        return None
 
 
 def is_signal(value: Any) -> bool:
     """Return whether a handler returned a signal, which counts as if it had been raised."""
-    return isinstance(value, OutcomeSignal)
+    return is_a(value, OutcomeSignal)

@@ -161,7 +161,7 @@ class JobContext:
         """
         # Stores do not accept lone surrogates, which can occur in file names.
         text = cut(str(line), MAX_LINE)
-        self._reporter.line(self.lease, text.encode("utf-8", "replace").decode())
+        self._reporter.line(self.lease, str.encode(text, "utf-8", "replace").decode())
 
 
 def _never() -> bool:

@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from toril.errors import ConfigurationError
+from toril.errors import ConfigurationError, StoreUnavailableError
+from toril.forks import ForkAware, leave_behind, watch_forks
 from toril.model.durations import Duration
 from toril.model.job import Job
 from toril.model.options import Priority
@@ -22,7 +24,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
-class LoopThread:
+class LoopThread(ForkAware):
     """An event loop in a daemon thread, started when it is first needed."""
 
     def __init__(self) -> None:
@@ -30,12 +32,14 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        watch_forks(self)
 
     def run(self, coroutine: Coroutine[Any, Any, R]) -> R:
         """Run a coroutine on the loop, wait for it, and return its result.
 
         Raises:
             ConfigurationError: The calling thread runs an event loop, which would block.
+            StoreUnavailableError: The loop was closed meanwhile, or cannot be started.
         """
         try:
             asyncio.get_running_loop()
@@ -46,7 +50,13 @@ class LoopThread:
             raise ConfigurationError(
                 "this thread runs an event loop: await the manager's async method instead"
             )
-        return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+        future = self._submit(coroutine)
+        try:
+            return future.result()
+        except CancelledError:  # only the end of the loop cancels what it runs
+            raise StoreUnavailableError(
+                "the manager was closed during this call; open it again with `manager.sync.open()`"
+            ) from None
 
     @property
     def is_current(self) -> bool:
@@ -58,19 +68,38 @@ class LoopThread:
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            if loop is not None:
+                loop.call_soon_threadsafe(loop.stop)
+        if thread is not None:
             thread.join()
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_run_loop, args=(self._loop,), name="toril-sync", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+    def start_over(self) -> None:
+        leave_behind(self._loop, self._thread)
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
+
+    def _submit(self, coroutine: Coroutine[Any, Any, R]) -> Future[R]:
+        with self._lock:  # nothing may be submitted to a loop after it was told to stop
+            try:
+                loop = self._loop or self._start()
+            except (OSError, RuntimeError) as error:
+                coroutine.close()
+                raise StoreUnavailableError(
+                    f"the system lacks files or threads for an event loop: {error}"
+                ) from error
+            return asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        """Start the loop and its thread, or neither."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run_loop, args=(loop,), name="toril-sync", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+        return loop
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -15,6 +15,7 @@ from toril.model.job import NewJob
 from toril.model.job_options import HandlerKind, JobOptionArgs, JobOptions, encode_options
 from toril.queues.arguments import Arguments
 from toril.queues.context import current_job
+from toril.queues.function_ref import reference
 from toril.queues.handle import JobHandle
 from toril.queues.submission import Submission
 
@@ -172,6 +173,8 @@ def resolve_kind(function: Callable[..., Any], run_in: HandlerKind, name: str) -
         raise ConfigurationError(
             f"{name!r}: run_in must be auto, async, thread or process, not {run_in!r}"
         )
+    if run_in == "process":
+        reference(function)
     if is_async(function):
         if run_in == "thread":
             raise ConfigurationError(

@@ -1,21 +1,21 @@
-"""The program that runs process handlers: it reads jobs from stdin and replies on stdout.
+"""The program that runs process handlers: it takes jobs from its worker and replies.
 
-Each message is a four-byte length followed by that many bytes of JSON. A handler's own output
-goes to stderr. When stdin closes, the worker is gone, and this process exits at once, even in
-the middle of a job.
+Each message is a four-byte length followed by that many bytes of JSON, on the socket that is this
+program's stdin. A handler's own output goes to stderr. When the socket closes, the worker is
+gone, and this process and all that it has started end at once, even in the middle of a job.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import inspect
 import os
-import runpy
+import resource
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
@@ -25,24 +25,32 @@ from toril.model.job import Lease
 from toril.model.outcome import Discarded, Errored, Forfeited, Released, Succeeded
 from toril.queues.arguments import Arguments
 from toril.queues.context import JobContext, set_current_job
-from toril.worker.handlers import FunctionRef, Handler
+from toril.queues.function_ref import FunctionRef, load
+from toril.worker.handlers import Handler
 from toril.worker.outcomes import of_error, of_result
+from toril.worker.parent_death import end_group, end_with_parent
+from toril.worker.script import loading
+from toril.worker.shortage import advice_on
 
 HEADER = 4  # bytes that hold a message's length
 
 
-class Hello(msgspec.Struct, tag="hello", frozen=True):
-    """The first message: sets up imports in the child.
-
-    Attributes:
-        path: The worker's `sys.path`.
-    """
-
-    path: list[str]
+class Started(msgspec.Struct, tag="started", frozen=True):
+    """The first message: this program can take jobs."""
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The handler has been imported; its timeout starts now."""
+
+
+class NotStarted(msgspec.Struct, tag="not started", frozen=True):
+    """The handler could not be imported, because this host lacks something.
+
+    Attributes:
+        why: What it lacks, and the fix.
+    """
+
+    why: str
 
 
 class Run(msgspec.Struct, tag="run", frozen=True):
@@ -78,13 +86,14 @@ class Done(msgspec.Struct, tag="done", frozen=True):
 
     Attributes:
         outcome: The attempt's outcome.
+        memory: How much memory this process uses now, in bytes.
     """
 
     outcome: Succeeded | Errored | Discarded | Released | Forfeited
+    memory: int
 
 
-Request = Hello | Run
-Reply = Ready | Progress | Line | Done
+Reply = Started | Ready | NotStarted | Progress | Line | Done
 
 
 def frame(message: Any) -> bytes:
@@ -112,44 +121,54 @@ class _Sender:
         self.send(Line(text))
 
 
-def main() -> None:
-    """Run jobs until stdin closes."""
-    incoming = os.fdopen(os.dup(0), "rb")
-    outgoing = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+def main(worker: int) -> None:
+    """Run jobs until the worker is gone.
+
+    Args:
+        worker: The worker's pid.
+    """
+    end_with_parent(worker)
+    connection = socket.socket(fileno=os.dup(0))
     with contextlib.suppress(OSError):
+        os.dup2(2, 1)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    requests: SimpleQueue[Request] = SimpleQueue()
+    requests: SimpleQueue[Run] = SimpleQueue()
+    incoming = connection.makefile("rb")
     threading.Thread(target=_read, args=(incoming, requests), daemon=True).start()
-    sender = _Sender(outgoing)
+    sender = _Sender(connection.makefile("wb"))
+    sender.send(Started())
     while True:
-        match requests.get():
-            case Hello(path):
-                sys.path[:] = path
-            case Run() as request:
-                sender.send(_run(request, sender))
+        sender.send(_run(requests.get(), sender))
 
 
-def _read(stream: BinaryIO, requests: SimpleQueue[Request]) -> None:
-    decoder = msgspec.json.Decoder(Request)
-    while header := stream.read(HEADER):
-        requests.put(decoder.decode(stream.read(int.from_bytes(header, "big"))))
-    os._exit(1)  # the worker is gone: a job must not run on without a lease
+def _read(stream: BinaryIO, requests: SimpleQueue[Run]) -> None:
+    decoder = msgspec.json.Decoder(Run)
+    with contextlib.suppress(OSError):
+        while header := stream.read(HEADER):
+            requests.put(decoder.decode(stream.read(int.from_bytes(header, "big"))))
+    end_group()  # the worker is gone: a job must not run on without a lease
 
 
 def _run(request: Run, sender: _Sender) -> Reply:
     lease = request.lease
     try:
-        handler = _handler(request)
+        with loading():
+            handler = _handler(request)
+    except BaseException as error:  # noqa: BLE001 - a module may raise anything
+        advice = advice_on(error)
+        if advice is not None:
+            return NotStarted(advice)
+        return Done(of_error(lease, error), _memory())
+    try:
         sender.send(Ready())
         context = JobContext(lease, sender)
         set_current_job(context)
         result = handler.call(context)
         if inspect.iscoroutine(result):
             result = asyncio.run(result)
-        return Done(of_result(lease, result, request.max_result))
+        return Done(of_result(lease, result, request.max_result), _memory())
     except BaseException as error:  # noqa: BLE001 - anything a handler raises is an outcome
-        return Done(of_error(lease, error))
+        return Done(of_error(lease, error), _memory())
 
 
 _handlers: dict[FunctionRef, Handler] = {}
@@ -157,22 +176,17 @@ _handlers: dict[FunctionRef, Handler] = {}
 
 def _handler(request: Run) -> Handler:
     if request.function not in _handlers:
-        function = _load(request.function)
+        function = load(request.function)
         arguments = None if request.takes_context else Arguments(function, request.lease.name)
         _handlers[request.function] = Handler(function, "thread", arguments, None)
     return _handlers[request.function]
 
 
-def _load(reference: FunctionRef) -> Callable[..., Any]:
-    if reference.main_path is not None:
-        found: Any = runpy.run_path(reference.main_path, run_name="__toril_child__")
-        first, *rest = reference.qualname.split(".")
-        found = found[first]
-    else:
-        found = importlib.import_module(reference.module)
-        rest = reference.qualname.split(".")
-    for name in rest:
-        found = getattr(found, name)
-    # A decorated function's name refers to its task or processor.
-    function: Callable[..., Any] = getattr(found, "function", found)
-    return function
+def _memory() -> int:
+    """Return how much memory this process uses now; elsewhere than on Linux, at its peak."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+        return pages * resource.getpagesize()
+    except (OSError, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from toril.errors import PayloadLostError, TorilError
+from toril.errors import PayloadLostError, StoreUnavailableError, TorilError
 from toril.model import codec
 from toril.model.claim import has_claim
+from toril.model.exceptions import description_of
 from toril.model.job import AttemptError, Lease
 from toril.model.outcome import (
     CANCEL_REASON,
@@ -35,11 +36,12 @@ from toril.worker.attempt import Attempt, Stop
 from toril.worker.child import Run
 from toril.worker.deadlines import Deadlines
 from toril.worker.failures import error_from, error_of
-from toril.worker.handlers import Handler, Routes, reference
+from toril.worker.handlers import Handler, Routes
 from toril.worker.middleware import Middleware, wrap
 from toril.worker.outcomes import of_error, of_result
 from toril.worker.processes import ProcessDiedError, ProcessPool
 from toril.worker.progress import Reports
+from toril.worker.shortage import NotStartedError, Shortage, advice_on
 from toril.worker.threads import Threads
 from toril.worker.unhandled import Unhandled
 
@@ -70,6 +72,7 @@ class Executor:
         threads: Threads,
         processes: ProcessPool,
         unhandled: Unhandled,
+        shortage: Shortage,
         cancel_grace: float,
     ) -> None:
         """Create an executor.
@@ -80,6 +83,7 @@ class Executor:
             threads: Runs sync handlers.
             processes: Runs process handlers.
             unhandled: Decides about jobs without a handler.
+            shortage: Hears of handlers that could not be started.
             cancel_grace: How long a handler may take after it was asked to stop, in seconds.
         """
         self._reports = reports
@@ -87,6 +91,8 @@ class Executor:
         self._threads = threads
         self._processes = processes
         self._unhandled = unhandled
+        self._shortage = shortage
+        self._not_started: dict[Attempt, NotStartedError] = {}
         self._cancel_grace = cancel_grace
         self._deadlines = Deadlines()
 
@@ -167,6 +173,8 @@ class Executor:
         if self._middleware:
             call = partial(self._call, attempt, handler, context, routes.max_result)
             result = await wrap(self._middleware, context, call)()
+            if attempt in self._not_started:  # middleware has caught it, and there is no result
+                raise self._not_started[attempt]
         elif handler.is_plain and attempt.options.timeout_ms is None:
             result = await handler.call(context)  # the fast path, which most jobs take
         else:
@@ -179,13 +187,20 @@ class Executor:
         The job's timeout applies to reading the payload, and again to the handler.
         """
         self._set_deadline(attempt)
-        data = await self._from_thread(attempt, partial(redeem, attempt.lease.data, store))
+        try:
+            data = await self._from_thread(attempt, partial(redeem, attempt.lease.data, store))
+        except StoreUnavailableError as error:
+            if (advice := advice_on(error.__cause__)) is None:
+                raise
+            self._not_started[attempt] = NotStartedError(advice)
+            raise self._not_started[attempt] from error
         self._discard_deadline(attempt)
         return replace(attempt.lease, data=data)
 
     async def _call(
         self, attempt: Attempt, handler: Handler, context: JobContext, max_result: int
     ) -> Any:
+        self._not_started.pop(attempt, None)  # middleware may call a handler again
         async with handler.limit or _NO_LIMIT:
             if handler.run_in == "process":
                 return await self._in_process(attempt, handler, context.lease, max_result)
@@ -199,9 +214,12 @@ class Executor:
     ) -> Any:
         await self._processes.acquire()
         try:
-            request = Run(reference(handler.function), lease, handler.arguments is None, max_result)
+            request = Run(handler.reference(), lease, handler.arguments is None, max_result)
             on_ready = partial(self._set_deadline, attempt)
             outcome = await self._processes.run(request, self._reports, on_ready)
+        except NotStartedError as error:
+            self._not_started[attempt] = error
+            raise
         finally:
             self._processes.release()
         if isinstance(outcome, Succeeded):
@@ -216,7 +234,7 @@ class Executor:
                 return variables.run(handler.call, context)
             except (StopIteration, CancelledError, asyncio.CancelledError) as error:
                 # A future cannot hold StopIteration, and treats the others as its own cancellation.
-                raise RuntimeError(f"the handler raised {error!r}") from error
+                raise RuntimeError(f"the handler raised {description_of(error)}") from error
 
         result = await self._from_thread(attempt, run)
         if inspect.isawaitable(result):
@@ -225,7 +243,12 @@ class Executor:
 
     async def _from_thread(self, attempt: Attempt, call: Callable[[], T]) -> T:
         """Run a call in a thread and return its result; it keeps the slot until it ends."""
-        thread: asyncio.Future[T] = asyncio.wrap_future(self._threads.submit(call))
+        try:
+            submitted = self._threads.submit(call)
+        except NotStartedError as error:
+            self._not_started[attempt] = error
+            raise
+        thread: asyncio.Future[T] = asyncio.wrap_future(submitted)
         attempt.thread = thread
         thread.add_done_callback(_retrieve_error)
         result = await asyncio.shield(thread)
@@ -249,18 +272,21 @@ class Executor:
         self.abandon_later(attempt)
 
     def _interrupted(self, attempt: Attempt, error: asyncio.CancelledError) -> Outcome:
+        self._not_started.pop(attempt, None)
         if attempt.stopped is None:  # the handler cancelled itself
             return Errored(error_from(attempt.lease, error))
         return Released()
 
     def _raised(self, attempt: Attempt, error: BaseException) -> Outcome:
-        match error:
-            case _EndedInProcessError():
-                return error.outcome
-            case ProcessDiedError():
-                return Errored(error_of(attempt.lease, ErrorKind.PROCESS_DIED, str(error)))
-            case _:
-                return of_error(attempt.lease, error)
+        not_started = self._not_started.pop(attempt, None)
+        if not_started is not None:  # whatever middleware has made of it
+            self._shortage.noticed(not_started)
+            return Released()
+        if type(error) is _EndedInProcessError:
+            return error.outcome
+        if type(error) is ProcessDiedError:
+            return Errored(error_of(attempt.lease, ErrorKind.PROCESS_DIED, str(error)))
+        return of_error(attempt.lease, error)
 
 
 def _retrieve_error(thread: asyncio.Future[Any]) -> None:

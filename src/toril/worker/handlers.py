@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from toril.errors import ConfigurationError, did_you_mean
+from toril.errors import did_you_mean
 from toril.model.job import Lease
 from toril.model.job_options import HandlerKind
 from toril.queues.arguments import Arguments
 from toril.queues.context import JobContext
+from toril.queues.function_ref import FunctionRef, check_found, reference
 from toril.queues.queue import Queue
-
-
-class FunctionRef(msgspec.Struct, frozen=True):
-    """Where another process finds a function. No part of it comes from a job.
-
-    Attributes:
-        module: The module that defines the function.
-        qualname: The function's qualified name in that module.
-        main_path: The script to run first if that module is the program itself.
-    """
-
-    module: str
-    qualname: str
-    main_path: str | None = None
+from toril.worker.script import refuse_unguarded
 
 
 class Handler:
@@ -65,6 +50,10 @@ class Handler:
         self.limit = None if concurrency is None else asyncio.Semaphore(concurrency)
         self.is_plain = run_in == "async" and self.limit is None
 
+    def reference(self) -> FunctionRef:
+        """Return where another process finds the function."""
+        return reference(self.function)
+
     def call(self, context: JobContext) -> Any:
         """Call the function for a job.
 
@@ -91,7 +80,8 @@ class Routes:
         """Collect the handlers of a queue's tasks and its processor.
 
         Raises:
-            ConfigurationError: A process handler cannot be found by another process.
+            ConfigurationError: A process handler cannot be found by another process, which
+                would find nothing, something else, or a program that starts itself again.
         """
         self.max_result = queue.max_data_bytes
         self.payloads = queue.payloads
@@ -106,7 +96,9 @@ class Routes:
         )
         for handler in self.handlers():
             if handler.run_in == "process":
-                reference(handler.function)
+                check_found(handler.function, handler.reference())
+                if handler.function.__module__ == "__main__":
+                    refuse_unguarded()
 
     def handlers(self) -> list[Handler]:
         """Return all handlers."""
@@ -122,30 +114,3 @@ class Routes:
         return (
             f"this worker has no handler for {lease.name!r} in queue {str(self._queue)!r}; {hint}"
         )
-
-
-def reference(function: Callable[..., Any]) -> FunctionRef:
-    """Return where another process finds a function.
-
-    Raises:
-        ConfigurationError: The function is not at the top level of a module.
-    """
-    qualname = getattr(function, "__qualname__", "<")
-    module = getattr(function, "__module__", None)
-    if module is None or "<" in qualname:
-        raise ConfigurationError(
-            f"{function!r} runs in a separate process: define it at the top level of a module, "
-            "so that the process can import it"
-        )
-    if module != "__main__":
-        return FunctionRef(module, qualname)
-    main = sys.modules["__main__"]
-    if main.__spec__ is not None:  # python -m module
-        return FunctionRef(main.__spec__.name, qualname)
-    path = getattr(main, "__file__", None)
-    if path is None:
-        raise ConfigurationError(
-            f"{function!r} runs in a separate process, which cannot import functions from an "
-            "interactive session; move it to a module"
-        )
-    return FunctionRef(module, qualname, path)

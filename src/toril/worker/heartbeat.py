@@ -10,6 +10,7 @@ from toril.clock import Clock
 from toril.engine.contract.hot_path import LeaseKeeper
 from toril.engine.contract.running import announce, withdraw
 from toril.errors import TorilError
+from toril.model.exceptions import description_of
 from toril.model.job import Lease, QueueRef
 from toril.printable import logger
 from toril.worker.attempt import Attempt
@@ -129,8 +130,8 @@ class Heartbeat:
     def _renew(self, attempts: list[Attempt]) -> None:
         try:  # even without attempts: fetched jobs may be on their way to a blocked event loop
             lost = self._extend(attempts)
-        except TorilError as error:
-            _logger.warning("could not renew %d leases: %s", len(attempts), error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next renewal is due
+            _logger.warning("could not renew %d leases: %s", len(attempts), _reason(error))
             return
         # An attempt that was settled during the call has not lost its lease.
         gone = [a for a in _of(attempts, lost) if a in self._held.get(a.lease.queue, ())]
@@ -145,11 +146,16 @@ class Heartbeat:
             return
         try:
             cancelled = self._keeper.cancelled([a.lease for a in running])
-        except TorilError as error:
-            _logger.warning("could not check for cancelled jobs: %s", error)
+        except Exception as error:  # noqa: BLE001 - as in `_renew`
+            _logger.warning("could not check for cancelled jobs: %s", _reason(error))
             return
         if cancelled:
             self._on_cancelled(_of(running, cancelled))
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong: the host may lack files or threads for a connection."""
+    return str(error) if isinstance(error, TorilError) else description_of(error)
 
 
 def _of(attempts: Sequence[Attempt], leases: Sequence[Lease]) -> list[Attempt]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from toril.errors import ValidationError
 from toril.model import codec
+from toril.model.exceptions import description_of, message_of
 from toril.model.job import Lease
 from toril.model.outcome import (
     Discarded,
@@ -16,6 +17,7 @@ from toril.model.outcome import (
     from_signal,
     is_signal,
 )
+from toril.model.real_type import is_a
 from toril.queues.arguments import ArgumentsError
 from toril.worker.failures import error_from, error_of, signal_of
 
@@ -23,7 +25,7 @@ NOTHING = Succeeded(None)
 
 
 def of_result(lease: Lease, result: Any, max_result: int) -> Outcome:
-    """Convert a handler's return value to an outcome.
+    """Convert a handler's return value to an outcome. Never raises.
 
     Args:
         lease: The lease that the attempt ran under.
@@ -37,19 +39,22 @@ def of_result(lease: Lease, result: Any, max_result: int) -> Outcome:
     try:
         return Succeeded(codec.encode_reported(result, "result", max_result))
     except ValidationError as error:
-        # A retry would repeat the work and return the same unusable result.
-        return Discarded(error_of(lease, ErrorKind.BAD_RESULT, str(error)))
+        why = message_of(error)
+    except BaseException as error:  # noqa: BLE001 - encoding runs code of the result's classes
+        why = f"result: cannot be written as JSON: {description_of(error)}"
+    # A retry would repeat the work and return the same unusable result.
+    return Discarded(error_of(lease, ErrorKind.BAD_RESULT, why))
 
 
 def of_error(lease: Lease, error: BaseException) -> Outcome:
-    """Convert a handler's exception to an outcome.
+    """Convert a handler's exception to an outcome. Never raises.
 
     Args:
         lease: The lease that the attempt ran under.
         error: The exception that the handler raised.
     """
-    if isinstance(error, ArgumentsError):
-        return Discarded(error_of(lease, ErrorKind.BAD_ARGUMENTS, str(error)))
+    if is_a(error, ArgumentsError):
+        return Discarded(error_of(lease, ErrorKind.BAD_ARGUMENTS, message_of(error)))
     found = error_from(lease, error)
     outcome_signal = signal_of(error)
     return Errored(found) if outcome_signal is None else from_signal(outcome_signal, found)

@@ -3,114 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import sys
-from asyncio.subprocess import PIPE, Process
+import logging
 from collections.abc import Callable
 
-import msgspec
-
-from toril.errors import TorilError
 from toril.model.outcome import Outcome
 from toril.queues.context import Reporter
-from toril.worker.child import HEADER, Done, Hello, Line, Progress, Ready, Reply, Run, frame
+from toril.worker.child import Done, Run
+from toril.worker.guard import Guard
+from toril.worker.handler_process import HandlerProcess, ProcessDiedError
+from toril.worker.shortage import NotStartedError
 
-# Ignore signals sent to the whole process group from the start: the worker handles them.
-_PROGRAM = """
-import signal
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)
-from toril.worker.child import main
-main()
-"""
-_decoder = msgspec.json.Decoder(Reply)
+__all__ = ["ProcessDiedError", "ProcessPool"]
 
+_logger = logging.getLogger("toril.worker")
 
-class ProcessDiedError(TorilError):
-    """The process that ran a handler ended before the handler returned."""
-
-
-class _Child:
-    """A child process that runs one job at a time."""
-
-    def __init__(self, process: Process) -> None:
-        assert process.stdin is not None  # noqa: S101 - both were requested as pipes
-        assert process.stdout is not None  # noqa: S101
-        self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
-
-    @classmethod
-    async def start(cls) -> _Child:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, stdin=PIPE, stdout=PIPE, start_new_session=True
-        )
-        child = cls(process)
-        child._stdin.write(frame(Hello(sys.path)))
-        return child
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
-    async def run(self, request: Run, reporter: Reporter, on_ready: Callable[[], None]) -> Outcome:
-        """Run a job and return its outcome."""
-        try:
-            self._stdin.write(frame(request))
-            await self._stdin.drain()
-            while True:
-                match await self._read():
-                    case Done(outcome):
-                        return outcome
-                    case Ready():
-                        on_ready()
-                    case Progress(progress_json):
-                        reporter.progress(request.lease, progress_json)
-                    case Line(text):
-                        reporter.line(request.lease, text)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            await self._process.wait()
-            raise ProcessDiedError(_exit_message(self._process.returncode)) from None
-
-    async def _read(self) -> Reply:
-        header = await self._stdout.readexactly(HEADER)
-        body = await self._stdout.readexactly(int.from_bytes(header, "big"))
-        reply: Reply = _decoder.decode(body)
-        return reply
-
-    async def end(self) -> None:
-        """Kill the process and wait until it has exited."""
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-        self._stdin.close()
-        await self._process.wait()
-
-
-def _exit_message(returncode: int | None) -> str:
-    if returncode is not None and returncode < 0:
-        try:
-            name = signal.Signals(-returncode).name
-        except ValueError:
-            name = f"signal {-returncode}"
-        return f"the handler's process was killed by {name}"
-    return f"the handler's process ended with exit code {returncode}"
+_END_SECONDS = 5.0  # for a killed process to end; one that waits for a dead disk does not
 
 
 class ProcessPool:
     """A pool of child processes, which are started when needed and then reused."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(
+        self, size: int, *, max_jobs: int | None = None, max_memory: int | None = None
+    ) -> None:
         """Create an empty pool.
 
         Args:
             size: The maximum number of processes in use at once.
+            max_jobs: How many jobs a process runs before another replaces it; None means no limit.
+            max_memory: How much memory a process may keep after a job before another replaces it,
+                in bytes; None means no limit.
         """
         self._free = asyncio.Semaphore(size)
-        self._idle: list[_Child] = []
-        self._busy: set[_Child] = set()
-        self._ends: set[asyncio.Task[None]] = set()
+        self._max_jobs = max_jobs
+        self._max_memory = max_memory
+        self._idle: list[HandlerProcess] = []
+        self._running: set[HandlerProcess] = set()
+        self._guard: Guard | None = None
 
     async def acquire(self) -> None:
         """Wait until a process is available."""
@@ -126,7 +55,7 @@ class ProcessPool:
         reporter: Reporter,
         on_ready: Callable[[], None],
     ) -> Outcome:
-        """Run a job in a process. Cancelling this call kills the process.
+        """Run a job in a process. Cancelling this call kills the process and what it started.
 
         Args:
             request: The job and its function.
@@ -138,41 +67,62 @@ class ProcessPool:
 
         Raises:
             ProcessDiedError: The process ended before the handler returned.
+            NotStartedError: This host lacks what it takes to start the handler.
         """
-        child = await self._checkout()
+        process = self._reuse() or self._start()
         try:
-            outcome = await child.run(request, reporter, on_ready)
+            if not process.jobs:
+                await process.ready()
+            done = await process.run(request, reporter, on_ready)
         except BaseException:
-            self._end(child)
+            process.kill()
             raise
-        self._checkin(child)
-        return outcome
+        if self._is_worn(process, done):
+            process.kill()
+        else:
+            self._idle.append(process)
+        return done.outcome
 
     async def close(self) -> None:
-        """Kill all processes."""
-        for child in (*self._idle, *self._busy):
-            self._end(child)
+        """Kill all processes and what they started."""
+        running = list(self._running)
+        for process in running:
+            process.kill()
         self._idle.clear()
-        await asyncio.gather(*self._ends)
+        if running:
+            _, left = await asyncio.wait([p.exited for p in running], timeout=_END_SECONDS)
+            if left:
+                _logger.error("%d processes of handlers were killed but have not ended", len(left))
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
 
-    async def _checkout(self) -> _Child:
-        child = None
-        while self._idle and child is None:
-            child = self._idle.pop()
-            if not child.alive:
-                self._end(child)
-                child = None
-        if child is None:
-            child = await _Child.start()
-        self._busy.add(child)
-        return child
+    def _reuse(self) -> HandlerProcess | None:
+        while self._idle:
+            process = self._idle.pop()
+            if process.alive:
+                return process
+        return None
 
-    def _checkin(self, child: _Child) -> None:
-        self._busy.discard(child)
-        self._idle.append(child)
+    def _start(self) -> HandlerProcess:
+        if self._guard is None:
+            try:
+                self._guard = Guard()
+            except OSError as error:
+                raise NotStartedError.because(error) from error
+        process = HandlerProcess.spawn()
+        self._running.add(process)
+        self._guard.add(process.pid)
+        process.exited.add_done_callback(lambda _: self._ended(process))
+        return process
 
-    def _end(self, child: _Child) -> None:
-        self._busy.discard(child)
-        task = asyncio.create_task(child.end())
-        self._ends.add(task)
-        task.add_done_callback(self._ends.discard)
+    def _ended(self, process: HandlerProcess) -> None:
+        self._running.discard(process)
+        if self._guard is not None:
+            self._guard.discard(process.pid)
+
+    def _is_worn(self, process: HandlerProcess, done: Done) -> bool:
+        """Whether a process has reached a limit and must be replaced."""
+        if self._max_jobs is not None and process.jobs >= self._max_jobs:
+            return True
+        return self._max_memory is not None and done.memory > self._max_memory

@@ -29,6 +29,7 @@ from toril.worker.in_hand import InHand
 from toril.worker.progress import Reports
 from toril.worker.publisher import Publisher
 from toril.worker.settled import Done, Settlements
+from toril.worker.shortage import Shortage
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
 
@@ -54,6 +55,7 @@ class Shared(NamedTuple):
         bus: Receives events.
         statistics: The worker's counters.
         last_chance: The number of stalls from which a job is on its last chance.
+        shortage: Whether the host lacks what it takes to start handlers.
         quiet: Set when a pump has nothing in hand.
     """
 
@@ -69,6 +71,7 @@ class Shared(NamedTuple):
     bus: EventBus
     statistics: Statistics
     last_chance: int
+    shortage: Shortage
     quiet: asyncio.Event
 
 
@@ -96,7 +99,7 @@ class Pump:
         self._is_narrow = slots.total < (_SPLIT_FROM_REMOTE if remote else _SPLIT_FROM)
         self._chunk = slots.total if self._is_narrow else min(-(-slots.total // 2), MOST_EXCHANGED)
         self._poke = asyncio.Event()
-        self._idle = Idle(engine, ref, shared.clock, self._on_idle_changed)
+        self._idle = Idle(engine, ref, shared.clock, self.look_again)
         publisher = Publisher(ref, shared.bus, shared.statistics)
         self._settlements = Settlements(
             engine,
@@ -135,9 +138,12 @@ class Pump:
     def hungry(self) -> bool:
         """Whether the pump expects to find work for a free slot."""
         idle = self._idle
-        return not (
-            idle.is_idle or idle.is_resting or self._stopping or self._settlements.are_failing
-        )
+        resting = idle.is_resting or self._shared.shortage.is_resting
+        return not (idle.is_idle or resting or self._is_closed)
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._stopping or self._settlements.are_failing
 
     @property
     def drained(self) -> bool:
@@ -147,6 +153,11 @@ class Pump:
 
     def poke(self) -> None:
         """Make the pump check again whether it has something to do."""
+        self._poke.set()
+
+    def look_again(self) -> None:
+        """Check whether the pump is still hungry, or is hungry again."""
+        self._slots.update(self)
         self._poke.set()
 
     def stop_fetching(self) -> None:
@@ -230,8 +241,8 @@ class Pump:
 
     def _next_exchange(self) -> tuple[list[Done], int]:
         """Return the settlements of the next exchange and the number of jobs to request."""
-        closed = self._stopping or self._settlements.are_failing
-        room = 0 if closed else self._slots.take(self, self._chunk)
+        rests = self._is_closed or self._shared.shortage.is_resting
+        room = 0 if rests else self._slots.take(self, self._chunk)
         return self._settlements.take(), room
 
     def _send(self) -> None:
@@ -279,10 +290,6 @@ class Pump:
             self._slots.update(self)
         if is_behind:
             await self._settlements.catch_up()
-
-    def _on_idle_changed(self) -> None:
-        self._slots.update(self)
-        self._poke.set()
 
     def _on_end(self) -> None:
         """Free a slot."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from toril.model.durations import to_capped_ms
 from toril.model.job import AttemptError
 from toril.model.job_options import JobOptions
+from toril.model.tracebacks import traceback_of
 from toril.printable import logger
 
 _logger = logger("toril.worker")
@@ -54,6 +55,10 @@ class RetryDelays:
             return delay
         try:
             return to_capped_ms(strategy(made, error), "backoff")
-        except Exception:
-            _logger.exception("the backoff strategy %r failed; waiting 1 s", backoff.kind)
+        except BaseException as failure:  # noqa: BLE001 - whatever it raises, the job is settled
+            _logger.error(  # noqa: TRY400 - the error may raise when logging looks at it
+                "the backoff strategy %r failed; waiting 1 s\n%s",
+                backoff.kind,
+                traceback_of(failure),
+            )
             return _DEFAULT_DELAY_MS

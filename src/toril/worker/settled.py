@@ -11,6 +11,7 @@ from toril.engine.contract.engine import Engine
 from toril.engine.contract.hot_path import Exchange, Refusal
 from toril.engine.contract.rules import BYTES, MOST_EXCHANGED
 from toril.errors import EngineError, StoreRejectedError, TorilError, UnsupportedError
+from toril.model.exceptions import description_of
 from toril.model.job import QueueRef
 from toril.model.outcome import (
     Discarded,
@@ -21,6 +22,7 @@ from toril.model.outcome import (
     settlement_for,
 )
 from toril.model.settlement import Complete, Fail, Settlement, SettlementHook, follow_ups_of
+from toril.model.tracebacks import traceback_of
 from toril.printable import logger
 from toril.worker.attempt import Attempt
 from toril.worker.failures import error_of
@@ -115,9 +117,14 @@ class Settlements:
                 self._engine.check_follow_ups(self._queue, follow_up.queue)
         except UnsupportedError as error:
             return Fail(lease, error_of(lease, ErrorKind.FOLLOW_UP_REFUSED, str(error)))
-        except Exception as error:
-            _logger.exception("a hook failed on the settlement of %s %s", lease.name, lease.id)
-            message = f"could not prepare the follow-ups: {type(error).__name__}: {error}"
+        except BaseException as error:  # noqa: BLE001 - whatever it raises, the job is settled
+            _logger.error(  # noqa: TRY400 - the error may raise when logging looks at it
+                "a hook failed on the settlement of %s %s\n%s",
+                lease.name,
+                lease.id,
+                traceback_of(error),
+            )
+            message = f"could not prepare the follow-ups: {description_of(error)}"
             return Fail(lease, error_of(lease, ErrorKind.FOLLOW_UP_REFUSED, message))
         return settlement
 

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
+from toril.worker.shortage import NotStartedError
+
 R = TypeVar("R")
 
 _Work: TypeAlias = tuple["Future[Any]", Callable[[], Any]]
@@ -38,17 +40,26 @@ class Threads:
 
         Args:
             call: The function.
+
+        Raises:
+            NotStartedError: The system has no thread for it. The function will not be called.
         """
         future: Future[R] = Future()
-        self._work.put((future, call))
         with self._lock:
             if self._idle:
                 self._idle -= 1
             elif self._started < self._size:
-                self._started += 1
-                name = f"toril-job-{self._started}"
-                threading.Thread(target=self._run, name=name, daemon=True).start()
+                self._start()
+        self._work.put((future, call))
         return future
+
+    def _start(self) -> None:
+        name = f"toril-job-{self._started + 1}"
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except (RuntimeError, MemoryError, OSError) as error:
+            raise NotStartedError.because(error) from error
+        self._started += 1
 
     def close(self) -> None:
         """Cancel calls that have not started, and end each thread after its current call."""

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from toril.blocking import in_thread
 from toril.clock import Clock, SystemClock
 from toril.engine.contract.engine import Engine
 from toril.errors import ConfigurationError
@@ -29,7 +30,9 @@ from toril.worker.progress import Reports
 from toril.worker.pump import Pump, Shared
 from toril.worker.rescuer import Rescuer
 from toril.worker.retry_delay import BackoffStrategy, RetryDelays
+from toril.worker.script import refuse_while_loading
 from toril.worker.settings import WorkerSettings
+from toril.worker.shortage import Shortage
 from toril.worker.slots import Slots
 from toril.worker.statistics import Statistics
 from toril.worker.threads import Threads
@@ -70,10 +73,12 @@ class Worker:
 
         Raises:
             ConfigurationError: A queue has no handler, or a process handler cannot be found by
-                another process.
+                another process, or this process is only importing a handler.
         """
+        refuse_while_loading()
         self._routes = [_routes_of(queue) for queue in queues]
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
+        self._pid = os.getpid()
+        self.id = _new_worker_id()
         self.statistics = Statistics()
         self.unhandled: dict[str, int] = {}
         self.settings = settings
@@ -128,17 +133,23 @@ class Worker:
         )
         reports = Reports(self._engine, loop)
         threads = Threads(settings.concurrency)
-        processes = ProcessPool(settings.processes)
+        processes = ProcessPool(
+            settings.processes,
+            max_jobs=settings.max_jobs_per_process,
+            max_memory=settings.max_memory_per_process,
+        )
         unhandled = Unhandled(to_ms(settings.handler_wait, "handler_wait"), burst=burst)
+        shortage = Shortage(self._look_again)
         executor = Executor(
             reports=reports,
             middleware=self._middleware,
             threads=threads,
             processes=processes,
             unhandled=unhandled,
+            shortage=shortage,
             cancel_grace=to_ms(settings.cancel_grace, "cancel_grace") / 1000,
         )
-        shared = self._shared(executor, heartbeat, reports)
+        shared = self._shared(executor, heartbeat, reports, shortage)
         self._pumps = [
             Pump(queue, routes, shared)
             for queue, routes in zip(self._queues, self._routes, strict=True)
@@ -148,12 +159,21 @@ class Worker:
             await self._work(heartbeat, burst=burst)
         finally:
             executor.close()
-            await asyncio.to_thread(heartbeat.stop)
-            await processes.close()
+            shortage.close()
             threads.close()
+            await processes.close()
+            await in_thread(heartbeat.stop)
         self.unhandled = dict(unhandled.by_name)
 
-    def _shared(self, executor: Executor, heartbeat: Heartbeat, reports: Reports) -> Shared:
+    def _look_again(self) -> None:
+        for pump in self._pumps:
+            pump.look_again()
+
+    def _shared(
+        self, executor: Executor, heartbeat: Heartbeat, reports: Reports, shortage: Shortage
+    ) -> Shared:
+        if os.getpid() != self._pid:  # forked meanwhile, perhaps more than once
+            self.id = _new_worker_id()
         return Shared(
             worker_id=self.id,
             lease_ms=self._lease_ms,
@@ -167,6 +187,7 @@ class Worker:
             bus=self._bus,
             statistics=self.statistics,
             last_chance=max(1, self.settings.max_stalls),
+            shortage=shortage,
             quiet=self._quiet,
         )
 
@@ -289,6 +310,10 @@ class Worker:
             for attempt in attempts:
                 if attempt in pump.in_hand.running:
                     pump.in_hand.stop(attempt, why)
+
+
+def _new_worker_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}".replace(":", "-")
 
 
 def _routes_of(queue: Queue) -> Routes:

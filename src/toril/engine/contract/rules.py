@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from toril.errors import ConflictError, NotFoundError, ValidationError
+from toril.errors import ConflictError, NotFoundError, StoreUnavailableError, ValidationError
 from toril.model.durations import LATEST_MS
 from toril.model.job import QueueRef
 from toril.model.state import STORED, JobState
@@ -82,6 +82,14 @@ def lease_ms_of(token: str) -> int | None:
     """Return how long the lease with a token lasts; None if the token does not say it."""
     found = _TOKEN.search(token)
     return None if found is None else int(found[1])
+
+
+def is_closed(location: str) -> StoreUnavailableError:
+    """Return the error for a call on a closed store, or one that was waiting when it closed."""
+    return StoreUnavailableError(
+        f"{location} is closed; open the manager again: `await manager.open()`, or "
+        "`async with manager`; without an event loop `manager.sync.open()`"
+    )
 
 
 def no_such_queue(queue: QueueRef) -> NotFoundError:

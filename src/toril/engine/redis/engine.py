@@ -34,11 +34,12 @@ from toril.engine.redis.queues import RedisQueues
 from toril.engine.redis.rescue import rescue
 from toril.engine.redis.schedules import RedisSchedules
 from toril.engine.redis.session import Session, Sessions
+from toril.forks import ForkAware, watch_forks
 from toril.model.job import NewJob, QueueRef
 from toril.model.settlement import Settlement, follow_ups_of
 
 
-class RedisEngine:
+class RedisEngine(ForkAware):
     """Queues in Redis, which Node.js services can share."""
 
     def __init__(self, target: Target, *, clock: Clock | None = None) -> None:
@@ -51,12 +52,20 @@ class RedisEngine:
         self._target = target
         self._clock = clock or SystemClock()
         self._sessions = Sessions(target)
-        self._adder = Adder(target.location)
-        self._exchanger = Exchanger()
+        self._set_up()
         self.queues = RedisQueues(self._sessions)
         self.jobs = RedisJobs(self._sessions)
         self.events = RedisEvents(self._sessions)
         self.schedules = RedisSchedules(self._sessions)
+        watch_forks(self)
+
+    def _set_up(self) -> None:
+        self._adder = Adder(self._target.location)
+        self._exchanger = Exchanger()
+
+    def start_over(self) -> None:
+        self._set_up()  # its ids would be the parent's, and a batch of one pass for the other's
+        self._sessions.start_over()
 
     @property
     def capabilities(self) -> Capabilities:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from toril.engine.contract.rules import is_closed
 from toril.engine.redis.connection.connections import Connections
 from toril.engine.redis.connection.errors import is_elsewhere
 from toril.engine.redis.connection.wire import Wire
@@ -24,13 +25,15 @@ Streams: TypeAlias = Sequence[tuple[str, Sequence[Any]]]
 class Followers:
     """Reads new entries of queues' event streams, and waits for them."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, location: str) -> None:
         """Prepare; connections open when needed.
 
         Args:
             connections: The connections to the store.
+            location: The store's URL without a password.
         """
         self._connections = connections
+        self._location = location
         self._idle: defaultdict[int, list[Wire]] = defaultdict(list)
         self._pending: dict[tuple[Any, ...], asyncio.Task[Streams]] = {}
 
@@ -83,6 +86,8 @@ class Followers:
             for task in tasks:
                 task.cancel()
             raise
+        if any(task.cancelled() for task in done):  # only `close` does that
+            raise is_closed(self._location)
         return [task.result() for task in done]
 
     def _ended(self, key: tuple[Any, ...], task: asyncio.Task[Streams]) -> None:

@@ -8,12 +8,14 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from toril.engine.contract.rules import is_closed
 from toril.engine.redis.connection.connections import connections_to
 from toril.engine.redis.connection.target import Target
 from toril.engine.redis.follower import Followers
 from toril.engine.redis.hot_path.marker import Listeners
 from toril.engine.redis.registration import Registrations, show
-from toril.errors import EngineError, StoreUnavailableError
+from toril.errors import EngineError
+from toril.forks import leave_behind, warn_of_fork
 from toril.model.job import QueueRef
 from toril.printable import logger
 
@@ -71,7 +73,7 @@ class Session:
         self.connections = connections_to(target)
         self.calls = _Calls()
         self.listeners = Listeners(self.connections)
-        self.followers = Followers(self.connections)
+        self.followers = Followers(self.connections, target.location)
         self.registered: set[QueueRef] = set()
         self._sorting: dict[QueueRef, asyncio.Task[None]] = {}
 
@@ -160,6 +162,7 @@ class Sessions:
         self.registrations = Registrations()
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
         self._closed = False
+        self._has_forked = False
 
     def current(self) -> Session:
         """Return the running loop's session.
@@ -168,11 +171,14 @@ class Sessions:
             StoreUnavailableError: The engine is closed.
         """
         if self._closed:
-            raise StoreUnavailableError(f"{self.target.location} is closed; open the manager again")
+            raise is_closed(self.target.location)
         loop = asyncio.get_running_loop()
         session = self._by_loop.get(loop)
         if session is None:
             session = self._by_loop[loop] = Session(self.target, self.registrations)
+            if self._has_forked:
+                self._has_forked = False
+                warn_of_fork(self.target.location)
         return session
 
     def forget(self, queue: QueueRef) -> None:
@@ -180,6 +186,13 @@ class Sessions:
         self.registrations.lost.add(queue)
         for session in list(self._by_loop.values()):
             session.registered.discard(queue)
+
+    def start_over(self) -> None:
+        """Forget all sessions in a forked child, without closing the parent's connections."""
+        if self._by_loop:
+            self._has_forked = True
+            leave_behind(list(self._by_loop.items()))
+            self._by_loop = WeakKeyDictionary()
 
     async def open(self) -> None:
         """Connect; also reopens a closed engine."""

@@ -38,13 +38,14 @@ from toril.engine.sqlite.schedules import SqliteSchedules
 from toril.engine.sqlite.storage.storage import Storage
 from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.writer import Writer
+from toril.forks import ForkAware, watch_forks
 from toril.model.job import Lease, NewJob, QueueRef
 from toril.model.settlement import Settlement
 
 _NO_TOKEN = WakeToken(0)
 
 
-class SqliteEngine:
+class SqliteEngine(ForkAware):
     """Keeps queues in one SQLite file that processes can share, or in this process's memory."""
 
     def __init__(
@@ -60,8 +61,7 @@ class SqliteEngine:
         self._storage = Storage(
             path, clock or SystemClock(), create=create, before_commit=event_log.write_events
         )
-        # Makes lease tokens differ between processes whose workers have the same name.
-        self._salt = secrets.token_hex(4)
+        self._draw_salt()
         self._fetches = count()
         self._in_flight: dict[str, QueueRef] = {}
         self._safety_checks: WeakKeyDictionary[asyncio.AbstractEventLoop, SafetyCheck] = (
@@ -71,6 +71,22 @@ class SqliteEngine:
         self.jobs = SqliteJobs(self._storage)
         self.events = SqliteEvents(self._storage)
         self.schedules = SqliteSchedules(self._storage)
+        watch_forks(self)
+
+    def _draw_salt(self) -> None:
+        """Make lease tokens differ between processes whose workers have the same name."""
+        self._salt = secrets.token_hex(4)
+
+    def before_fork(self) -> None:
+        self._storage.writer.pause()
+
+    def after_fork(self) -> None:
+        self._storage.writer.go_on()
+
+    def start_over(self) -> None:
+        self._draw_salt()
+        self._in_flight.clear()
+        self._storage.start_over()
 
     @property
     def capabilities(self) -> Capabilities:

@@ -13,6 +13,7 @@ from typing import Any
 
 import hiredis
 
+from toril.engine.contract.rules import is_closed
 from toril.engine.redis.connection.endpoint import Endpoint
 from toril.engine.redis.connection.errors import code_of, translate, translate_of
 from toril.engine.redis.connection.locator import OneServer
@@ -91,7 +92,7 @@ class ClusterConnections:
 
     def _node(self, endpoint: Endpoint) -> PrimaryConnections:
         if self._closed:
-            raise StoreUnavailableError(f"{self._location} has been closed")
+            raise is_closed(self._location)
         node = self._nodes.get(endpoint)
         if node is None:
             node = self._nodes[endpoint] = PrimaryConnections(OneServer(endpoint))

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import hiredis
 
+from toril.engine.contract.rules import is_closed
 from toril.engine.redis.connection.errors import code_of, translate, translate_of
 from toril.engine.redis.connection.locator import Locator
 from toril.engine.redis.connection.wire import Wire
 from toril.engine.redis.scripts.keys import keys_of
 from toril.engine.redis.scripts.script import script
-from toril.errors import StoreUnavailableError
 from toril.model.job import QueueRef
 from toril.printable import logger
 
@@ -65,6 +65,10 @@ class PrimaryConnections:
         opening = self._opening
         try:
             wire = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if self._closed and opening.cancelled():
+                raise is_closed(self.location) from None
+            raise
         finally:
             if self._opening is opening and opening.done():
                 self._opening = None
@@ -113,7 +117,7 @@ class PrimaryConnections:
         wire = await self._locator.open(name, timeout)
         if self._closed:
             await wire.close()
-            raise StoreUnavailableError(f"{self.location} has been closed")
+            raise is_closed(self.location)
         return wire
 
     async def another(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from toril.engine.contract.rules import is_closed
 from toril.engine.redis.connection.endpoint import Endpoint
 from toril.engine.redis.connection.slots import SLOTS
 from toril.engine.redis.connection.target import ClusterNodes
@@ -34,6 +35,7 @@ class SlotMap:
         self._stale = True
         self._order: list[Endpoint] = list(cluster.nodes)  # the order in which nodes are asked
         self._loading: asyncio.Task[None] | None = None
+        self._closed = False
         self.primaries: list[Endpoint] = []
 
     async def owner(self, slot: int) -> Endpoint:
@@ -81,12 +83,17 @@ class SlotMap:
         loading = self._loading
         try:
             await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            if self._closed and loading.cancelled():
+                raise is_closed(self._cluster.location) from None
+            raise
         finally:
             if self._loading is loading and loading.done():
                 self._loading = None
 
     async def close(self) -> None:
         """Cancel a request in progress."""
+        self._closed = True
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)

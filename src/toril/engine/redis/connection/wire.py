@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import hiredis
 
+from toril.engine.contract.rules import is_closed
 from toril.engine.redis.connection.endpoint import Endpoint
 from toril.engine.redis.connection.errors import translate
 from toril.engine.redis.scripts.script import Script
@@ -84,7 +85,7 @@ class Wire(asyncio.Protocol):
         except hiredis.ReplyError as error:
             await wire.close()
             raise translate(error, endpoint.location) from error
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, RuntimeError) as error:  # the last: no thread for the name
             await wire.close()
             reason = str(error) or f"no answer within {endpoint.connect_timeout:g} s"
             message = f"{endpoint.location} cannot be reached: {reason}"
@@ -140,10 +141,14 @@ class Wire(asyncio.Protocol):
         if self._watchdog is not None:
             self._watchdog.cancel()
         waiting, self._waiting = self._waiting, deque()
-        kind = StoreUnavailableError if self._closing else WireLostError
         for future, _ in waiting:
-            if not future.done():
-                future.set_exception(kind(f"{self._location}: {self.why}, before the reply came"))
+            if future.done():
+                continue
+            if self._closing:
+                future.set_exception(is_closed(self._location))
+            else:
+                lost = f"{self._location}: {self.why}, before the reply came"
+                future.set_exception(WireLostError(lost))
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -170,6 +175,9 @@ class Wire(asyncio.Protocol):
             `WireLostError`.
         """
         future = self._loop.create_future()
+        if self._closing:
+            future.set_exception(is_closed(self._location))
+            return future
         if self._transport is None or self._transport.is_closing():
             future.set_exception(StoreUnavailableError(f"{self._location}: {self.why}"))
             return future

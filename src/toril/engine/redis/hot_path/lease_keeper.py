@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from typing import Any, TypeVar
 
 from toril.engine.redis.connection.connections import Connections
+from toril.errors import StoreUnavailableError
 from toril.model.job import Lease, QueueRef
 
 R = TypeVar("R")
@@ -80,13 +81,24 @@ class RedisKeeper:
             self._loop = self._thread = None
 
     def _run(self, work: Coroutine[Any, Any, R]) -> R:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._loop.run_forever, name="toril-keeper", daemon=True
-            )
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        try:
+            loop = self._loop or self._start()
+        except (OSError, RuntimeError) as error:
+            work.close()
+            raise StoreUnavailableError(f"no connection can be opened now: {error}") from error
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        """Start the loop and its thread, or neither if the system lacks files or threads."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="toril-keeper", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+        return loop
 
 
 async def _for_each(

@@ -57,6 +57,9 @@ def connect(path: str, *, create: bool = True) -> apsw.Connection:
         errno_then = connection.system_errno
         connection.close()
         raise translate(error, path, errno_then) from error
+    except OSError as error:  # the schema's files cannot be read, for lack of descriptors
+        connection.close()
+        raise StoreUnavailableError(f"{path!r} cannot be opened: {error}") from error
     except EngineError:
         connection.close()
         raise

@@ -12,6 +12,7 @@ from toril.engine.sqlite.storage.connection import MEMORY
 from toril.engine.sqlite.storage.transaction import Registered, Transaction
 from toril.engine.sqlite.storage.wake import Wake
 from toril.engine.sqlite.storage.writer import Writer
+from toril.forks import leave_behind
 from toril.model.job import QueueRef
 
 P = ParamSpec("P")
@@ -56,6 +57,7 @@ class Storage:
         self.wake = Wake(self.path)
         self.writer = Writer(
             self.path or MEMORY,
+            self.location,
             self.clock,
             self.wake,
             create=self._create,
@@ -77,6 +79,15 @@ class Storage:
                     self._registered[queue] = known._replace(row=0)
             self._set_up()
         await self.writer.start()
+
+    def start_over(self) -> None:
+        """Begin anew in a forked child, and leave the parent's connection to the parent."""
+        leave_behind(self.writer, self.wake)
+        self.wake.leave_to_parent()
+        was_open = self.writer.is_open
+        self._set_up()
+        if was_open:
+            self.writer.has_forked = True
 
     async def close(self) -> None:
         """Finish pending calls and close the file."""

@@ -144,6 +144,14 @@ class Wake:
         if self._folder is not None:
             self._folder.remove_if_empty()
 
+    def leave_to_parent(self) -> None:
+        """Close the copies of the sockets in a forked child; the parent goes on using its own."""
+        for bell in self._bells.values():
+            if bell is not None:
+                bell.leave_to_parent()
+        if self._sender is not None:
+            self._sender.close()
+
     def notify_local(self, topic: Topic, queues: Iterable[QueueRef]) -> None:
         """Wake this process's waiters for a topic in some queues."""
         with self._lock:
@@ -164,17 +172,17 @@ class Wake:
                 self._send(os.fspath(self._folder.path / name), message)
 
     def _send(self, address: str, message: bytes) -> None:
-        if self._sender is None:
-            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._sender.settimeout(0)
         try:
+            if self._sender is None:
+                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._sender.settimeout(0)
             self._sender.sendto(message, address)
         except ConnectionRefusedError:  # the process died without removing its socket
             with contextlib.suppress(OSError):
                 if Path(address).is_socket():
                     Path(address).unlink(missing_ok=True)
-        except OSError:  # the socket is gone, or its buffer is full: its process wakes anyway
-            return
+        except OSError:  # the socket is gone, its buffer is full, or there are no more files here:
+            return  # its process wakes anyway
 
     def _listen(self, topic: Topic) -> None:
         with self._lock:
@@ -186,8 +194,14 @@ class Wake:
         thread = threading.Thread(
             target=self._receive, args=(topic,), name=f"toril-wake-{topic}", daemon=True
         )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads: poll instead
+            self._close_bell(topic)
+            self._bells[topic] = None
+            self._longest = _POLL_SECONDS
+            return
         self._threads.append(thread)
-        thread.start()
 
     def _receive(self, topic: Topic) -> None:
         """Listen until the store is closed, whatever arrives and whatever happens to the folder."""

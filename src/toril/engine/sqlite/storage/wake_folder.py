@@ -64,6 +64,10 @@ class Bell:
             return False
         return (found.st_dev, found.st_ino) == self._identity
 
+    def leave_to_parent(self) -> None:
+        """Close this process's copy of the socket, in a forked child."""
+        self._listener.close()
+
     def close(self) -> None:
         """Close the socket, and remove it if it is in its place."""
         if self.is_in_place():

@@ -9,39 +9,43 @@ transaction is rolled back, and each of its operations runs again in a transacti
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import apsw
 
+from toril.blocking import in_thread
 from toril.clock import Clock
+from toril.engine.contract.rules import is_closed
 from toril.engine.sqlite.storage.call import Call, Durability, deliver
+from toril.engine.sqlite.storage.connection import MEMORY
 from toril.engine.sqlite.storage.errors import translate
-from toril.engine.sqlite.storage.store import Store
-from toril.engine.sqlite.storage.syncer import Syncer
 from toril.engine.sqlite.storage.topic import Topic
 from toril.engine.sqlite.storage.transaction import Operation, Registered, Transaction
 from toril.engine.sqlite.storage.wake import Wake
-from toril.errors import EngineError, StoreUnavailableError
+from toril.engine.sqlite.storage.writer_thread import WriterThread
+from toril.errors import EngineError
+from toril.forks import warn_of_fork
 from toril.model.job import QueueRef
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MOST_CALLS = 500  # per commit
-
 
 class Writer:
-    """Runs operations on one connection in one thread, many per commit."""
+    """Runs operations on one connection in one thread, many per commit.
+
+    Attributes:
+        has_forked: Whether the store was open in the process that this one was forked from.
+    """
 
     def __init__(
         self,
         path: str,
+        location: str,
         clock: Clock,
         wake: Wake,
         *,
@@ -53,6 +57,7 @@ class Writer:
 
         Args:
             path: The store's file, or ":memory:".
+            location: The store's URL.
             clock: The store's clock.
             wake: Notified after commits.
             create: Whether to create the file if it does not exist.
@@ -60,19 +65,17 @@ class Writer:
             registered: The lasting limits by queue; transactions change it.
         """
         self._path = path
-        self._store = Store(path)
-        self._syncer: Syncer | None = None
+        self._location = location
         self._create = create
         self._before_commit = before_commit
         self._clock = clock
         self._wake = wake
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._opened: concurrent.futures.Future[None] | None = None
+        self._thread: WriterThread | None = None
         self._ready = False
         self._closed = False
         self._registered = registered
+        self.has_forked = False
 
     async def start(self) -> None:
         """Start the thread and open the store, unless it is already open.
@@ -82,32 +85,54 @@ class Writer:
         """
         with self._lock:
             if self._closed:
-                raise self._is_closed()
-            if self._opened is None:
-                self._opened = concurrent.futures.Future()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._opened,), name="toril-sqlite", daemon=True
+                raise is_closed(self._location)
+            if self._thread is None:
+                self._thread = WriterThread(
+                    self._path,
+                    create=self._create,
+                    commit=self._commit,
+                    closed=partial(is_closed, self._location),
                 )
-                self._thread.start()
-            opened = self._opened
+                if self.has_forked:
+                    self.has_forked = False
+                    warn_of_fork(self._location, is_shared=self._path != MEMORY)
+            thread = self._thread
         try:
-            await asyncio.shield(asyncio.wrap_future(opened))
+            await asyncio.shield(asyncio.wrap_future(thread.opened))
         except Exception:
             with self._lock:
-                if self._opened is opened:
-                    self._opened = None
+                if self._thread is thread:
+                    self._thread = None
             raise
-        self._ready = True
+        with self._lock:
+            if self._closed:
+                raise is_closed(self._location)
+            self._ready = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open, or about to be."""
+        return self._thread is not None and not self._closed
+
+    def pause(self) -> None:
+        """Finish the current transaction and close the file, until `go_on`, for a fork."""
+        if (thread := self._thread) is not None:
+            thread.pause()
+
+    def go_on(self) -> None:
+        """Open the file again after a pause."""
+        if (thread := self._thread) is not None:
+            thread.go_on()
 
     async def stop(self) -> None:
         """Finish pending calls, close the file and stop the thread."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            thread = self._thread
             self._ready, self._closed = False, True
             if thread is not None:
-                self._calls.put(None)
+                thread.inbox.put(None)
         if thread is not None:
-            await asyncio.to_thread(thread.join)
+            await in_thread(thread.join)
 
     async def read(
         self,
@@ -208,57 +233,9 @@ class Writer:
 
     def _put(self, call: Call) -> None:
         with self._lock:  # no call may follow the None that stops the thread
-            if not self._ready:
-                raise self._is_closed()
-            self._calls.put(call)
-
-    def _is_closed(self) -> StoreUnavailableError:
-        return StoreUnavailableError(f"{self._path} is closed; open the manager again")
-
-    def _run(self, opened: concurrent.futures.Future[None]) -> None:
-        try:
-            self._store.open(create=self._create)
-        except Exception as error:  # noqa: BLE001 - passed on to the caller of `start`
-            opened.set_exception(error)
-            return
-        opened.set_result(None)
-        with contextlib.closing(self._store):
-            while calls := self._take():
-                try:
-                    connection = self._store.connection()
-                except EngineError as error:  # its file is lost
-                    _fail(calls, error)
-                else:
-                    self._commit(connection, calls)
-            if self._syncer is not None:
-                self._syncer.close()
-        self._refuse_remaining()
-
-    def _refuse_remaining(self) -> None:
-        """Fail the calls that came too late, so that their callers do not wait forever."""
-        left: list[Call] = []
-        while not self._calls.empty():
-            call = self._calls.get_nowait()
-            if call is not None:
-                call.error = self._is_closed()
-                left.append(call)
-        deliver(left)
-
-    def _take(self) -> list[Call]:
-        """Wait for a call and take all that are queued. An empty list stops the thread."""
-        calls: list[Call] = []
-        call = self._calls.get()
-        while call is not None:
-            calls.append(call)
-            if len(calls) == _MOST_CALLS:
-                return calls
-            try:
-                call = self._calls.get_nowait()
-            except Empty:
-                return calls
-        if calls:
-            self._calls.put(None)  # stop after these
-        return calls
+            if not self._ready or self._thread is None:
+                raise is_closed(self._location)
+            self._thread.inbox.put(call)
 
     def _commit(self, connection: apsw.Connection, calls: list[Call]) -> None:
         durability = max(call.durability for call in calls)
@@ -287,13 +264,11 @@ class Writer:
             return
         deliver([call for call in calls if call.durability is not Durability.SYNCED])
         to_flush = [call for call in calls if call.durability >= Durability.SYNC_LATER]
-        files = self._store.files
-        if not to_flush or files is None:
-            self._flushed(to_flush, transaction)
+        thread = self._thread if to_flush else None
+        if thread is None or thread.syncer is None or thread.files is None:
+            self._flushed(to_flush, transaction)  # nothing waits, or the store is in memory
         else:
-            if self._syncer is None:
-                self._syncer = Syncer(self._path, files)
-            self._syncer.sync(partial(self._flushed, to_flush, transaction), files)
+            thread.syncer.sync(partial(self._flushed, to_flush, transaction), thread.files)
 
     def _flushed(
         self, to_flush: Sequence[Call], transaction: Transaction, error: EngineError | None = None
