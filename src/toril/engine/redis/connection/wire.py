@@ -22,6 +22,7 @@ from toril.engine.redis.scripts.script import Script
 from toril.errors import StoreBusyError, StoreUnavailableError
 
 _NUMBER = re.compile(r"\d+")
+_NOT_IN_NAMES = re.compile(r"[^!-~]")  # Redis refuses a connection's name that contains these
 
 
 class WireLostError(StoreBusyError):
@@ -67,7 +68,8 @@ class Wire(asyncio.Protocol):
 
         Args:
             endpoint: The server.
-            name: The connection's name, which `CLIENT LIST` shows.
+            name: The connection's name, which `CLIENT LIST` shows, with underscores for
+                spaces and letters that Redis does not allow there.
             timeout: How long a reply may take, in seconds; None means no limit.
 
         Raises:
@@ -103,7 +105,7 @@ class Wire(asyncio.Protocol):
         login: Sequence[Any] = ()
         if endpoint.password is not None:
             login = ("AUTH", endpoint.user or "default", endpoint.password)
-        greeting = self.send("HELLO", 2, *login, "SETNAME", name)
+        greeting = self.send("HELLO", 2, *login, "SETNAME", _NOT_IN_NAMES.sub("_", name))
         if endpoint.database:
             await self.send("SELECT", endpoint.database)
         fields = await greeting
