@@ -18,11 +18,11 @@ INSTALL_LOCK := $(PIP_INSTALL) --require-hashes --no-deps -r
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tools lint lint-locks bench bench-tools redis chaos lock clean
+.PHONY: help demo test test-tools lint lint-locks bench bench-tools redis chaos interop-suite lock clean
 
 help: ## List all targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '%-10s %s\n' "$$name" "$$text"; done
+		printf '%-14s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.core ## Run jobs on real files, with the SQLite engine (ARGS="--help" lists options)
 	$(BIN)/toril demo $(ARGS)
@@ -48,6 +48,9 @@ bench: $(VENV)/.bench bench-tools ## Run the benchmarks against other job queues
 
 chaos: $(VENV)/.dev test-tools ## Kill, stop and starve workers and Redis, and check all jobs
 	$(BIN)/python -m tests.faults $(ARGS)
+
+interop-suite: $(VENV)/.dev test-tools ## Play what BullMQ's Worker does with Toril's in its place
+	$(BIN)/python -m tests.interop.suite $(ARGS)
 
 lock: $(VENV)/.python ## Update the lock files (UV_FLAGS=--upgrade upgrades versions)
 	$(PIP_INSTALL) uv==$(UV_VERSION)
