@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from toril.engine.contract.diagnosis import Finding
 from toril.engine.contract.engine import Engine
 from toril.errors import ConfigurationError
 
 _logger = logging.getLogger("toril.engine")
-
-_LOSES_JOBS = {"eviction"}
 
 
 async def refuse_what_loses_jobs(engine: Engine) -> None:
@@ -21,25 +20,34 @@ async def refuse_what_loses_jobs(engine: Engine) -> None:
     Raises:
         ConfigurationError: The store may discard jobs; the message names the setting.
     """
-    for message in await _losses(engine):
-        raise ConfigurationError(f"{message}. With TORIL_ENV=production, Toril does not start")
+    for finding in await _examine(engine):
+        if _loses_jobs(finding):
+            raise ConfigurationError(
+                f"{engine.location}: {finding.message}. "
+                "With TORIL_ENV=production, Toril does not start"
+            )
 
 
 async def warn_of_what_loses_jobs(engine: Engine) -> None:
-    """Log a warning if a store is configured to discard accepted jobs.
+    """Log a warning if a store may lose accepted jobs.
 
     Args:
         engine: The engine of the store.
     """
-    for message in await _losses(engine):
-        _logger.warning("%s. With TORIL_ENV=production, Toril would not start", message)
+    for finding in await _examine(engine):
+        if _loses_jobs(finding):
+            _logger.warning(
+                "%s: %s. With TORIL_ENV=production, Toril would not start",
+                engine.location,
+                finding.message,
+            )
+        elif finding.check == "bullmq":
+            _logger.warning("%s: %s", engine.location, finding.message)
 
 
-async def _losses(engine: Engine) -> list[str]:
-    if not engine.capabilities.may_evict:
-        return []
-    return [
-        f"{engine.location}: {finding.message}"
-        for finding in await engine.examine()
-        if finding.level == "error" and finding.check in _LOSES_JOBS
-    ]
+def _loses_jobs(finding: Finding) -> bool:
+    return finding.level == "error" and finding.check == "eviction"
+
+
+async def _examine(engine: Engine) -> list[Finding]:
+    return await engine.examine() if engine.capabilities.may_evict else []
