@@ -8,6 +8,7 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+NODE_5 := tests/interop/node5/node_modules
 LOCKS := requirements/core.lock requirements/dev.lock requirements/bench.lock
 UV_VERSION := 0.13.9
 UV_FLAGS ?=
@@ -18,11 +19,11 @@ INSTALL_LOCK := $(PIP_INSTALL) --require-hashes --no-deps -r
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tools lint lint-locks bench bench-tools redis chaos lock clean
+.PHONY: help demo test test-tools lint lint-locks bench bench-tools redis chaos interop-suite interop-5 lock clean
 
 help: ## List all targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '%-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '%-14s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.core ## Run jobs on real files, with the SQLite engine (ARGS="--help" lists options)
 	$(BIN)/toril demo $(ARGS)
@@ -49,6 +50,12 @@ bench: $(VENV)/.bench bench-tools ## Run the benchmarks against other job queues
 chaos: $(VENV)/.dev test-tools ## Kill, stop and starve workers and Redis, and check all jobs
 	$(BIN)/python -m tests.faults $(ARGS)
 
+interop-suite: $(VENV)/.dev test-tools ## Play what BullMQ's Worker does with Toril's in its place
+	$(BIN)/python -m tests.interop.suite $(ARGS)
+
+interop-5: $(VENV)/.dev test-tools $(NODE_5)/.package-lock.json ## Run the tests with Node.js against BullMQ 5
+	BULLMQ=5.81 $(BIN)/python -m pytest -n 2 tests/interop $(ARGS)
+
 lock: $(VENV)/.python ## Update the lock files (UV_FLAGS=--upgrade upgrades versions)
 	$(PIP_INSTALL) uv==$(UV_VERSION)
 	$(COMPILE) pyproject.toml --group build -o requirements/core.lock
@@ -61,7 +68,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --no-progress --universal --python-versi
 
 clean: ## Remove everything that the targets created
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	rm -rf benchmarks/node/node_modules tests/interop/node/node_modules
+	rm -rf benchmarks/node/node_modules tests/interop/node/node_modules $(NODE_5)
 	find . -name .git -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # Setup. A stamp file marks a finished step. A changed lock file or pyproject.toml repeats the step.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = Path(__file__).parent / "node" / "agent.js"
+OLDER = Path(__file__).parent / "node5" / "node_modules"
+BULLMQ = os.environ.get("BULLMQ")  # the version to test with, if it is an older one
 PATIENCE = 20  # seconds for what takes milliseconds on a machine that is not busy
 _LONGEST_LINE = 1 << 24
 
@@ -33,8 +36,14 @@ class Node:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, *ports: int, prefix: str = "bull") -> Node:
-        """Start one that talks to a server, or with several ports to a cluster."""
+    async def start(cls, *ports: int, prefix: str = "bull", version: str | None = BULLMQ) -> Node:
+        """Start one that talks to a server, or with several ports to a cluster.
+
+        Args:
+            ports: Where the server or the nodes listen.
+            prefix: The prefix of its queues.
+            version: The version of BullMQ, if it is an older one, such as "5.81".
+        """
         program = shutil.which("node")
         if program is None:
             raise RuntimeError("node is missing: install it (Debian: nodejs npm)")
@@ -46,7 +55,7 @@ class Node:
         command = (program, str(PROGRAM), ",".join(map(str, ports)), prefix)
         return cls(
             await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=pipe, limit=_LONGEST_LINE
+                *command, stdin=pipe, stdout=pipe, limit=_LONGEST_LINE, env=_environment(version)
             )
         )
 
@@ -126,6 +135,17 @@ class Node:
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(NodeError("the process has ended"))
+
+
+def _environment(version: str | None) -> dict[str, str]:
+    """Return the environment in which Node finds this version of BullMQ."""
+    environment = {name: value for name, value in os.environ.items() if name != "BULLMQ"}
+    if version is not None:
+        module = OLDER / f"bullmq-{version}" / "dist" / "cjs" / "index.js"
+        if not module.exists():
+            raise RuntimeError(f"BullMQ {version} is missing: make interop-5")
+        environment["BULLMQ"] = str(module)
+    return environment
 
 
 class NodeQueue:

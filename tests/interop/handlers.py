@@ -6,7 +6,7 @@ from toril import JobContext, Unrecoverable
 
 
 class Gate:
-    """Keeps the jobs named `hold` until it is opened."""
+    """Keeps the jobs named `hold` and `stumble` until it is opened."""
 
     def __init__(self):
         self._open = asyncio.Event()
@@ -27,6 +27,12 @@ class Gate:
                 self.held.append(job.id)
                 await self._open.wait()
                 return "released"
+            case "stumble":
+                if job.attempt > 1:
+                    return "got up"
+                self.held.append(job.id)
+                await self._open.wait()
+                raise ValueError("stumbled")
             case "fail":
                 if job.attempt <= job.data.get("times", job.attempt):
                     raise ValueError(job.data.get("reason", "broken"))

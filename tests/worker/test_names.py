@@ -97,3 +97,25 @@ async def test_a_worker_is_named_as_redis_allows(tmp_path, ref):
         await manager.shutdown()
     finally:
         server.stop()
+
+
+LONELY = ["my app", "ünïcode 🐴", "a/b?c=d&e#f", "%41", "{tag}", "*[a]", "'\"\\"]
+
+
+@pytest.mark.parametrize("name", LONELY)
+async def test_a_worker_waits_for_jobs_in_peace_whatever_its_queue_and_prefix_are_called(
+    manager, work, started, caplog, name
+):
+    async def process(job):
+        return "ran"
+
+    manager.register_queue(name, prefix=name).processor(process)
+    await work()
+    queue = manager.queue(f"{name}:{name}")
+
+    for n in (1, 2):  # the second finds a worker that waits
+        handle = await queue.add("a")
+        await started(n)
+        assert await handle.result(15) == "ran"
+
+    assert caplog.messages == []

@@ -40,24 +40,28 @@ async def refuse_what_loses_jobs(engine: Engine, settings: Settings) -> None:
     Raises:
         ConfigurationError: The store may lose jobs; the message names the setting.
     """
-    if engine.capabilities.may_evict:
-        for message in refusals(await engine.examine(), settings):
-            raise ConfigurationError(
-                f"{engine.location}: {message}. With TORIL_ENV=production, Toril does not start"
-            )
+    for message in refusals(await _examine(engine), settings):
+        raise ConfigurationError(
+            f"{engine.location}: {message}. With TORIL_ENV=production, Toril does not start"
+        )
 
 
 async def warn_of_what_loses_jobs(engine: Engine) -> None:
-    """Log a warning if a store is configured to discard accepted jobs.
+    """Log a warning if a store may lose accepted jobs.
 
     Args:
         engine: The engine of the store.
     """
-    if engine.capabilities.may_evict:
-        for finding in await engine.examine():
-            if finding.check == "eviction" and finding.level == "error":
-                _logger.warning(
-                    "%s: %s. With TORIL_ENV=production, Toril would not start",
-                    engine.location,
-                    finding.message,
-                )
+    for finding in await _examine(engine):
+        if finding.check == "eviction" and finding.level == "error":
+            _logger.warning(
+                "%s: %s. With TORIL_ENV=production, Toril would not start",
+                engine.location,
+                finding.message,
+            )
+        elif finding.check == "bullmq":
+            _logger.warning("%s: %s", engine.location, finding.message)
+
+
+async def _examine(engine: Engine) -> list[Finding]:
+    return await engine.examine() if engine.capabilities.may_evict else []

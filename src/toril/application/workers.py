@@ -55,8 +55,7 @@ class Workers(Calls):
 
     async def _open_for_work(self) -> None:
         await self.open()
-        if not self.settings.production:
-            await warn_of_what_loses_jobs(self.engine)
+        await warn_of_what_loses_jobs(self.engine)
 
     async def shutdown(self) -> None:
         """Stop the workers that `start_workers` started, and close the store."""

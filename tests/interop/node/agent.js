@@ -9,17 +9,19 @@
  */
 import { createInterface } from 'node:readline';
 
-import {
+import { Cluster } from 'ioredis';
+
+import { serveBoard } from './board.js';
+
+/** BullMQ, or an older one (../node5): BULLMQ is the path of its main module. */
+const {
   FlowProducer,
   Job,
   Queue,
   QueueEvents,
   UnrecoverableError,
   Worker,
-} from 'bullmq';
-import { Cluster } from 'ioredis';
-
-import { serveBoard } from './board.js';
+} = await import(process.env.BULLMQ ?? 'bullmq');
 
 /** Its arguments: the ports of a server, or of a cluster's nodes with commas; and the prefix. */
 const [ports, prefix = 'bull'] = process.argv.slice(2);
@@ -84,6 +86,11 @@ const handlers = {
   },
   hopeless: async ({ data }) => { throw new UnrecoverableError(data.reason); },
   hold: async () => { await gate; return 'released'; },
+  stumble: async ({ attemptsMade }) => {
+    if (attemptsMade > 0) return 'got up';
+    await gate;
+    throw new Error('stumbled');
+  },
   report: async (running) => {
     await running.updateProgress({ done: 50 });
     await running.log('first line');
@@ -118,8 +125,16 @@ function plain(value) {
   return value ?? null;
 }
 
+/** BullMQ 5 counts the waiting jobs of a paused queue by themselves. */
+async function countsOf(name, args) {
+  const { paused = 0, ...counts } = await queue(name).getJobCounts(...args);
+  if ('waiting' in counts) counts.waiting += paused;
+  return counts;
+}
+
 const commands = {
-  queue: ({ queue: name, method, args }) => queue(name)[method](...args),
+  queue: ({ queue: name, method, args }) => (
+    method === 'getJobCounts' ? countsOf(name, args) : queue(name)[method](...args)),
   look: ({ queue: name, job: id }) => job(name, id),
   job: async ({ queue: name, job: id, method, args }) => (await job(name, id))[method](...args),
   flow: ({ method, args }) => {

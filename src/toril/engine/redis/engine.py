@@ -23,6 +23,7 @@ from toril.engine.redis.connection.connections import connections_to
 from toril.engine.redis.connection.slots import check_same_slot
 from toril.engine.redis.connection.target import ClusterNodes, Target
 from toril.engine.redis.diagnosis.checks import examine
+from toril.engine.redis.diagnosis.writers import other_versions
 from toril.engine.redis.events import RedisEvents
 from toril.engine.redis.hot_path.add import Adder
 from toril.engine.redis.hot_path.exchange import pack
@@ -84,8 +85,9 @@ class RedisEngine(ForkAware):
         await self._sessions.close()
 
     async def examine(self) -> list[Finding]:
-        primaries = await self._sessions.current().connections.primaries()
-        return await examine(primaries, self._clock)
+        connections = self._sessions.current().connections
+        found = await examine(await connections.primaries(), self._clock)
+        return [*found, *await other_versions(connections)]
 
     async def add(
         self, queue: QueueRef, jobs: Sequence[NewJob], batch: Batch | None = None

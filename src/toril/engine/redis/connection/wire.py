@@ -68,7 +68,8 @@ class Wire(asyncio.Protocol):
 
         Args:
             endpoint: The server.
-            name: The connection's name, which `CLIENT LIST` shows.
+            name: The connection's name, which `CLIENT LIST` shows, with underscores for
+                spaces and letters that Redis does not allow there.
             timeout: How long a reply may take, in seconds; None means no limit.
 
         Raises:
