@@ -139,11 +139,8 @@ class Pump:
         """Whether the pump expects to find work for a free slot."""
         idle = self._idle
         resting = idle.is_resting or self._shared.shortage.is_resting
-        return not (idle.is_idle or resting or self._is_closed)
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._stopping or self._settlements.are_failing
+        closed = self._stopping or self._settlements.are_failing
+        return not (idle.is_idle or resting or closed)
 
     @property
     def drained(self) -> bool:
@@ -241,7 +238,8 @@ class Pump:
 
     def _next_exchange(self) -> tuple[list[Done], int]:
         """Return the settlements of the next exchange and the number of jobs to request."""
-        rests = self._is_closed or self._shared.shortage.is_resting
+        closed = self._stopping or self._settlements.are_failing
+        rests = closed or self._shared.shortage.is_resting
         room = 0 if rests else self._slots.take(self, self._chunk)
         return self._settlements.take(), room
 

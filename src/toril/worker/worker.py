@@ -122,16 +122,8 @@ class Worker:
             burst: Stop when no job is running, ready, or due within a minute.
         """
         settings = self.settings
-        loop = asyncio.get_running_loop()
-        heartbeat = Heartbeat(
-            self._engine.keeper(),
-            self._lease_ms,
-            self._clock,
-            location=self._engine.location,
-            on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
-            on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
-        )
-        reports = Reports(self._engine, loop)
+        heartbeat = self._heartbeat()
+        reports = Reports(self._engine, asyncio.get_running_loop())
         threads = Threads(settings.concurrency)
         processes = ProcessPool(
             settings.processes,
@@ -164,6 +156,17 @@ class Worker:
             await processes.close()
             await in_thread(heartbeat.stop)
         self.unhandled = dict(unhandled.by_name)
+
+    def _heartbeat(self) -> Heartbeat:
+        loop = asyncio.get_running_loop()
+        return Heartbeat(
+            self._engine.keeper(),
+            self._lease_ms,
+            self._clock,
+            location=self._engine.location,
+            on_lost=lambda attempts: self._from_heartbeat(loop, attempts, Stop.LEASE_LOST),
+            on_cancelled=lambda attempts: self._from_heartbeat(loop, attempts, Stop.CANCEL),
+        )
 
     def _look_again(self) -> None:
         for pump in self._pumps:

@@ -30,6 +30,14 @@ local function is_repeated(producer, number)
     return false
 end
 
+local limits = call('HMGET', META, 'paused', 'concurrency', 'opts.maxLenEvents', 'version')
+-- In a paused queue, ready jobs go to where BullMQ 5 would put them; see include/ready.lua.
+local LIST = WAIT
+if limits[1] and (string.find(limits[4] or '', '^bullmq:5%.')
+    or call('EXISTS', JOB .. 'paused') == 1) then
+    LIST = JOB .. 'paused'
+end
+
 local repeated = ARGV[1] ~= '' and is_repeated(ARGV[1], ARGV[2])
 local answers, all_new, at = {}, true, 3
 local added_ready, added_delayed, counted = false, false, 0
@@ -66,7 +74,7 @@ local function add_plain(first)
         call('XADD', EVENTS, '*', 'event', 'waiting', 'jobId', id)
         answers[#answers + 1] = 1
     end
-    in_pieces(run.lifo and 'RPUSH' or 'LPUSH', WAIT, ids)
+    in_pieces(run.lifo and 'RPUSH' or 'LPUSH', LIST, ids)
     added_ready = true
     return true
 end
@@ -127,7 +135,6 @@ while at <= #ARGV do
     at = last
 end
 
-local limits = call('HMGET', META, 'paused', 'concurrency', 'opts.maxLenEvents')
 if not repeated then
     call('INCRBY', ID, counted)
     if not limits[3] then

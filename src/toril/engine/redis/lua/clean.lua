@@ -16,6 +16,8 @@ local missing = missing_queue()
 if missing then return missing end
 local STATE, BEFORE = ARGV[1], NOW - ARGV[2]
 local MOST, SKIP, CHECK = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+-- BullMQ 5 renames the list of ready jobs while a queue is paused.
+local LIST = call('LLEN', WAIT) > 0 and WAIT or JOB .. 'paused'
 local SET = ({
     completed = COMPLETED, failed = FAILED, delayed = DELAYED, prioritized = PRIORITIZED,
     ['waiting-children'] = CHILDREN,
@@ -28,7 +30,7 @@ if finished then
 elseif SET then
     ids = call('ZRANGE', SET, SKIP, SKIP + CHECK - 1)
 else
-    local found = call('LRANGE', WAIT, -SKIP - CHECK, -SKIP - 1)
+    local found = call('LRANGE', LIST, -SKIP - CHECK, -SKIP - 1)
     ids = {}
     for n = #found, 1, -1 do
         ids[#ids + 1] = found[n]
@@ -51,7 +53,7 @@ if SET then
     in_pieces('ZREM', SET, old)
 else
     for _, id in ipairs(old) do
-        call('LREM', WAIT, -1, id)
+        call('LREM', LIST, -1, id)
     end
 end
 for _, id in ipairs(old) do

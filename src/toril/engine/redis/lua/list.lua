@@ -12,18 +12,25 @@ local SETS = {
 }
 local set = SETS[STATE]
 if not set then
-    local list = STATE == 'active' and ACTIVE or WAIT
-    local skip = 0
+    -- BullMQ 5 renames the list of ready jobs while a queue is paused.
+    local lists = STATE == 'active' and {ACTIVE} or {JOB .. 'paused', WAIT}
+    local first, skip = nil, 0
     for n = 4, #ARGV do
-        local place = call('LPOS', list, ARGV[n], 'RANK', -1)
-        if place then
-            skip = call('LLEN', list) - place
-            break
+        for place, list in ipairs(lists) do
+            local at = not first and call('LPOS', list, ARGV[n], 'RANK', -1)
+            if at then
+                first, skip = place, call('LLEN', list) - at
+            end
         end
     end
-    local ids, found = call('LRANGE', list, -skip - COUNT, -skip - 1), {}
-    for n = #ids, 1, -1 do
-        found[#found + 1] = ids[n]
+    local found = {}
+    for place = first or 1, #lists do
+        local most = COUNT - #found
+        local ids = most > 0 and call('LRANGE', lists[place], -skip - most, -skip - 1) or {}
+        for n = #ids, 1, -1 do
+            found[#found + 1] = ids[n]
+        end
+        skip = 0
     end
     return found
 end

@@ -19,7 +19,7 @@ local function ready_parent(q, id, key)
     if priority > 0 then
         push_prioritized(q, id, priority)
     else
-        call('RPUSH', q.wait, id)
+        call('RPUSH', ready_list(q), id)
     end
     announce_ready(q, id)
 end
@@ -95,7 +95,7 @@ local function child_removed(child, parent_key)
         and call('SCARD', parent_key .. ':dependencies') == 0 then
         local q, id = parent_of(parent_key)
         if q and call('ZREM', q.base .. 'waiting-children', id) == 1 then
-            call('RPUSH', q.wait, id)
+            call('RPUSH', ready_list(q), id)
             announce_ready(q, id)
         end
     end

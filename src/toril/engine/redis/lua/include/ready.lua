@@ -40,12 +40,26 @@ local function push_prioritized(q, id, priority)
     call('ZADD', q.prioritized, priority * 0x100000000 + turn, id)
 end
 
+-- Returns the list of a queue's ready jobs without a priority. BullMQ 5 renames it when it pauses a
+-- queue, and back when it resumes it, whatever has the other name by then. So in a paused queue that
+-- BullMQ 5 uses, jobs go to where it would put them.
+local function ready_list(q)
+    if not q.ready then
+        local meta = call('HMGET', q.meta, 'paused', 'version')
+        local renamed = q.base .. 'paused'
+        local is_renamed = meta[1] and (string.find(meta[2] or '', '^bullmq:5%.')
+            or call('EXISTS', renamed) == 1)
+        q.ready = is_renamed and renamed or q.wait
+    end
+    return q.ready
+end
+
 -- Puts a job after the others of its priority.
 local function push(q, id, priority)
     if priority > 0 then
         push_prioritized(q, id, priority)
     else
-        call('LPUSH', q.wait, id)
+        call('LPUSH', ready_list(q), id)
     end
 end
 
@@ -69,7 +83,7 @@ end
 -- priority always goes after the others of its priority.
 local function push_again(q, id, priority, opts)
     if priority == 0 and is_lifo(opts) then
-        call('RPUSH', q.wait, id)
+        call('RPUSH', ready_list(q), id)
     else
         push(q, id, priority)
     end
@@ -80,6 +94,6 @@ local function push_first(q, id, priority)
     if priority > 0 then
         call('ZADD', q.prioritized, priority * 0x100000000, id)
     else
-        call('RPUSH', q.wait, id)
+        call('RPUSH', ready_list(q), id)
     end
 end
