@@ -17,6 +17,8 @@ CODES = {
     errors.StoreBusyError: Exit.TIMEOUT,
     errors.StoreFullError: Exit.FAILED,
     errors.StoreReadOnlyError: Exit.AUTH,
+    errors.StoreRejectedError: Exit.FAILED,
+    errors.PartlyAddedError: Exit.PARTLY,
     errors.StoreCorruptError: Exit.FAILED,
     errors.StoreVersionError: Exit.FAILED,
     errors.PayloadLostError: Exit.FAILED,

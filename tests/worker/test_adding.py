@@ -163,7 +163,7 @@ async def test_a_bulk_keeps_its_order(manager, queue):
         (("q", "n"), {"prioritty": 1}, "prioritty"),
         (("q", "n"), {"timeout": 0}, "timeout"),
         (("q:", "n"), {}, "queue"),
-        (("q\n", "n"), {}, "queue"),
+        (("a:b:", "n"), {}, "queue"),
         ((5, "n"), {}, "queue"),
     ],
     ids=lambda value: repr(value)[:30],
