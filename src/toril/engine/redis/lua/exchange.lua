@@ -312,7 +312,9 @@ if WANTED >= 0 then
             if left < most then
                 local ends = call('PTTL', LIMITER)
                 -- Expired, a count without an expiry, or left from before the clock was set back.
-                if ends == 0 or ends == -1 or ends > DURATION + CLOCK_SLACK_MS then
+                -- BullMQ's `rateLimit` sets any time by hand, with a count of 2^53 - 1.
+                local is_over = ends == 0 or ends == -1
+                if is_over or (ends > DURATION + CLOCK_SLACK_MS and left > -2 ^ 52) then
                     call('DEL', LIMITER)
                     left, ends = MAX, -2
                 end
