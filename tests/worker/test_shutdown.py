@@ -11,6 +11,7 @@ import pytest
 from tests.worker import jobs
 from tests.worker.waiting import failure_of, lines_of, until, until_state
 from toril import ConfigurationError, JobReleased, JobState, QueueManager, Settings
+from toril.engine.sqlite import SqliteEngine
 
 
 @pytest.fixture
@@ -281,6 +282,32 @@ async def test_in_burst_a_worker_waits_for_short_retries_and_delays(manager, que
     await manager.run_workers(burst=True)
 
     assert sorted(map(str, runs)) == ["1", "1", "1", "delayed"]
+
+
+class SlowToSettle(SqliteEngine):
+    """An engine on a slow disk: it takes a while to answer an exchange with settlements."""
+
+    async def exchange(self, queue, settlements, fetch):
+        if settlements:
+            await asyncio.sleep(0.3)
+        return await super().exchange(queue, settlements, fetch)
+
+
+async def test_in_burst_a_worker_waits_for_the_retry_that_a_slow_store_has_not_taken_yet():
+    manager = QueueManager(engine=SlowToSettle(None), settings=Settings())
+    runs = []
+
+    @manager.register_queue("q").task(attempts=2, backoff=0.1)
+    async def flaky() -> None:
+        runs.append(1)
+        if len(runs) < 2:
+            raise ValueError
+
+    await flaky.enqueue()
+    await manager.run_workers(burst=True)
+
+    assert runs == [1, 1]
+    await manager.shutdown()
 
 
 async def test_in_burst_a_worker_does_not_wait_for_what_is_due_tomorrow(manager, queue):

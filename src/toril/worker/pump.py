@@ -112,6 +112,7 @@ class Pump:
         )
         self.in_hand = self._in_hand(routes, publisher)
         self._stopping = False
+        self._is_exchanging = False  # in the pump's own task, as with few slots
         self._forsaken = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._carrier: asyncio.Task[None] | None = None
@@ -145,7 +146,8 @@ class Pump:
     @property
     def drained(self) -> bool:
         """Whether the pump has nothing in hand and no job is due within the burst horizon."""
-        in_hand = self.in_hand.running or self._settlements.to_send or self._in_flight
+        calls = self._is_exchanging or self._in_flight
+        in_hand = self.in_hand.running or self._settlements.to_send or calls
         return not in_hand and not self._idle.has_work_soon
 
     def poke(self) -> None:
@@ -209,7 +211,9 @@ class Pump:
                 if not self._is_narrow:
                     self._send()
                     continue
+                self._is_exchanging = True
                 await self._exchange(*self._next_exchange())
+                self._is_exchanging = False
                 self._after_exchange()
                 if await serve(self._spawn_carrier):
                     return

@@ -41,8 +41,8 @@ local function push_prioritized(q, id, priority)
 end
 
 -- Returns the list of a queue's ready jobs without a priority. BullMQ 5 renames it when it pauses a
--- queue, and back when it resumes it, whatever has the other name by then. So in a paused queue that
--- BullMQ 5 uses, jobs go to where it would put them.
+-- queue, and back when it resumes it, whatever has the other name by then. So in a paused queue
+-- that BullMQ 5 uses, jobs go to where it would put them.
 local function ready_list(q)
     if not q.ready then
         local meta = call('HMGET', q.meta, 'paused', 'version')
