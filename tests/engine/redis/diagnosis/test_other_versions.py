@@ -55,7 +55,8 @@ async def test_a_worker_warns_of_a_queue_that_bullmq_5_uses(
     server: RedisServer, caplog: pytest.LogCaptureFixture, *, production: bool
 ) -> None:
     server.ask("HSET", "bull:q:meta", "version", "bullmq:5.81.3")
-    manager = QueueManager(server.url, settings=Settings(production=production))
+    settings = Settings(production=production, allow_volatile=True)
+    manager = QueueManager(server.url, settings=settings)
     manager.register_processor("q", process)
 
     await manager.run_workers(burst=True)
