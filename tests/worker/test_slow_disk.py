@@ -18,7 +18,7 @@ async def slow(another):
     manager.register_queue("q")
     await manager.open()
     await manager.add_job("q", "first")
-    syncer = manager.engine._storage.writer._syncer
+    syncer = manager.engine._storage.writer._thread.syncer
     real, manager.disk, manager.fails = syncer._sync, threading.Event(), False
 
     def sync():

@@ -11,6 +11,7 @@ import msgspec
 
 from toril.errors import ValidationError, did_you_mean
 from toril.model.checks import check_integer, check_text, is_integer
+from toril.model.codec import MAX_SAFE_INTEGER
 from toril.model.durations import LATEST_MS, Duration, to_ms
 
 MAX_PRIORITY = 2**21
@@ -193,7 +194,7 @@ class Keep:
     def __post_init__(self) -> None:
         """Validate the fields."""
         if self.count is not None:
-            check_integer(self.count, "keep.count", 0)
+            check_integer(self.count, "keep.count", 0, MAX_SAFE_INTEGER)
         _ = self.age_ms
 
     @property

@@ -17,7 +17,9 @@ _BACKOFFS = st.builds(
     Backoff.exponential, _SECONDS, cap=st.none() | _SECONDS, jitter=st.floats(0, 1)
 ) | st.builds(Backoff.fixed, _SECONDS, jitter=st.floats(0, 1))
 _KEEPS = (
-    st.booleans() | st.integers(0, 10**6) | st.builds(Keep, st.none() | st.integers(0), _SECONDS)
+    st.booleans()
+    | st.integers(0, 10**6)
+    | st.builds(Keep, st.none() | st.integers(0, 2**53 - 1), _SECONDS)
 )
 _DEDUPLICATIONS = st.one_of(
     st.builds(Deduplication.simple, st.none() | _TEXT),

@@ -219,8 +219,10 @@ class Disk:
 
     def __init__(self, engine: SqliteEngine, path: Path) -> None:
         self._log = path.with_name(f"{path.name}-wal")
-        self._syncer = engine._storage.writer._syncer
-        assert self._syncer is not None
+        thread = engine._storage.writer._thread
+        assert thread is not None
+        assert thread.syncer is not None
+        self._syncer = thread.syncer
         self._real = self._syncer._sync
         self._syncer._sync = self._sync
         self.may_sync = threading.Event()
