@@ -74,7 +74,7 @@ async def test_what_is_not_utf8_spoils_no_answer_and_is_still_reached(queue, wor
     found = {job.id: job for job in (await queue.jobs()).jobs}
     assert {odd, "good"} < found.keys()
     assert found[odd].name == "\udcff"
-    await work()
+    await work(handler_wait=0)
     assert (await until_state(queue.handle("good"), JobState.COMPLETED)).result == 8
     assert (await until_state(queue.handle(odd), JobState.FAILED)).stalls == 0
     page = await queue.jobs(limit=1)

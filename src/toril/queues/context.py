@@ -160,8 +160,8 @@ class JobContext:
                 A job's log keeps the newest 10,000 lines.
         """
         # Stores do not accept lone surrogates, which can occur in file names.
-        text = cut(str(line), MAX_LINE)
-        self._reporter.line(self.lease, str.encode(text, "utf-8", "replace").decode())
+        text = cut(str.__str__(str(line)), MAX_LINE)  # a class of its own may have odd methods
+        self._reporter.line(self.lease, text.encode("utf-8", "replace").decode())
 
 
 def _never() -> bool:

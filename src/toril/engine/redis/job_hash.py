@@ -107,7 +107,7 @@ def _own_errors(text: str | None) -> tuple[AttemptError, ...]:
         return ()
     try:
         return _decode_errors(f"[{text}]")
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return ()
 
 

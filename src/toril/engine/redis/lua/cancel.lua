@@ -37,8 +37,8 @@ local function fail_waiting(id, state, set)
     try('HDEL', key, 'defa')
     call('ZADD', FAILED, NOW, id)
     local keep = decoded(job[7]).removeOnFail
-    local age = type(keep) == 'table' and whole(keep.age) or 0
-    if age > 0 then call('ZADD', OWN .. 'expiring', NOW + age * 1000, NOW_TEXT .. ':' .. id) end
+    local age = type(keep) == 'table' and whole((tonumber(keep.age) or 0) * 1000) or 0  -- in s
+    if age > 0 then call('ZADD', OWN .. 'expiring', NOW + age, NOW_TEXT .. ':' .. id) end
     emit(HERE, 'failed', 'jobId', id, 'failedReason', REASON, 'prev', state, 'error', EVENT_ERROR)
 end
 

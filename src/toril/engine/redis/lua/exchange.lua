@@ -394,7 +394,8 @@ if WANTED >= 0 then
         elseif counted > 0 and is_limited then
             local n = try('INCRBY', LIMITER, counted)
             if n == counted then
-                call('PEXPIRE', LIMITER, DURATION)
+                -- From the time that the jobs have: the script may have waited before it ran.
+                call('PEXPIREAT', LIMITER, NOW + DURATION)
             elseif type(n) == 'table' then  -- not a number: start counting again
                 call('SET', LIMITER, counted, 'PX', DURATION)
             end

@@ -32,7 +32,7 @@ end
 
 local function spend(key, max, per, burst, n)
     if not burst then
-        if call('INCRBY', key, n) == n then call('PEXPIRE', key, per) end
+        if call('INCRBY', key, n) == n then call('PEXPIREAT', key, NOW + per) end
         return
     end
     local full_at = full_at_of(key, max, per, burst) + n * per / max
