@@ -34,11 +34,13 @@ class Followers:
         """
         self._connections = connections
         self._location = location
+        self._closed = False
         self._idle: defaultdict[int, list[Wire]] = defaultdict(list)
         self._pending: dict[tuple[Any, ...], asyncio.Task[Streams]] = {}
 
     async def close(self) -> None:
         """Cancel all waits. `Connections.close` closes the connections."""
+        self._closed = True
         pending = list(self._pending.values())
         for task in pending:
             task.cancel()
@@ -86,9 +88,10 @@ class Followers:
             for task in tasks:
                 task.cancel()
             raise
-        if any(task.cancelled() for task in done):  # only `close` does that
+        if self._closed:
             raise is_closed(self._location)
-        return [task.result() for task in done]
+        # Another reader of the same streams may have left, and cancelled their task with it.
+        return [() if task.cancelled() else task.result() for task in done]
 
     def _ended(self, key: tuple[Any, ...], task: asyncio.Task[Streams]) -> None:
         self._pending.pop(key, None)
