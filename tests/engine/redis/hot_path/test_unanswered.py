@@ -81,6 +81,21 @@ async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
     assert again.results == [Refusal.LEASE_LOST, Refusal.LEASE_LOST]
 
 
+async def test_a_settlement_alone_leaves_the_lost_leases_to_the_next_fetch(
+    far: RedisEngine, engine: RedisEngine, proxy: Proxy
+) -> None:
+    await far.add(QUEUE, jobs("a", "b", "c", "d"))
+    first = await far.exchange(QUEUE, [], FETCH)
+    done = [Complete(lease) for lease in first.leases]
+    proxy.lose_replies_to(b"EVALSHA", times=1)
+    with pytest.raises(StoreBusyError):
+        await far.exchange(QUEUE, done, FETCH)
+    second = await far.exchange(QUEUE, done, None)
+    assert second.results == [None, None]
+    third = await far.exchange(QUEUE, [], FETCH)
+    assert [lease.id for lease in third.leases] == ["c", "d"]
+
+
 async def test_a_server_that_does_not_answer_is_given_up_in_time(
     far: RedisEngine, proxy: Proxy
 ) -> None:

@@ -130,7 +130,10 @@ class Exchanger:
             raise
         finally:
             self.in_flight.pop(token, None)
-        call.unanswered.succeed(call.record, call.lost)
+        if fetch is None:  # the leases of lost exchanges are left to one that fetches
+            call.unanswered.withdraw(call.record, call.lost)
+        else:
+            call.unanswered.succeed(call.record, call.lost)
         marker.server_ms.set(call.answer[0])
         return Answer(exchange, bool(call.answer[5]), bool(call.answer[6]))
 

@@ -55,7 +55,7 @@ class Unanswered:
         self._lost |= {**lost, record: token}
 
     def withdraw(self, record: str, lost: dict[str, str]) -> None:
-        """Forget an exchange that never ran, and leave its lost exchanges to a later one.
+        """Forget an exchange that never ran or fetched nothing; leave lost ones to a later one.
 
         Args:
             record: The name of its record.
