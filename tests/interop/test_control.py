@@ -253,7 +253,7 @@ async def test_toril_does_not_remove_a_job_that_node_runs(theirs, ours, node):
     with pytest.raises(ConflictError, match="active"):
         await handle.remove()
 
-    await node.release()
+    await until(lambda: node.lets_go_of(handle))
     assert await handle.result(15) == "released"
 
 

@@ -281,7 +281,7 @@ async def test_a_job_says_which_node_worker_has_it(theirs, ours, node):
 
     job = await until_state(handle, JobState.ACTIVE)
     assert job.worker == "node-1"
-    await node.release()
+    await until(lambda: node.lets_go_of(handle))
     assert await handle.result(PATIENCE) == "released"
 
 
