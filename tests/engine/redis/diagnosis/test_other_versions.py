@@ -30,7 +30,7 @@ async def test_queues_that_bullmq_5_uses_are_named_with_what_to_do(server: Redis
     (message,) = await findings(server, versions | {"six": "bullmq:6.7.0"})
 
     assert message.startswith("BullMQ 5 uses mails, pdfs too: ")
-    assert "pause and resume these queues with Toril only, or upgrade to BullMQ 6" in message
+    assert "upgrade all services of these queues to BullMQ 6" in message
 
 
 async def test_a_newer_major_version_is_named(server: RedisServer) -> None:

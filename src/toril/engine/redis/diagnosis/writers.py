@@ -53,7 +53,7 @@ def _finding(major: int, queues: Sequence[QueueRef]) -> Finding:
         advice = f"Toril has been tested with BullMQ {_OURS} only; look for a newer Toril"
     else:
         advice = (
-            "it keeps the jobs of a paused queue in another list; pause and resume these queues "
-            f"with Toril only, or upgrade to BullMQ {_OURS}"
+            "it keeps the jobs of a paused queue in another list, where Toril looks too, but "
+            f"BullMQ {_OURS} does not; upgrade all services of these queues to BullMQ {_OURS}"
         )
     return Finding("warning", "bullmq", f"BullMQ {major} uses {named}{more} too: {advice}")

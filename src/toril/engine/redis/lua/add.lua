@@ -33,7 +33,7 @@ end
 local limits = call('HMGET', META, 'paused', 'concurrency', 'opts.maxLenEvents', 'version')
 -- In a paused queue, ready jobs go to where BullMQ 5 would put them; see include/ready.lua.
 local LIST = WAIT
-if limits[1] and (string.find(limits[4] or '', '^bullmq:5%.')
+if limits[1] and (string.find(limits[4] or '', ':5%.')
     or call('EXISTS', JOB .. 'paused') == 1) then
     LIST = JOB .. 'paused'
 end

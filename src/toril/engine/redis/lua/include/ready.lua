@@ -47,7 +47,7 @@ local function ready_list(q)
     if not q.ready then
         local meta = call('HMGET', q.meta, 'paused', 'version')
         local renamed = q.base .. 'paused'
-        local is_renamed = meta[1] and (string.find(meta[2] or '', '^bullmq:5%.')
+        local is_renamed = meta[1] and (string.find(meta[2] or '', ':5%.')
             or call('EXISTS', renamed) == 1)
         q.ready = is_renamed and renamed or q.wait
     end
