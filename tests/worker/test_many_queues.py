@@ -6,6 +6,7 @@ import pytest
 
 from tests.worker.waiting import until
 from toril import QueueManager, Settings
+from toril.engine.contract.hot_path import Fetch
 
 PROMPT = 2
 """Seconds: a queue whose wake-up was lost would be looked at after five."""
@@ -73,3 +74,16 @@ async def test_a_full_queue_does_not_keep_many_others_waiting(manager, ran, work
     await until(lambda: set(ran) == set(NAMES))
 
     assert ran.count(NAMES[0]) < 2000
+
+
+async def test_a_job_whose_worker_died_is_rescued_in_any_of_many_queues(manager, ran, work):
+    queue = manager.queue(NAMES[33])
+    handle = await queue.add()
+    await manager.open()
+    died = Fetch(1, "a worker that died", 50)
+    assert len((await manager.engine.exchange(queue.ref, [], died)).leases) == 1
+
+    await work(concurrency=2, lease=0.4)
+
+    assert await handle.result(20) == NAMES[33]
+    assert (await handle.job()).stalls == 1

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 
 from toril.engine.contract.engine import Engine
 from toril.errors import EngineError
 from toril.model.events import EventBus, JobStalled
 from toril.model.job import QueueRef
+from toril.model.state import JobState
 from toril.printable import logger
 from toril.worker.heartbeat import Heartbeat
 
 _logger = logger("toril.worker")
+
+_FEW = 20  # queues that are all checked each time
+_TURNS = 20  # intervals in which each queue is swept once, and checked although nothing is active
 
 
 class Rescuer:
@@ -54,12 +59,30 @@ class Rescuer:
 
     async def run(self) -> None:
         """Rescue until cancelled."""
-        while True:
+        for turn in count():
             await self._heartbeat.catch_up()
-            for queue in self._queues:
+            calm = self._queues[turn % _TURNS :: _TURNS]  # each gets a turn now and then
+            for queue in await self._active(calm):
                 await self._rescue(queue)
+            for queue in calm:
                 await self._sweep(queue)
             await asyncio.sleep(self._interval)
+
+    async def _active(self, calm: Sequence[QueueRef]) -> Sequence[QueueRef]:
+        """Return the queues to check for stalled jobs: with many, those in which jobs are active.
+
+        Args:
+            calm: Queues to check in any case.
+        """
+        if len(self._queues) <= _FEW:
+            return self._queues
+        try:
+            found = await self._engine.queues.overview(self._queues, 0)
+        except EngineError as error:
+            _logger.warning("could not look for active jobs: %s", error)
+            return calm
+        active = [one.info.ref for one in found if one.counts[JobState.ACTIVE]]
+        return list(dict.fromkeys([*active, *calm]))
 
     async def _rescue(self, queue: QueueRef) -> None:
         try:
