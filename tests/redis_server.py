@@ -91,6 +91,9 @@ class RedisServer:
             }
         command = [program, *self._config, "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--dir", str(self.folder), *self._options]
+        if self._clock is not None:
+            # Its thread sleeps until a time of day, and would never sleep while that stands still.
+            command += ["--jemalloc-bg-thread", "no"]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
