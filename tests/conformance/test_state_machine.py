@@ -55,6 +55,8 @@ RULES: list[Deduplication | None] = [
     Deduplication.debounce(1, "debounced"),
 ]
 
+pytestmark = pytest.mark.timeout(600)  # hundreds of examples, on a machine that may be busy
+
 
 @dataclass
 class Record:

@@ -51,6 +51,13 @@ class _Call:
         self.record, self.lost = unanswered.begin()
         self.answer: Any = None
 
+    def succeeded(self, *, fetched: bool) -> None:
+        """Forget the exchange, and the lost ones if it fetched: it has their leases then."""
+        if fetched:
+            self.unanswered.succeed(self.record, self.lost)
+        else:
+            self.unanswered.withdraw(self.record, self.lost)
+
     def failed(self, error: BaseException) -> None:
         """Forget the exchange if it never ran; otherwise let the next exchange recover it.
 
@@ -130,10 +137,7 @@ class Exchanger:
             raise
         finally:
             self.in_flight.pop(token, None)
-        if fetch is None:  # the leases of lost exchanges are left to one that fetches
-            call.unanswered.withdraw(call.record, call.lost)
-        else:
-            call.unanswered.succeed(call.record, call.lost)
+        call.succeeded(fetched=fetch is not None)
         marker.server_ms.set(call.answer[0])
         return Answer(exchange, bool(call.answer[5]), bool(call.answer[6]))
 
