@@ -47,8 +47,9 @@ local is_limited = MAX and DURATION > 0
 if not limits[5] then
     call('HSET', META, 'opts.maxLenEvents', KEPT_EVENTS)
 end
--- Before the first event: with a small limit, nobody would see this exchange's events.
-call('XTRIM', EVENTS, 'MAXLEN', '~', tonumber(limits[5]) and whole(limits[5]) or KEPT_EVENTS)
+-- Events are trimmed before the first one is written, never after it: with a small limit, nobody
+-- would see this exchange's events.
+local MOST_EVENTS, is_trimmed = tonumber(limits[5]) and whole(limits[5]) or KEPT_EVENTS, false
 
 -- A queue that was removed may exist again, because jobs were added, but without its limits.
 local is_registered = limits[6]
@@ -131,6 +132,10 @@ while at <= LAST do
         end
     end
     at, total = at + count * width, total + count
+    if #jobs > 0 and not is_trimmed then
+        is_trimmed = true
+        call('XTRIM', EVENTS, 'MAXLEN', '~', MOST_EVENTS)
+    end
 
     if needs_more and not rare then
         -- insert: here
@@ -268,7 +273,8 @@ if WANTED >= 0 then
                           'LIMIT', 0, CHUNK)
     if #promoted > 0 then
         -- insert: here
-        HERE.is_trimmed = true
+        HERE.is_trimmed = is_trimmed
+        is_trimmed = true
         -- insert: events
         -- insert: ready
         -- insert: checks
@@ -354,6 +360,10 @@ if WANTED >= 0 then
             end
         end
 
+        if #ids > 0 and not is_trimmed then
+            is_trimmed = true
+            call('XTRIM', EVENTS, 'MAXLEN', '~', MOST_EVENTS)
+        end
         local some, counted = 0, 0
         for _, id in ipairs(ids) do
             local key = JOB .. id

@@ -110,8 +110,9 @@ scenario('a long job does not stall while its worker lives', async (s) => {
   let runs = 0;
   const opts = { lockDuration: 3000, stalledInterval: 1000 };
   await s.work(async () => { runs += 1; await sleep(7000); return 'long'; }, opts);
-  await s.work(async () => { runs += 1; return 'stolen'; }, opts);
   const job = await s.add('a');
+  await s.reaches(job, 'active');
+  await s.work(async () => { runs += 1; return 'stolen'; }, opts);
   assert.equal(await s.result(job), 'long');
   assert.equal(runs, 1);
   assert.ok(!(await s.follow()).some(({ event }) => event === 'stalled'));
