@@ -7,7 +7,7 @@ import random
 import pytest
 from msgspec.structs import replace
 
-from tests.worker.malformed import Malformer, Raw
+from tests.worker.malformed import DEEP, Malformer, Raw
 from tests.worker.waiting import failure_of, until
 from toril import JobState
 from toril.admin.documents import job_document
@@ -196,3 +196,20 @@ async def test_a_settlement_that_the_store_rejects_holds_up_no_other(manager, qu
             assert await handle.result(20) == n
     assert worker.statistics.lost == 0
     assert await (await task.enqueue(10)).result(20) == 10
+
+
+@pytest.mark.parametrize("errors", ["1e999", "nan", DEEP, "}{", '{"attempt":"x"}'], ids=range(5))
+@pytest.mark.parametrize("made", ["31", "0x1F"])
+async def test_errors_that_cannot_be_read_do_not_keep_a_job_from_failing(
+    queue, work, raw, errors, made
+):
+    @queue.task("good")
+    async def bad(n: int) -> None:
+        raise LookupError(n)
+
+    fields = {"errors": errors, "stacktrace": f"[{errors}]", "atm": made}
+    raw.send([hash_of("odd", **fields), ("RPUSH", "bull:q:wait", "odd")])
+    worker = await work()
+
+    assert "1" in str(await failure_of(queue.handle("odd")))
+    assert worker.statistics.lost == 0

@@ -7,7 +7,8 @@
 local function last_of(list, most)
     local all, kept = decoded('[' .. list .. ']'), {}
     for n = math.max(1, #all - most + 1), #all do
-        kept[#kept + 1] = cjson.encode(all[n])
+        local known, one = pcall(cjson.encode, all[n])  -- 1e999 can be read, but not written
+        if known then kept[#kept + 1] = one end
     end
     return table.concat(kept, ',')
 end
