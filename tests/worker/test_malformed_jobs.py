@@ -213,3 +213,17 @@ async def test_errors_that_cannot_be_read_do_not_keep_a_job_from_failing(
 
     assert "1" in str(await failure_of(queue.handle("odd")))
     assert worker.statistics.lost == 0
+
+
+async def test_settings_of_a_queue_that_cannot_be_read_limit_nothing(queue, work, raw):
+    task = good_task(queue)
+    await task.enqueue(0)
+    settings = ("concurrency", "x", "max", "y", "duration", "z", "opts.maxLenEvents", "many")
+    raw.send([("HSET", "bull:q:meta", *settings)])
+
+    handles = [await task.enqueue(n) for n in range(9)]
+    handles.append(await task.options(delay=0.01, tags=["t"]).enqueue(9))
+    await work()
+
+    assert [await handle.result(20) for handle in handles] == list(range(10))
+    assert (await queue.info()).concurrency is None

@@ -39,6 +39,13 @@ if limits[1] and (string.find(limits[4] or '', ':5%.')
 end
 
 local repeated = ARGV[1] ~= '' and is_repeated(ARGV[1], ARGV[2])
+if not repeated then
+    if not limits[3] then
+        call('HSET', META, 'opts.maxLenEvents', KEPT_EVENTS)
+    end
+    -- Before the first event, so that a small limit hides none of this call's own.
+    call('XTRIM', EVENTS, 'MAXLEN', '~', tonumber(limits[3]) and whole(limits[3]) or KEPT_EVENTS)
+end
 local answers, all_new, at = {}, true, 3
 local added_ready, added_delayed, counted = false, false, 0
 
@@ -114,6 +121,7 @@ while at <= #ARGV do
     if not (plain and not repeated and add_plain(at)) then
         if not rare then
             -- insert: here
+            HERE.is_trimmed = true
             -- insert: events
             -- insert: ready
             -- insert: parents
@@ -137,14 +145,10 @@ end
 
 if not repeated then
     call('INCRBY', ID, counted)
-    if not limits[3] then
-        call('HSET', META, 'opts.maxLenEvents', KEPT_EVENTS)
-    end
-    call('XTRIM', EVENTS, 'MAXLEN', '~', limits[3] or KEPT_EVENTS)
 end
 if added_delayed then rare.mark_due(rare.here) end
 if added_ready and not limits[1]
-    and not (limits[2] and call('LLEN', ACTIVE) >= tonumber(limits[2])) then
+    and not (tonumber(limits[2]) and call('LLEN', ACTIVE) >= tonumber(limits[2])) then
     call('ZADD', MARKER, 0, '0')
 end
 return all_new and 1 or answers
