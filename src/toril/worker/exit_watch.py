@@ -1,4 +1,4 @@
-"""Notices that a process has ended, whoever still holds the other ends of its pipes."""
+"""Notices that a process has ended, even if another process still holds its pipes open."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def demo(
     files = files_below(folder, out, limit)
     if not files:
         raise ConfigurationError(f"no files in {folder.absolute()}; name another folder")
-    # For this user alone: it gets copies of files, whoever may read the originals.
+    # Private to this user, because it gets copies of files that others may not be able to read.
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = _store_in(out) if url is None else url
     # The summary needs finished jobs, which settings from the environment might not keep.

@@ -62,15 +62,21 @@ async def test_an_add_is_in_doubt_when_its_reply_was_lost_and_nobody_can_be_aske
     assert sum((await engine.queues.counts(QUEUE)).values()) == 1
 
 
-async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
-    far: RedisEngine, engine: RedisEngine, proxy: Proxy
-) -> None:
+async def lose_an_exchange(far: RedisEngine, proxy: Proxy) -> list[Complete]:
+    """Settle a and b and fetch c and d without hearing of it; return the settlements."""
     await far.add(QUEUE, jobs("a", "b", "c", "d"))
     first = await far.exchange(QUEUE, [], FETCH)
     done = [Complete(lease) for lease in first.leases]
     proxy.lose_replies_to(b"EVALSHA", times=1)
     with pytest.raises(StoreBusyError):
         await far.exchange(QUEUE, done, FETCH)
+    return done
+
+
+async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
+    far: RedisEngine, engine: RedisEngine, proxy: Proxy
+) -> None:
+    done = await lose_an_exchange(far, proxy)
     second = await far.exchange(QUEUE, done, FETCH)
     assert second.results == [None, None]
     assert [lease.id for lease in second.leases] == ["c", "d"]
@@ -82,14 +88,9 @@ async def test_an_exchange_whose_answer_was_lost_is_made_up_for(
 
 
 async def test_a_settlement_alone_leaves_the_lost_leases_to_the_next_fetch(
-    far: RedisEngine, engine: RedisEngine, proxy: Proxy
+    far: RedisEngine, proxy: Proxy
 ) -> None:
-    await far.add(QUEUE, jobs("a", "b", "c", "d"))
-    first = await far.exchange(QUEUE, [], FETCH)
-    done = [Complete(lease) for lease in first.leases]
-    proxy.lose_replies_to(b"EVALSHA", times=1)
-    with pytest.raises(StoreBusyError):
-        await far.exchange(QUEUE, done, FETCH)
+    done = await lose_an_exchange(far, proxy)
     second = await far.exchange(QUEUE, done, None)
     assert second.results == [None, None]
     third = await far.exchange(QUEUE, [], FETCH)

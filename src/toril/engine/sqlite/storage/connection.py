@@ -92,8 +92,8 @@ def check_folder(path: str) -> None:
 def _make_file(path: str) -> None:
     """Create the file if it does not exist, for this user alone.
 
-    SQLite would let everyone read it. Its log and the log's index get the file's permissions, so
-    whoever wants to share a store changes those of the file.
+    SQLite would let everyone read it. Its log and the log's index get the file's permissions. To
+    share a store, change the permissions of the file.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))

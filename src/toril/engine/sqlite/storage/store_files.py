@@ -30,7 +30,7 @@ _Identity: TypeAlias = tuple[int, int]
 _STALE_SECONDS = 0.01
 _FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
 
-# Source: SQLite, os_unix.c. Whoever has the file open holds a read lock on the first and the last.
+# Source: SQLite, os_unix.c. A connection holds a read lock on the first and the last range.
 _SHARED = (0x40000000 + 2, 510)  # in the file
 _PENDING = (0x40000000, 1)  # a write lock keeps others from opening the file
 _IN_USE = (128, 1)  # in the log's index

@@ -80,8 +80,8 @@ class Bell:
 class WakeFolder:
     """The folder for the sockets of a store.
 
-    Its permissions are those of the store's file. A folder that somebody else could have put there
-    is not used: whoever controls it could keep processes from being woken.
+    Its permissions are those of the store's file. A folder that another user may have created is
+    not used, because that user could keep processes from being woken.
 
     Attributes:
         path: The folder.
